@@ -1,0 +1,51 @@
+# The two commands of the README are `make demo` and `make test`; they need python3 >= 3.11 with venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= auto
+RUNNER ?= pytest
+
+.PHONY: demo test check bench lock clean
+
+demo: .venv/run
+	@$(BIN)/gmi-gateway demo $(if $(ONCE),--once)
+
+test: .venv/test
+	$(BIN)/$(RUNNER) -n $(WORKERS) $(ARGS)
+
+check: .venv/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/vulture gateway --min-confidence 80
+
+bench: .venv/test
+	$(BIN)/python -m tests.bench $(ARGS)
+
+# The lock names versions and hashes, never where they were downloaded from.
+lock: .venv/lint
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--upgrade -q -o requirements.lock
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gmi-gateway needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv/test: .venv/run
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,clients]' -c requirements.lock
+	@touch $@
+
+.venv/lint: .venv/test
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lint]' -c requirements.lock
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

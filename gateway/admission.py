@@ -1,0 +1,196 @@
+"""FLOW a job is created: decide → reserve → send → commit | release | doubt.
+
+Nothing is sent before everything it costs is in the ledger, and nothing is given back before upstream has said, or its
+list has shown, that there is no job. From the reservation on, the create runs to its end whoever hangs up.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway import settlement
+from gateway.context import Gateway
+from gateway.core.decide import Decision, decide
+from gateway.core.detail import ModelDetail
+from gateway.core.errors import Code, Refusal
+from gateway.core.lifecycle import State
+from gateway.core.policy import Caller, Mode, PolicySet
+from gateway.core.refusals import refusal_for
+from gateway.core.wire import Draft, canonical_payload
+from gateway.ledger.values import (
+    Admitted,
+    Full,
+    InProgress,
+    Mismatch,
+    NewReservation,
+    Owner,
+    Replay,
+    Reply,
+)
+from gateway.logs import log_event
+from gateway.upstream.client import Answer, Sent, Trace, UpstreamFailure
+
+REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
+"""Refusals of upstream that a repeat with the same idempotency key gets again: asking anew cannot change them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Upstream's answer to a create. `replayed` when it is the first answer given again; `used` counters after it."""
+
+    answer: Reply
+    used: Mapping[str, int]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One create to be carried out: who, under which policy generation, what, and its ids."""
+
+    caller: Caller
+    policy: PolicySet
+    draft: Draft
+    detail: ModelDetail | None
+    reservation_id: str
+    idempotency_key: str | None
+    trace: Trace
+
+
+async def create(gw: Gateway, order: Order) -> Created:
+    """Carry out the create. Raises Refusal for everything the gateway answers itself.
+
+    Whoever waits may go away: the create goes on, is accounted for, and can be replayed by its idempotency key.
+    """
+    decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
+    if decision.refusal is not None:
+        raise decision.refusal
+    return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
+
+
+async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
+    now = gw.now()
+    reserved = await gw.ledger.reserve(_reservation(order, decision, now), now)
+    match reserved:
+        case Replay(reply):
+            return Created(reply, {}, replayed=True)
+        case InProgress(state):
+            raise _still_running(state)
+        case Mismatch():
+            raise Refusal(
+                Code.IDEMPOTENCY_MISMATCH,
+                "This Idempotency-Key was used with another body; use a new key for a new request.",
+            )
+        case Full(claim, used):
+            raise refusal_for(claim, used, order.caller, now, order.reservation_id)
+        case Admitted(used):
+            _report_shadows(gw, order, decision, used)
+            return Created(await _send(gw, order, decision), used)
+
+
+async def _send(gw: Gateway, order: Order, decision: Decision) -> Reply:
+    """Send what is reserved, once, and write down what became of it."""
+    if not await gw.ledger.mark_sent(order.reservation_id, gw.now()):
+        raise Refusal(Code.LEDGER_UNAVAILABLE, "The reservation was lost; try again.", retry_after=1)
+    credential = order.caller.team.credential
+    try:
+        answer = await gw.upstream.create_request(credential, order.draft.body, order.trace)
+    except UpstreamFailure as failure:
+        raise await _settle_failure(gw, order, failure) from failure
+    if answer.status in (200, 201):
+        return await _commit(gw, order, decision, answer)
+    if answer.status >= 500:
+        await settlement.doubt(gw, order.reservation_id, refused=answer.status in (500, 503))
+        return _reply(answer)
+    reply = _reply(answer)
+    await settlement.release(gw, order.reservation_id, reply if answer.status in REPLAYED_STATUSES else None)
+    return reply
+
+
+async def _commit(gw: Gateway, order: Order, decision: Decision, answer: Answer) -> Reply:
+    """Upstream accepted: the job is the team's. An answer that names no job leaves its outcome unknown."""
+    reply = _reply(answer)
+    owner = _owner(order, decision.price, gw.now())
+    if await settlement.place(gw, order.reservation_id, owner, answer, reply):
+        return reply
+    raise Refusal(
+        Code.UPSTREAM_INVALID,
+        "Upstream accepted the request but its answer names no job of yours; "
+        "the gateway looks for it, and it will appear in GET …/requests if it exists.",
+    )
+
+
+async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure) -> Refusal:
+    """What a failed call means for the reservation: released if no byte was sent or upstream refused, else in doubt."""
+    if failure.sent is Sent.NEVER or failure.code is Code.UPSTREAM_CREDENTIALS_REJECTED:
+        await settlement.release(gw, order.reservation_id, None)
+        return failure.as_refusal()
+    await settlement.doubt(gw, order.reservation_id)
+    if failure.sent is Sent.ANSWERED:
+        return failure.as_refusal()
+    return Refusal(
+        Code.OUTCOME_UNKNOWN,
+        "Upstream may or may not have taken this request. The gateway is finding out: the job, if there is one, "
+        "appears in GET …/requests within a minute. A repeat with the same Idempotency-Key never pays twice.",
+    )
+
+
+def _owner(order: Order, price: int, now: float) -> Owner:
+    team = order.caller.team
+    return Owner(
+        team=team.name,
+        key=order.caller.key.name,
+        model=order.draft.model,
+        credential=team.credential,
+        created_at=now,
+        price=price,
+        charge_failed=team.charge_failed,
+    )
+
+
+def _still_running(state: State) -> Refusal:
+    if state is State.UNKNOWN:
+        return Refusal(
+            Code.OUTCOME_UNKNOWN,
+            "It is not yet known whether the first request with this Idempotency-Key reached upstream; try again.",
+            retry_after=5,
+            status=409,
+        )
+    return Refusal(
+        Code.IDEMPOTENCY_IN_PROGRESS,
+        "The first request with this Idempotency-Key is still running; try again to get its answer.",
+        retry_after=1,
+    )
+
+
+def _reservation(order: Order, decision: Decision, now: float) -> NewReservation:
+    team = order.caller.team
+    return NewReservation(
+        id=order.reservation_id,
+        team=team.name,
+        key=order.caller.key.name,
+        model=order.draft.model,
+        credential=team.credential,
+        price=decision.price,
+        seconds=decision.seconds,
+        charge_failed=team.charge_failed,
+        claims=decision.claims,
+        body_digest=hashlib.sha256(order.draft.body).digest(),
+        payload_digest=hashlib.sha256(canonical_payload(order.draft.payload)).digest(),
+        idempotency_key=order.idempotency_key,
+        created_at=now,
+    )
+
+
+def _report_shadows(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> None:
+    """Count what a shadow limit would have refused, and say so in the log."""
+    team = order.caller.team.name
+    for claim in decision.claims:
+        for bound in claim.bounds:
+            if bound.limit.mode is Mode.SHADOW and used.get(claim.counter, 0) > bound.ceiling:
+                gw.metrics.shadow_denied(team, bound.limit.name).inc()
+                log_event(logging.INFO, "shadow limit passed", team=team, limit=bound.limit.name)
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.headers, answer.body)

@@ -1,0 +1,231 @@
+"""The composition root: settings become one `Gateway`, its two ASGI apps, and the loops that keep it going.
+
+The only place that reads the clock, opens things and chooses backends.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import __version__, recovery, settlement
+from gateway.cache import Cache
+from gateway.context import Gateway, Tasks
+from gateway.core.policy import Credential, Source
+from gateway.leases import Leases
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.logs import AccessLog, configure
+from gateway.memory import JobMemory
+from gateway.policies import Policies
+from gateway.reloading import reload_policies, show_policies
+from gateway.server.listener import Bind, bind_socket, listen
+from gateway.server.run import Drain, run
+from gateway.server.tls import TLSFiles
+from gateway.settings import Settings
+from gateway.simulator import Simulator
+from gateway.telemetry import Metrics
+from gateway.upstream.client import Limits as UpstreamLimits
+from gateway.upstream.client import Upstream
+from gateway.upstream.credentials import Credentials
+from gateway.upstream.transport import build_transport
+from gateway.web.admin.app import admin_app
+from gateway.web.public import PublicApp
+from gateway.web.public_routes import public_routes
+from gateway.web.respond import render_refusal
+
+FOLLOW_EVERY = 1.0
+"""Seconds between two rounds of following open jobs and looking up lost creates."""
+
+READ_POLICIES_EVERY = 1.0
+FLUSH_EVERY = 0.25
+PURGE_EVERY = 3600.0
+
+_LAST_WORDS = 5.0
+"""Seconds that work which outlives its call gets when the gateway closes."""
+
+_SPARE_CONNECTIONS = 64
+"""Above what calls may be under way, so that none ever waits for a connection."""
+
+
+class StartError(Exception):
+    """The gateway cannot start; the text says why and what to do, one line per problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that listens. The URLs end without a slash."""
+
+    gw: Gateway
+    public_url: str
+    admin_url: str
+    simulator_url: str | None
+
+
+async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
+    """Run until told to end; the exit status. Raises StartError before any port is open."""
+    async with opened(settings, environment) as (gw, _):
+        binds = _binds(gw)
+        drain = Drain(settings.drain_delay, settings.drain_timeout)
+        return await run(
+            binds,
+            drain,
+            on_drain=gw.draining.set,
+            on_reload=lambda: _reload_soon(gw),
+            announce=sys.stderr,
+        )
+
+
+@asynccontextmanager
+async def running(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Running]:
+    """A gateway that listens until the block ends, without signals: for the demo and the tests."""
+    async with opened(settings, environment) as (gw, simulator):
+        listeners = [await listen(bind) for bind in _binds(gw)]
+        public, admin = (listener.url for listener in listeners)
+        try:
+            yield Running(gw, public, admin, simulator.url if simulator else None)
+        finally:
+            gw.draining.set()
+            for listener in listeners:
+                await listener.finish(1.0)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[tuple[Gateway, Simulator | None]]:
+    """Everything but the listeners: policies read, ledger open, loops going. Closed in the opposite order.
+
+    Raises StartError.
+    """
+    configure(settings.log_format, settings.log_level)
+    async with AsyncExitStack() as stack:
+        policies = await _read_policies(settings)
+        simulator = await stack.enter_async_context(Simulator()) if settings.simulate else None
+        credentials = _credentials(policies, environment, simulator)
+        metrics = Metrics(__version__)
+        upstream_url = simulator.url if simulator else settings.upstream_url
+        upstream = _upstream(settings, upstream_url, credentials, metrics)
+        stack.push_async_callback(upstream.close)
+        ledger = await _open_ledger(settings)
+        stack.push_async_callback(ledger.close)
+        gw = Gateway(
+            settings=settings,
+            policies=policies,
+            ledger=ledger,
+            leases=Leases(ledger),
+            upstream=upstream,
+            catalogue=Cache(),
+            jobs=JobMemory(),
+            metrics=metrics,
+            access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
+            tasks=Tasks(),
+            now=_now,
+            ticks=time.perf_counter,
+            draining=asyncio.Event(),
+            wake=asyncio.Event(),
+        )
+        stack.callback(gw.access_log.flush)
+        stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
+        for work in (_keep_settling(gw), _keep_reading_policies(gw), _keep_flushing(gw), _keep_purging(gw)):
+            stack.push_async_callback(_end, asyncio.get_running_loop().create_task(work))
+        show_policies(gw)
+        yield gw, simulator
+
+
+def _now() -> float:
+    """Unix seconds. The one place that reads the wall clock; everywhere else it is passed in."""
+    return time.time()  # noqa: TID251 - see above
+
+
+def _reload_soon(gw: Gateway) -> None:
+    gw.tasks.start(reload_policies(gw), "reload")
+
+
+async def _read_policies(settings: Settings) -> Policies:
+    policies = Policies(Path(settings.policies))
+    if not await asyncio.to_thread(policies.reload, _now()):
+        raise StartError("\n".join(str(problem) for problem in policies.problems))
+    return policies
+
+
+def _credentials(policies: Policies, environment: Mapping[str, str], simulator: Simulator | None) -> Credentials:
+    """The upstream keys the policies name; in front of the simulator every credential is the simulator's."""
+    if simulator is not None:
+        key, organization = simulator.settings.keys[0], simulator.settings.organizations[0]
+        stand_in = Credential("simulator", (Source("text", key),), Source("text", organization))
+        return Credentials(lambda _: stand_in, environment)
+    credentials = Credentials(lambda name: policies.current.credentials.get(name), environment)
+    missing = credentials.missing(policies.current)
+    if missing:
+        raise StartError("\n".join([*missing, "Set the real key, or try it out with --simulate."]))
+    return credentials
+
+
+def _upstream(settings: Settings, url: str, credentials: Credentials, metrics: Metrics) -> Upstream:
+    limits = UpstreamLimits(settings.upstream_timeout, settings.create_timeout, settings.max_in_flight)
+    transport = build_transport(settings.max_in_flight + _SPARE_CONNECTIONS)
+    return Upstream(url, transport, credentials, metrics, limits)
+
+
+async def _open_ledger(settings: Settings) -> Ledger:
+    ledger = Ledger(settings.ledger)
+    try:
+        await ledger.open()
+    except LedgerUnavailable as error:
+        raise StartError(f"ledger: {error}") from error
+    return ledger
+
+
+def _binds(gw: Gateway) -> list[Bind]:
+    """Both listeners' sockets, bound. Raises StartError if an address cannot be had."""
+    settings = gw.settings
+    tls = TLSFiles(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
+    try:
+        public = bind_socket(settings.host, settings.port)
+        admin = bind_socket(settings.admin_host, settings.admin_port)
+    except OSError as error:
+        raise StartError(f"cannot listen: {error.strerror or error}; is another gateway running?") from error
+    return [
+        Bind(PublicApp(gw, public_routes()), public, render_refusal, "public", tls=tls),
+        Bind(admin_app(gw), admin, render_refusal, "admin"),
+    ]
+
+
+async def _keep_settling(gw: Gateway) -> None:
+    """Follow open jobs and look for lost creates, every second and whenever something new is in doubt."""
+    born = gw.now()
+    while True:
+        try:
+            await settlement.follow(gw)
+            await recovery.recover(gw, orphaned_before=born)
+        except LedgerUnavailable:
+            gw.metrics.settlement_errors.inc()
+        gw.wake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(gw.wake.wait(), FOLLOW_EVERY)
+
+
+async def _keep_reading_policies(gw: Gateway) -> None:
+    while True:
+        await asyncio.sleep(READ_POLICIES_EVERY)
+        if await asyncio.to_thread(gw.policies.changed):
+            await reload_policies(gw)
+
+
+async def _keep_flushing(gw: Gateway) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_EVERY)
+        await asyncio.to_thread(gw.access_log.flush)
+
+
+async def _keep_purging(gw: Gateway) -> None:
+    while True:
+        await asyncio.sleep(PURGE_EVERY)
+        with suppress(LedgerUnavailable):
+            await gw.ledger.purge(gw.now())
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,78 @@
+"""The command line: which commands there are, and how the chosen one is run."""
+
+import argparse
+import importlib
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from gateway import __version__
+from gateway.cli.invocation import CannotRunError, Invocation
+
+PROGRAM = "gmi-gateway"
+
+COMMANDS = {
+    "serve": "run the gateway",
+    "demo": "a simulated upstream and a gateway, with the whole story told as curl commands",
+    "simulate": "run the simulated upstream alone",
+    "check": "validate policy files, naming every problem at once",
+    "schema": "print the JSON Schema of the policy files, for editors",
+    "explain": "say why a job would be allowed or refused, rule by rule, and what it costs",
+    "keys": "make, rotate, revoke and list the teams' keys",
+    "usage": "jobs and money of a month, by team, key and model",
+    "ledger": "migrate or verify the ledger",
+}
+
+
+def run_command(arguments: Sequence[str], environment: Mapping[str, str], now: float) -> int:
+    """Run the command that `arguments` name, at the instant `now`; its exit status.
+
+    Raises SystemExit as argparse does: 0 after `--help`, 2 for an unknown command or option.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    name = _overview().parse_args(arguments[:1]).command
+    # By name, so that `check` or `keys` answers at once and does not first load a web server and a database.
+    command = importlib.import_module(f"gateway.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_options(parser)
+    options = parser.parse_args(arguments[1:])
+    try:
+        status: int = command.run(Invocation(options, environment, now))
+        sys.stdout.flush()
+    except CannotRunError as error:
+        print(f"{PROGRAM} {name}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough. Without this the interpreter complains once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        usage="%(prog)s COMMAND [OPTION…]",
+        description="Team keys, exact quotas and budgets, and isolated jobs in front of GMI Cloud's API.",
+        epilog="\n".join(
+            [
+                "commands:",
+                *(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()),
+                "",
+                f"`{PROGRAM} COMMAND --help` tells more.",
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
+    return parser

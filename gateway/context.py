@@ -1,0 +1,75 @@
+"""What a flow works with: its collaborators, put together once by `gateway.app` and never changed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from gateway.cache import Cache
+from gateway.leases import Leases
+from gateway.ledger.ledger import Ledger
+from gateway.logs import AccessLog, log_event
+from gateway.memory import JobMemory
+from gateway.policies import Policies
+from gateway.settings import Settings
+from gateway.telemetry import Denials, Metrics
+from gateway.upstream.client import Upstream
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """Work that outlives the call that began it: kept until done, and its faults reported."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run `work` on its own. A fault nobody awaits is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    async def shield(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Await `work`, which goes on to its end even if the one who awaits is cancelled."""
+        return await asyncio.shield(self.start(work, name))
+
+    async def finish(self, patience: float) -> None:
+        """Wait at most `patience` seconds for everything to end, then cancel the rest."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=patience)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log_event(logging.DEBUG, "task ended with an error", task=task.get_name())
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One running gateway.
+
+    `now` gives unix seconds, `ticks` a monotonic clock for durations. `draining` is set once the gateway is to end;
+    `wake` asks for the next round of following and recovery at once.
+    """
+
+    settings: Settings
+    policies: Policies
+    ledger: Ledger
+    leases: Leases
+    upstream: Upstream
+    catalogue: Cache
+    jobs: JobMemory
+    metrics: Metrics
+    access_log: AccessLog
+    tasks: Tasks
+    now: Callable[[], float]
+    ticks: Callable[[], float]
+    draining: asyncio.Event
+    wake: asyncio.Event
+    denials: Denials = field(default_factory=Denials)

@@ -1,0 +1,64 @@
+"""What a caller may do at all: the scopes of its key, and the models its team is allowed.
+
+Listing and calling ask the same function, so a model is listed exactly when a create of it would not be refused for
+its name.
+"""
+
+import re
+import unicodedata
+from fnmatch import translate
+from functools import lru_cache
+
+from gateway.core.policy import Key, Scope, Team
+
+_LONGEST_MODEL = 256
+
+
+def may_call(key: Key, scope: Scope) -> bool:
+    """Whether the key's scopes cover `scope`; `jobs` covers `jobs:read`."""
+    return scope in key.scopes or (scope is Scope.JOBS_READ and Scope.JOBS in key.scopes)
+
+
+def matches(globs: tuple[str, ...], model: str) -> bool:
+    """Whether any of the globs is the whole of `model`: `*` is any run of characters, `?` any one; case counts."""
+    return _pattern(globs).fullmatch(model) is not None
+
+
+@lru_cache(maxsize=4096)
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """All globs as one pattern. `[` means itself; the translation never tries a run of characters twice."""
+    alternatives = [translate(glob.replace("[", "[[]")) for glob in globs]
+    return re.compile("|".join(alternatives) or r"(?!)")
+
+
+def may_use(team: Team, model: str) -> tuple[bool, str]:
+    """Whether the team may use `model`, and why, in words. Some allow must match and no deny: deny wins."""
+    if not is_model_id(model):
+        return False, "This is not a model id: ids are printable text of at most 256 characters, written exactly."
+    denied_by = _first_match(team.deny, model)
+    if denied_by is not None:
+        return False, f"Team {team.name} is denied {model} by `{denied_by}`."
+    allowed_by = _first_match(team.allow, model)
+    if allowed_by is None:
+        return False, f"Team {team.name} is not allowed {model}; GET …/models lists what it may use."
+    return True, f"{model} is allowed by `{allowed_by}`."
+
+
+def _first_match(globs: tuple[str, ...], model: str) -> str | None:
+    if not matches(globs, model):
+        return None
+    return next(glob for glob in globs if matches((glob,), model))
+
+
+def is_model_id(text: str) -> bool:
+    """Whether the text could be a model's id.
+
+    What another program might trim, fold or normalise into an id (spaces around it, control characters, full-width or
+    decomposed letters) is none, so that `Veo3*` cannot be widened by it.
+    """
+    return (
+        0 < len(text) <= _LONGEST_MODEL
+        and text.isprintable()
+        and text == text.strip()
+        and unicodedata.is_normalized("NFKC", text)
+    )

@@ -1,0 +1,73 @@
+"""The circuit breaker that spares an upstream which keeps failing: a table of states, and a little counting.
+
+    closed ──10 failures in a row──▶ open ──cool-down over, one probe goes──▶ half open ──success──▶ closed
+                                      ▲                                          │
+                                      └────────── failure, cool-down doubled ────┘
+
+Calls that began before the circuit opened may still report; in `open` their news is ignored: the probe decides.
+"""
+
+from enum import StrEnum
+
+FAILURES_TO_OPEN = 10
+FIRST_COOL_DOWN = 1.0
+LONGEST_COOL_DOWN = 30.0
+
+PROBE_PATIENCE = 330.0
+"""Seconds after which a probe that never reported (its call was lost) makes room for another one."""
+
+
+class Circuit(StrEnum):
+    """Where the breaker stands, as the metric `upstream_circuit_state` names it."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
+
+    __slots__ = ("_cool_down", "_failures", "_until", "state")
+
+    def __init__(self) -> None:
+        self.state = Circuit.CLOSED
+        self._failures = 0
+        self._cool_down = FIRST_COOL_DOWN
+        self._until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Breaker {self.state}, {self._failures} failures, until {self._until:g}>"
+
+    def admit(self, now: float) -> bool:
+        """Whether a call may be made. In `half_open` only the one probe may."""
+        if self.state is Circuit.CLOSED:
+            return True
+        if now < self._until:
+            return False
+        self.state = Circuit.HALF_OPEN
+        self._until = now + PROBE_PATIENCE
+        return True
+
+    def succeed(self) -> None:
+        """A call got an answer that shows upstream working."""
+        if self.state is not Circuit.OPEN:
+            self.state = Circuit.CLOSED
+            self._failures = 0
+            self._cool_down = FIRST_COOL_DOWN
+
+    def fail(self, now: float) -> None:
+        """A call did not reach upstream, or got an answer that shows it failing."""
+        if self.state is Circuit.OPEN:
+            return
+        self._failures += 1
+        if self.state is Circuit.HALF_OPEN:
+            self._cool_down = min(LONGEST_COOL_DOWN, self._cool_down * 2)
+        elif self._failures < FAILURES_TO_OPEN:
+            return
+        self.state = Circuit.OPEN
+        self._until = now + self._cool_down
+
+    def wait(self, now: float) -> int:
+        """Whole seconds, at least 1, after which a refused caller may try again."""
+        return max(1, min(int(LONGEST_COOL_DOWN), int(self._until - now) + 1))

@@ -1,0 +1,34 @@
+"""Response header fields the gateway adds, as structured fields (RFC 9651)."""
+
+from collections.abc import Iterable
+
+from gateway.core.limits import LimitState
+from gateway.core.policy import Mode, Unit
+
+Field = tuple[bytes, bytes]
+
+
+def ratelimit_fields(states: Iterable[LimitState]) -> tuple[Field, ...]:
+    """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10 §3, §4), or nothing.
+
+    One item per limit that refuses: `"requests-minute";q=600;w=60` and `"requests-minute";r=599;t=32`. A level has
+    neither `w` nor `t`. Money and shadow limits stay out: the fields are about calls a client may still make.
+    """
+    shown = [state for state in states if state.limit.mode is Mode.ENFORCE and state.limit.unit is not Unit.USD]
+    if not shown:
+        return ()
+    policy = ", ".join([_policy_item(state) for state in shown])
+    limit = ", ".join([_limit_item(state) for state in shown])
+    return ((b"ratelimit-policy", policy.encode("ascii")), (b"ratelimit", limit.encode("ascii")))
+
+
+def _policy_item(state: LimitState) -> str:
+    if state.window_seconds is None:
+        return f'"{state.limit.name}";q={state.ceiling}'
+    return f'"{state.limit.name}";q={state.ceiling};w={state.window_seconds}'
+
+
+def _limit_item(state: LimitState) -> str:
+    if state.seconds_left is None:
+        return f'"{state.limit.name}";r={state.remaining}'
+    return f'"{state.limit.name}";r={state.remaining};t={state.seconds_left}'

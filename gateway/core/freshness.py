@@ -1,0 +1,63 @@
+"""How old a cached answer may be: closed states, and the rules that lead to them. Ages are in seconds."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LIVE_RECORD_FRESH = 1.0
+"""Seconds a live job's record is served without asking upstream again."""
+
+LIVE_RECORD_STALE = 60.0
+"""Seconds a live job's record may still be served while upstream cannot be asked."""
+
+_FIRST_INTERVAL = 5.0
+_LONGEST_INTERVAL = 30.0
+_SHARE_OF_AGE = 10
+
+
+class Freshness(StrEnum):
+    """What may be done with an answer of a certain age. Each state only ever leads to a later one."""
+
+    FRESH = "fresh"
+    """Serve it."""
+    STALE_USABLE = "stale_usable"
+    """Serve it, while one refresh runs (RFC 5861 §3)."""
+    STALE_ON_ERROR = "stale_on_error"
+    """Ask anew; serve it only if upstream fails (RFC 5861 §4)."""
+    EXPIRED = "expired"
+    """Ask anew; it is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The ages at which an answer stops being fresh, usable while it is refreshed, and usable on error."""
+
+    fresh: float
+    usable: float
+    on_error: float
+
+
+MODELS = Rules(fresh=300.0, usable=3600.0, on_error=86400.0)
+"""Listings and details of models."""
+
+NEGATIVE = Rules(fresh=30.0, usable=30.0, on_error=30.0)
+"""That there is no such model."""
+
+LIVE_RECORD = Rules(fresh=LIVE_RECORD_FRESH, usable=LIVE_RECORD_FRESH, on_error=LIVE_RECORD_STALE)
+"""The record of a job that has not ended."""
+
+TERMINAL_RECORD = Rules(fresh=float("inf"), usable=float("inf"), on_error=float("inf"))
+"""The record of a job that has ended: it does not change any more."""
+
+
+def freshness(age: float, rules: Rules) -> Freshness:
+    """The state of an answer that is `age` seconds old. A negative age means a clock went back: ask anew."""
+    if 0 <= age < rules.fresh:
+        return Freshness.FRESH
+    if 0 <= age < rules.usable:
+        return Freshness.STALE_USABLE
+    return Freshness.STALE_ON_ERROR if age < rules.on_error else Freshness.EXPIRED
+
+
+def follow_interval(age: float) -> float:
+    """Seconds until a job of this age is looked at again when no client asks: a tenth of its age, from 5 to 30."""
+    return min(_LONGEST_INTERVAL, max(_FIRST_INTERVAL, age / _SHARE_OF_AGE))

@@ -1,0 +1,124 @@
+"""Policy files to policies: strict, whole, and with every problem named at once.
+
+Each file is read on its own first, then the set is looked at together. A set with an error gives no policies at all.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from gateway.core.nodes import Mark, Node, Problem, Report, scalars
+from gateway.core.parse_checks import check_pairs, check_teams
+from gateway.core.parse_fields import Fields, read_fields
+from gateway.core.parse_prices import read_prices
+from gateway.core.parse_sources import IMPLICIT, PlacedCredential, read_credentials
+from gateway.core.parse_team import DEFAULT_FIELDS, PLAIN_KEY, TEAM_FIELDS, PlacedTeam, read_team
+from gateway.core.policy import PolicySet, Unpriced
+
+GATEWAY_FIELDS = ("defaults", "credentials", "prices", "unpriced")
+"""The sections of the set as a whole; any file may hold them."""
+
+_PLAIN_KEY = re.compile(r"gmigw_[0-9A-Za-z]{20}")
+
+FILE_FIELDS = (*TEAM_FIELDS, *GATEWAY_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The policies, or None where any problem is an error."""
+
+    policy: PolicySet | None
+    problems: tuple[Problem, ...]
+
+
+def parse(
+    roots: Sequence[Node],
+    version: str = "",
+    known_models: AbstractSet[str] | None = None,
+    found: Sequence[Problem] = (),
+) -> Parsed:
+    """The policies of a set of files, each given as its root node.
+
+    `version` names the generation. `known_models` is the catalogue, where it is known: patterns that match none of
+    it are warned of. `found` are problems of files that could not be read: they refuse the set, and names that those
+    files may define are not called missing.
+    """
+    report = Report(list(found))
+    unread = report.has_errors
+    _check_plain_keys(roots, report)
+    files = [fields for root in roots if (fields := read_fields(root, FILE_FIELDS, "a policy file", report))]
+    sections = _collect_sections(files, report)
+    credentials = _collect_credentials(files, report)
+    defaults = _read_defaults(sections["defaults"].nodes["defaults"], report) if "defaults" in sections else None
+    teams = _read_teams(files, defaults, report)
+    prices = read_prices(sections["prices"].items("prices"), report) if "prices" in sections else ()
+    unpriced = Unpriced.REFUSE
+    if "unpriced" in sections:
+        unpriced = sections["unpriced"].choice("unpriced", Unpriced, Unpriced.REFUSE)
+    if not unread:
+        if not teams and not report.has_errors:
+            report.error(roots[0].mark if roots else Mark("."), "no file defines a team: give one `team: NAME`")
+        check_teams(teams, credentials.keys(), known_models, report)
+    policy = PolicySet(
+        teams={placed.team.name: placed.team for placed in teams},
+        credentials={name: placed.credential for name, placed in credentials.items()},
+        prices=prices,
+        unpriced=unpriced,
+        version=version,
+    )
+    return Parsed(None if report.has_errors else policy, report.in_order())
+
+
+def _check_plain_keys(roots: Sequence[Node], report: Report) -> None:
+    """A team key itself is an error wherever it stands."""
+    for root in roots:
+        for scalar in scalars(root):
+            if _PLAIN_KEY.search(scalar.text):
+                report.error(scalar.mark, PLAIN_KEY)
+
+
+def _collect_sections(files: Sequence[Fields], report: Report) -> Mapping[str, Fields]:
+    """The file that holds each section; a section in two files is reported."""
+    sections: dict[str, Fields] = {}
+    for fields in files:
+        for name in ("defaults", "prices", "unpriced"):
+            if not fields.has(name):
+                continue
+            first = sections.setdefault(name, fields)
+            if first is not fields:
+                report.error(fields.place(name), f"`{name}` is already defined at {first.place(name)}")
+    return sections
+
+
+def _collect_credentials(files: Sequence[Fields], report: Report) -> Mapping[str, PlacedCredential]:
+    """The credentials of all files, with the implicit `default` where none defines it."""
+    credentials: dict[str, PlacedCredential] = {}
+    for fields in files:
+        if not fields.has("credentials"):
+            continue
+        for name, placed in read_credentials(fields.nodes["credentials"], report).items():
+            first = credentials.setdefault(name, placed)
+            if first is not placed:
+                report.error(placed.mark, f"the credential `{name}` is already defined at {first.mark}")
+    credentials.setdefault(IMPLICIT.name, PlacedCredential(IMPLICIT, Mark("")))
+    return credentials
+
+
+def _read_defaults(node: Node, report: Report) -> Fields | None:
+    """The fields every team inherits. What is wrong in them shows even where no team takes them."""
+    defaults = read_fields(node, DEFAULT_FIELDS, "`defaults`", report)
+    if defaults is not None:
+        check_pairs(read_team(defaults, None).limits, report)
+    return defaults
+
+
+def _read_teams(files: Sequence[Fields], defaults: Fields | None, report: Report) -> Sequence[PlacedTeam]:
+    teams = []
+    for fields in files:
+        if fields.has("team"):
+            teams.append(read_team(fields, defaults))
+        elif stray := [name for name in fields.nodes if name in TEAM_FIELDS]:
+            problem = f"`{stray[0]}` belongs to a team or to `defaults`: add `team: NAME`"
+            report.error(fields.place(stray[0]), problem)
+    return [placed for placed in teams if placed.team.name]

@@ -1,0 +1,237 @@
+"""The policy as values: what teams, keys, limits, prices and payload rules say, after parsing.
+
+`gateway.core.parse` builds these from files and refuses what is wrong; nothing here can be invalid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+
+class Scope(StrEnum):
+    """What a key may call: `jobs` covers `jobs:read`."""
+
+    MODELS = "models"
+    JOBS = "jobs"
+    JOBS_READ = "jobs:read"
+    UPLOADS = "uploads"
+
+
+class Unit(StrEnum):
+    """What a limit counts. USD amounts are micro-USD; seconds are seconds of video asked for."""
+
+    REQUESTS = "requests"
+    JOBS = "jobs"
+    UPLOADS = "uploads"
+    SECONDS = "seconds"
+    USD = "USD"
+
+
+class Period(StrEnum):
+    """A calendar window in the team's time zone; `AT_ONCE` is a level, not a window."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    AT_ONCE = "at once"
+
+
+class Mode(StrEnum):
+    """`shadow` decides, counts and reports, and lets pass."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A team key, known by the SHA-256 of its text alone. `expires` is an instant; None never."""
+
+    name: str
+    digest: str
+    expires: float | None = None
+    scopes: frozenset[Scope] = frozenset((Scope.MODELS, Scope.JOBS, Scope.UPLOADS))
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Until the instant `until`, a limit's amount is this one."""
+
+    amount: int
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `amount` of `unit` per `period`.
+
+    `models` narrows it to model ids that match one of the globs (empty: all), `per_key` gives every key of the
+    team its own. `warn` are percentages. The name is unique in the team.
+    """
+
+    name: str
+    amount: int
+    unit: Unit
+    period: Period
+    models: tuple[str, ...] = ()
+    per_key: bool = False
+    mode: Mode = Mode.ENFORCE
+    warn: tuple[int, ...] = ()
+    overrides: tuple[Override, ...] = ()
+
+    def ceiling(self, now: float) -> int:
+        """The amount in force: that of the first override not yet over, else the limit's own."""
+        return next((override.amount for override in self.overrides if now < override.until), self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRule:
+    """What one payload parameter may be. Numbers compare by value, so "8" and 8 are the same."""
+
+    name: str
+    required: bool = False
+    forbidden: bool = False
+    one_of: tuple[str | int | float | bool | None, ...] = ()
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadRule:
+    """The parameter rules for every model that matches one of the globs."""
+
+    models: tuple[str, ...]
+    parameters: tuple[ParameterRule, ...]
+
+
+class Per(StrEnum):
+    """What one price buys."""
+
+    JOB = "job"
+    SECOND = "second"
+    IMAGE = "image"
+    THOUSAND_CHARACTERS = "1k characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """`amount` micro-USD per `per`, for models matching a glob whose payload matches `when`.
+
+    `quantity_field` names the payload parameter that says how many (`seconds:`, `images:`, `characters:` in the
+    file); `default_quantity` holds where the payload has none.
+    """
+
+    models: tuple[str, ...]
+    amount: int
+    per: Per
+    quantity_field: str | None = None
+    default_quantity: int | float | None = None
+    when: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Unpriced(StrEnum):
+    """What a team with a USD limit gets for a job whose price nobody knows."""
+
+    REFUSE = "refuse"
+    FREE = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """`max_size` in bytes bounds relayed uploads."""
+
+    file_types: tuple[str, ...] = ("png", "jpeg", "jpg", "mp4", "mp3", "wav")
+    relay: bool = False
+    max_size: int = 50 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a secret is read: kind `env` (a variable's name), `file` (a path), or `text` (organisations only).
+
+    `optional` says the gateway may start without it.
+    """
+
+    kind: str
+    value: str = field(repr=False)
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An upstream key, and the organisation it acts for. The keys are tried in order, the next one on 401."""
+
+    name: str
+    api_keys: tuple[Source, ...]
+    organization: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """Where a team's jobs may report to, and the secret that signs the reports."""
+
+    hosts: tuple[str, ...]
+    secret: Source
+
+
+@dataclass(frozen=True)
+class Team:
+    """One team's whole policy, defaults already taken in."""
+
+    name: str
+    description: str = ""
+    timezone: str = "UTC"
+    credential: str = "default"
+    keys: tuple[Key, ...] = ()
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    payload: tuple[PayloadRule, ...] = ()
+    uploads: Uploads = Uploads()
+    duplicates_window: float = 0.0
+    charge_failed: bool = False
+    webhooks: Webhooks | None = None
+
+    @cached_property
+    def has_budget(self) -> bool:
+        """Whether any limit counts money and would refuse."""
+        return any(limit.unit is Unit.USD and limit.mode is Mode.ENFORCE for limit in self.limits)
+
+    @cached_property
+    def request_limits(self) -> tuple[Limit, ...]:
+        """The limits every call on the public listener counts against."""
+        return tuple(limit for limit in self.limits if limit.unit is Unit.REQUESTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a team, by one of its keys."""
+
+    team: Team
+    key: Key
+
+
+@dataclass(frozen=True)
+class PolicySet:
+    """Everything the policy files say, as one immutable generation.
+
+    `version` is a SHA-256 over the files' names and bytes, so replicas can be compared.
+    """
+
+    teams: Mapping[str, Team]
+    credentials: Mapping[str, Credential]
+    prices: tuple[Price, ...] = ()
+    unpriced: Unpriced = Unpriced.REFUSE
+    version: str = ""
+
+    @cached_property
+    def callers(self) -> Mapping[str, Caller]:
+        """Callers by the SHA-256 (hex) of their key."""
+        return {key.digest: Caller(team, key) for team in self.teams.values() for key in team.keys}

@@ -1,0 +1,177 @@
+"""Clients' bytes read strictly, so that no other parser can read them as something else.
+
+What is sent on is the client's bytes, not our reading of them. So everything two parsers may disagree on is refused:
+names that stand twice or differ only in case, numbers that are none, text that is not UTF-8.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, NoReturn
+
+from gateway.core.errors import Code, Refusal
+
+MOST_DEPTH = 64
+MOST_VALUES = 20_000
+"""Commas, and opening brackets and braces, a body may hold: counted before it is parsed, inside of texts too."""
+
+_LONGEST_SHOWN = 64
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A create as the client wrote it: well-formed, not yet admitted. `body` is what would be sent on."""
+
+    model: str
+    payload: dict[str, Any] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def parse_create(body: bytes) -> Draft:
+    """The draft in the body of `POST …/requests`: an object of exactly `model` and `payload`.
+
+    Raises Refusal 400 `invalid_request` that names what is wrong; values are never shown, they may be prompts.
+    """
+    members = _parse_object(body, ("model", "payload"))
+    model, payload = members["model"], members["payload"]
+    if not isinstance(model, str):
+        raise _invalid("`model` must be a string: the id of a model from GET …/models.")
+    if not isinstance(payload, dict):
+        raise _invalid("`payload` must be an object: the model's parameters.")
+    return Draft(model, payload, body)
+
+
+def parse_upload(body: bytes) -> str:
+    """The `file_type` in the body of `POST …/upload-url`, an object of exactly that. Raises Refusal 400."""
+    file_type = _parse_object(body, ("file_type",))["file_type"]
+    if not isinstance(file_type, str):
+        raise _invalid("`file_type` must be a string such as `png`.")
+    return file_type
+
+
+def canonical_payload(payload: Any) -> bytes:
+    """The payload in the one form that equal payloads share: sorted, compact, whole numbers without a fraction.
+
+    Upstream echoes `8` for `8.0`; a digest of this form finds a lost job in its list all the same.
+    """
+    text = json.dumps(_canonical(payload), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _canonical(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _parse_object(body: bytes, names: tuple[str, ...]) -> dict[str, Any]:
+    """The members of the object that the body is: these names, each once, and no others."""
+    members = _parse(body)
+    if not isinstance(members, dict):
+        raise _invalid(f"The body must be a JSON object with {_listed(names)}.")
+    for name in members:
+        if name not in names:
+            raise _invalid(_unknown(name, names))
+    for name in names:
+        if name not in members:
+            raise _invalid(f"`{name}` is missing; the body must have exactly {_listed(names)}.")
+    return members
+
+
+def _unknown(name: str, names: tuple[str, ...]) -> str:
+    near = next((known for known in names if known.casefold() == name.casefold()), None)
+    if near is not None:
+        return f"`{shown(name)}` must be written `{near}`."
+    return f"`{shown(name)}` is not a field of this request; send exactly {_listed(names)}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
+
+
+def shown(name: str) -> str:
+    """A parameter's name as an error may show it: short, on one line."""
+    printable = "".join(character if character.isprintable() else "?" for character in name[:_LONGEST_SHOWN])
+    return printable + "…" if len(name) > _LONGEST_SHOWN else printable
+
+
+def _parse(body: bytes) -> Any:
+    """The JSON value that the body is (RFC 8259, and RFC 7493 where that is stricter)."""
+    openings = body.count(b"[") + body.count(b"{")
+    if openings > MOST_VALUES or body.count(b",") > MOST_VALUES:
+        raise _invalid(f"The body holds more than {MOST_VALUES} values; send less at once.")
+    try:
+        value = _DECODER.decode(body.decode())
+    except UnicodeDecodeError:
+        raise _invalid("The body must be UTF-8.") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except json.JSONDecodeError as error:
+        raise _invalid(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except ValueError:
+        raise _invalid("The body holds a number with too many digits.") from None
+    if openings > MOST_DEPTH and _is_deeper(value, MOST_DEPTH):
+        raise _too_deep()
+    if _ESCAPED_SURROGATE.search(body):
+        _check_texts(value)
+    return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether arrays and objects stand in one another more than `depth` levels deep."""
+    level = [value]
+    for _ in range(depth):
+        level = [member for container in level for member in _members(container)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _members(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _check_texts(value: Any) -> None:
+    """Refuse half of a surrogate pair, which is no character and which every parser treats in its own way."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _invalid(r"The body holds half of a surrogate pair (`\ud800` to `\udfff`), which is no text.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise _invalid(f"`{shown(name)}` stands twice in one object.")
+        members[name] = value
+    return members
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise _invalid("The body holds a number that is too large.")
+    return number
+
+
+def _constant(text: str) -> NoReturn:
+    raise _invalid(f"The body is not JSON: {text} is not a number.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def _too_deep() -> Refusal:
+    return _invalid(f"Arrays and objects stand in one another more than {MOST_DEPTH} levels deep.")
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(Code.INVALID_REQUEST, message)

@@ -1,0 +1,100 @@
+"""Request rates, counted ahead: a process takes small batches from the ledger and hands them out from memory.
+
+A poll therefore costs no write. What a process holds and does not use before the window ends is lost to the limit, so
+the error is always on the strict side, and a batch is one percent of the limit to keep it below two.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.core.limits import RequestBound
+from gateway.core.policy import Mode
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
+
+_SHARE = 100
+_NO_CEILING = 2**62
+_MOST_COUNTERS = 10_000
+
+
+@dataclass(slots=True)
+class _Held:
+    """What this process may still hand out on one counter. `used` is the ledger's value when it last answered."""
+
+    window_ends: float
+    left: int = 0
+    used: int = 0
+    exhausted_at: int = -1
+    refill: asyncio.Task[None] | None = None
+
+
+class Leases:
+    """The request allowances this process holds."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._held: dict[str, _Held] = {}
+
+    async def take(self, bounds: Iterable[RequestBound], now: float) -> RequestBound | None:
+        """Count one request against every bound, or against none and return the bound that is used up.
+
+        Awaits the ledger only when a batch has run out.
+        """
+        while True:
+            empty = next((bound for bound in bounds if self._find(bound, now).left <= 0), None)
+            if empty is None:
+                break
+            if not await self._refill(empty, now):
+                return empty
+        for bound in bounds:
+            self._held[bound.counter].left -= 1
+        return None
+
+    def used(self, bound: RequestBound) -> int:
+        """What is used of a bound, as far as this process knows."""
+        held = self._held.get(bound.counter)
+        return 0 if held is None else max(0, held.used - held.left)
+
+    def _find(self, bound: RequestBound, now: float) -> _Held:
+        held = self._held.get(bound.counter)
+        if held is None:
+            self._forget_ended(now)
+            held = self._held[bound.counter] = _Held(bound.window_ends)
+        return held
+
+    async def _refill(self, bound: RequestBound, now: float) -> bool:
+        """Whether the counter has something left after asking the ledger, together with all who wait for it."""
+        held = self._find(bound, now)
+        if held.exhausted_at == _ceiling(bound):
+            return False
+        if held.refill is None:
+            held.refill = asyncio.get_running_loop().create_task(self._fetch(bound, held))
+        await asyncio.shield(held.refill)
+        return held.left > 0
+
+    async def _fetch(self, bound: RequestBound, held: _Held) -> None:
+        batch = max(1, bound.ceiling // _SHARE)
+        try:
+            granted, held.used = await self._ledger.take_ahead(bound.counter, batch, bound.ceiling, bound.window_ends)
+        except LedgerUnavailable:
+            granted = self._grant_blindly(bound, held, batch)
+        finally:
+            held.refill = None
+        held.left += granted
+        held.exhausted_at = _ceiling(bound) if granted == 0 else -1
+
+    @staticmethod
+    def _grant_blindly(bound: RequestBound, held: _Held, batch: int) -> int:
+        """While the ledger is away, reads go on within what this process knows of the window."""
+        granted = min(batch, max(0, _ceiling(bound) - held.used))
+        held.used += granted
+        return granted
+
+    def _forget_ended(self, now: float) -> None:
+        if len(self._held) >= _MOST_COUNTERS:
+            self._held = {name: held for name, held in self._held.items() if held.window_ends > now}
+
+
+def _ceiling(bound: RequestBound) -> int:
+    """A shadow bound counts on without end, so that it can say by how much it would have been passed."""
+    return bound.ceiling if bound.mode is Mode.ENFORCE else _NO_CEILING

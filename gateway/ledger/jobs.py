@@ -1,0 +1,192 @@
+"""Jobs: placed once, each one team's for ever, with the record upstream last gave."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from gateway.core.lifecycle import Outcome, State
+from gateway.ledger import replies
+from gateway.ledger.reservations import doubt, may_become, owner_from, settle
+from gateway.ledger.schema import jobs, listed, reservations
+from gateway.ledger.statement import Statement, blob, instant, switch, text
+from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement
+
+FIRST_LOOK = 5.0
+"""Seconds after its create that a job nobody asks about is looked at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What upstream said of a job. `record` None keeps the one last seen; `complete` False says it was slimmed."""
+
+    request_id: str
+    status: str
+    record: bytes | None
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which jobs to list: None is any."""
+
+    team: str | None
+    model: str | None
+    status: str | None
+    limit: int
+    offset: int
+
+
+_job, _reservation = jobs.c, reservations.c
+_this_reservation = _reservation.id == text("reservation")
+_columns = ("request_id", "reservation_id", "team", "model", "created_at", "status", "complete")
+_INSERT = Statement(
+    insert(jobs)
+    .from_select(
+        [*_columns, "looked_at", "next_look_at", "settled_at", "record"],
+        select(
+            text("request"),
+            _reservation.id,
+            _reservation.team,
+            _reservation.model,
+            _reservation.created_at,
+            text("status"),
+            switch("complete"),
+            instant("now"),
+            instant("next_look_at"),
+            null(),
+            blob("record"),
+        ).where(_this_reservation, may_become(State.PLACED)),
+    )
+    .on_conflict_do_nothing(index_elements=["request_id"])
+)
+_PLACE = Statement(
+    update(reservations)
+    .values(state=State.PLACED, updated_at=instant("now"))
+    .where(_this_reservation, may_become(State.PLACED))
+)
+_HOLDER = Statement(select(_job.reservation_id).where(_job.request_id == text("request")))
+_seen = {
+    "status": text("status"),
+    "complete": case((blob("record").is_(None), _job.complete), else_=switch("complete")),
+    "record": func.coalesce(blob("record"), _job.record),
+    "looked_at": instant("now"),
+}
+_this_job = _job.request_id == text("request")
+_OBSERVE = Statement(update(jobs).values(_seen).where(_this_job, _job.settled_at.is_(None)))
+_END = Statement(update(jobs).values({**_seen, "settled_at": instant("now")}).where(_this_job))
+_POSTPONE = Statement(update(jobs).values(next_look_at=instant("next_look_at")).where(_this_job))
+_with_owner = select(_job.request_id, *reservations.c).join_from(jobs, reservations)
+_full: Select[Any] = select(*jobs.c, _reservation.key, _reservation.price, _reservation.outcome).join_from(
+    jobs, reservations
+)
+
+
+def place(connection: Connection, placement: Placement, now: float) -> OwnedByAnother | None:
+    """Upstream named the job. Settled at once if it has already ended; a repeat changes nothing.
+
+    If the id cannot become this reservation's, the reservation is in doubt unless it has ended, and its job unplaced.
+    """
+    placed = _INSERT.changes(
+        connection,
+        reservation=placement.reservation_id,
+        request=placement.request_id,
+        status=placement.status,
+        complete=placement.complete,
+        record=placement.record,
+        now=now,
+        next_look_at=now + FIRST_LOOK,
+    )
+    if not placed:
+        holder = _HOLDER.row(connection, request=placement.request_id)
+        if holder == (placement.reservation_id,):
+            return None
+        doubt(connection, placement.reservation_id, now, refused=False)
+        return OwnedByAnother()
+    _PLACE.changes(connection, reservation=placement.reservation_id, now=now)
+    replies.keep_reply(connection, placement.reservation_id, placement.reply)
+    if placement.outcome is not None:
+        last = Sighting(placement.request_id, placement.status, None, placement.complete)
+        end(connection, last, placement.outcome, now)
+    return None
+
+
+def observe(connection: Connection, seen: Sighting, now: float) -> bool:
+    """Keep what was last seen of a job that lives. False if there is none such."""
+    return _OBSERVE.changes(connection, **_values(seen), now=now) == 1
+
+
+def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) -> bool:
+    """The job ended. True for the one call that settled it."""
+    holder = _HOLDER.row(connection, request=seen.request_id)
+    if holder is None or not settle(connection, holder[0], outcome, now):
+        return False
+    _END.changes(connection, **_values(seen), now=now)
+    return True
+
+
+def postpone(connection: Connection, request_id: str, next_look_at: float) -> None:
+    """When to look at the job next, unless somebody asks before."""
+    _POSTPONE.changes(connection, request=request_id, next_look_at=next_look_at)
+
+
+def owner_of(connection: Connection, request_id: str) -> Owner | None:
+    """Whose job this is; None for an id nobody owns."""
+    row = connection.execute(_with_owner.where(_job.request_id == request_id)).one_or_none()
+    return None if row is None else owner_from(row)
+
+
+def owned(connection: Connection, request_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that are somebody's."""
+    return set(connection.scalars(select(_job.request_id).where(_job.request_id.in_(request_ids))))
+
+
+def job(connection: Connection, request_id: str) -> Job | None:
+    """One job with its last seen record."""
+    row = connection.execute(_full.where(_job.request_id == request_id)).one_or_none()
+    return None if row is None else _job_from(row)
+
+
+def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
+    """One page, newest first, and how many there are in all."""
+    conditions: list[ColumnElement[bool]] = [listed]
+    if wanted.team is not None:
+        conditions.append(_job.team == wanted.team)
+    if wanted.model is not None:
+        conditions.append(_job.model == wanted.model)
+    if wanted.status is not None:
+        conditions.append(_job.status == wanted.status)
+    total = connection.execute(select(func.count()).select_from(jobs).where(*conditions)).scalar_one()
+    newest = _full.where(*conditions).order_by(_job.created_at.desc(), _job.request_id.desc())
+    found = connection.execute(newest.limit(wanted.limit).offset(wanted.offset))
+    return [_job_from(row) for row in found], total
+
+
+def due(connection: Connection, now: float, limit: int) -> list[OpenJob]:
+    """Jobs that live and whose next look is due, the most overdue first."""
+    found = connection.execute(
+        _with_owner.where(_job.settled_at.is_(None), _job.next_look_at <= now).order_by(_job.next_look_at).limit(limit)
+    )
+    return [OpenJob(row.request_id, owner_from(row)) for row in found]
+
+
+def _values(seen: Sighting) -> dict[str, Any]:
+    return {"request": seen.request_id, "status": seen.status, "record": seen.record, "complete": seen.complete}
+
+
+def _job_from(row: Row[Any]) -> Job:
+    return Job(
+        request_id=row.request_id,
+        team=row.team,
+        key=row.key,
+        model=row.model,
+        status=row.status,
+        record=row.record,
+        complete=row.complete,
+        price=row.price,
+        created_at=row.created_at,
+        settled_at=row.settled_at,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+    )

@@ -1,0 +1,95 @@
+"""Idempotency: (team, key, body) has one answer for a day. The table's primary key decides who was first."""
+
+import msgspec
+from sqlalchemy import Connection, delete, null, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from gateway.core.lifecycle import State
+from gateway.ledger.schema import idempotency, reservations
+from gateway.ledger.statement import Statement, blob, instant, integer, text
+from gateway.ledger.values import InProgress, Mismatch, NewReservation, Replay, Reply
+
+KEPT_FOR = 24 * 3600.0
+"""Seconds an idempotency key stands for its first request."""
+
+encode_headers = msgspec.msgpack.Encoder().encode
+decode_headers = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
+
+_CLAIM = Statement(
+    insert(idempotency)
+    .values(
+        team=text("team"),
+        key=text("key"),
+        reservation_id=text("reservation"),
+        created_at=instant("now"),
+        status=null(),
+        headers=null(),
+        body=null(),
+    )
+    .on_conflict_do_update(
+        index_elements=["team", "key"],
+        set_={
+            "reservation_id": text("reservation"),
+            "created_at": instant("now"),
+            "status": null(),
+            "headers": null(),
+            "body": null(),
+        },
+        where=idempotency.c.created_at <= instant("stale"),
+    )
+    .returning(idempotency.c.key)
+)
+_FIND = Statement(
+    select(
+        reservations.c.body_digest,
+        reservations.c.state,
+        idempotency.c.status,
+        idempotency.c.headers,
+        idempotency.c.body,
+    )
+    .join_from(idempotency, reservations)
+    .where(idempotency.c.team == text("team"), idempotency.c.key == text("key"))
+)
+_ANSWER = Statement(
+    update(idempotency)
+    .values(status=integer("status"), headers=blob("headers"), body=blob("body"))
+    .where(idempotency.c.reservation_id == text("reservation"))
+)
+_FORGET = Statement(delete(idempotency).where(idempotency.c.reservation_id == text("reservation")))
+
+
+def claim_key(connection: Connection, new: NewReservation, now: float) -> Replay | InProgress | Mismatch | None:
+    """Make the key stand for this create; None if it does now, else what came of the request it already stands for."""
+    if _CLAIM.row(
+        connection,
+        team=new.team,
+        key=new.idempotency_key,
+        reservation=new.id,
+        now=now,
+        stale=now - KEPT_FOR,
+    ):
+        return None
+    found = _FIND.row(connection, team=new.team, key=new.idempotency_key)
+    assert found is not None
+    digest, state, status, headers, body = found
+    if digest != new.body_digest:
+        return Mismatch()
+    if status is None:
+        return InProgress(State(state))
+    return Replay(Reply(status, decode_headers(headers), body))
+
+
+def keep_reply(connection: Connection, reservation_id: str, reply: Reply) -> None:
+    """A repeat is told this from now on. Nothing happens for a create without a key."""
+    _ANSWER.changes(
+        connection,
+        reservation=reservation_id,
+        status=reply.status,
+        headers=encode_headers(reply.headers),
+        body=reply.body,
+    )
+
+
+def free_key(connection: Connection, reservation_id: str) -> None:
+    """A repeat executes anew."""
+    _FORGET.changes(connection, reservation=reservation_id)

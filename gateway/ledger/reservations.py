@@ -1,0 +1,161 @@
+"""The life of a reservation in the ledger. A change of state is one update, guarded by the states it may come from."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+
+from gateway.core.claims import OnSettle
+from gateway.core.lifecycle import Outcome, State, money_is_kept, sources_of
+from gateway.ledger import counters, replies
+from gateway.ledger.schema import claims, reservations, without_job
+from gateway.ledger.statement import Statement, instant, switch, text
+from gateway.ledger.values import Admitted, NewReservation, OpenReservation, Owner, Reply, Reserved
+
+_c = reservations.c
+
+
+def may_become(target: State) -> ColumnElement[bool]:
+    """The guard of an update to `target`."""
+    return or_(*(_c.state == source for source in sources_of(target)))
+
+
+_INSERT = Statement(insert(reservations))
+_INSERT_CLAIM = Statement(insert(claims))
+_MARK_SENT = Statement(
+    update(reservations)
+    .values(state=State.SENT, updated_at=instant("now"))
+    .where(_c.id == text("reservation"), may_become(State.SENT))
+)
+_DOUBT = Statement(
+    update(reservations)
+    .values(state=State.UNKNOWN, updated_at=instant("now"), refused=switch("refused"))
+    .where(_c.id == text("reservation"), may_become(State.UNKNOWN))
+)
+_RELEASE = Statement(
+    update(reservations)
+    .values(state=State.RELEASED, updated_at=instant("now"))
+    .where(_c.id == text("reservation"), may_become(State.RELEASED))
+)
+_SETTLE = Statement(
+    update(reservations)
+    .values(state=State.SETTLED, outcome=text("outcome"), updated_at=instant("now"))
+    .where(_c.id == text("reservation"), may_become(State.SETTLED))
+    .returning(_c.charge_failed)
+)
+_claims_held = claims.c.reservation_id == text("reservation")
+_taken_back = (claims.c.counter, claims.c.amount)
+_TAKE_ALL_BACK = Statement(delete(claims).where(_claims_held).returning(*_taken_back))
+_TAKE_BACK = Statement(
+    delete(claims).where(_claims_held, claims.c.on_settle == text("on_settle")).returning(*_taken_back)
+)
+
+
+def reserve(connection: Connection, new: NewReservation, now: float) -> Reserved:
+    """Take all claims of one create or none, unless its idempotency key already stands for another."""
+    if new.idempotency_key is not None:
+        earlier = replies.claim_key(connection, new, now)
+        if earlier is not None:
+            return earlier
+    used = counters.take(connection, new.claims, direct=False)
+    _INSERT.changes(
+        connection,
+        id=new.id,
+        team=new.team,
+        key=new.key,
+        model=new.model,
+        credential=new.credential,
+        state=State.RESERVED.value,
+        refused=False,
+        outcome=None,
+        price=new.price,
+        seconds=new.seconds,
+        charge_failed=new.charge_failed,
+        body_digest=new.body_digest,
+        payload_digest=new.payload_digest,
+        created_at=new.created_at,
+        updated_at=now,
+    )
+    _INSERT_CLAIM.run_many(
+        connection,
+        [
+            {
+                "reservation_id": new.id,
+                "counter": claim.counter,
+                "amount": claim.amount,
+                "on_settle": claim.on_settle.value,
+            }
+            for claim in new.claims
+            if claim.amount > 0
+        ],
+    )
+    return Admitted(used)
+
+
+def mark_sent(connection: Connection, reservation_id: str, now: float) -> bool:
+    """From here on upstream may have read the create. False if it is not `reserved` any more."""
+    return _MARK_SENT.changes(connection, reservation=reservation_id, now=now) == 1
+
+
+def doubt(connection: Connection, reservation_id: str, now: float, *, refused: bool) -> bool:
+    """Nobody knows whether there is a job: everything stays claimed. False if it is not `sent`."""
+    return _DOUBT.changes(connection, reservation=reservation_id, now=now, refused=refused) == 1
+
+
+def release(connection: Connection, reservation_id: str, now: float, reply: Reply | None) -> bool:
+    """There is no job: every claim comes back. False if the reservation had already ended.
+
+    `reply` is what a repeat with the same idempotency key is told; None lets a repeat execute anew.
+    """
+    if _RELEASE.changes(connection, reservation=reservation_id, now=now) == 0:
+        return False
+    counters.give_back(connection, _TAKE_ALL_BACK.rows(connection, reservation=reservation_id))
+    if reply is None:
+        replies.free_key(connection, reservation_id)
+    else:
+        replies.keep_reply(connection, reservation_id, reply)
+    return True
+
+
+def settle(connection: Connection, reservation_id: str, outcome: Outcome, now: float) -> bool:
+    """The job ended: slots come back, money comes back where it is not kept. True for the one call that did it."""
+    row = _SETTLE.row(connection, reservation=reservation_id, outcome=outcome.value, now=now)
+    if row is None:
+        return False
+    kept = money_is_kept(outcome, charge_failed=bool(row[0]))
+    for kind in (OnSettle.RETURN,) if kept else (OnSettle.RETURN, OnSettle.ADJUST):
+        taken_back = _TAKE_BACK.rows(connection, reservation=reservation_id, on_settle=kind.value)
+        counters.give_back(connection, taken_back)
+    return True
+
+
+def open_reservations(connection: Connection, limit: int) -> list[OpenReservation]:
+    """Reservations without a job, oldest first."""
+    states = or_(*(_c.state == state for state in (State.RESERVED, State.SENT, State.UNKNOWN)))
+    found = connection.execute(
+        select(reservations).where(without_job, states).order_by(_c.updated_at, _c.id).limit(limit)
+    )
+    return [
+        OpenReservation(
+            id=row.id,
+            owner=owner_from(row),
+            state=State(row.state),
+            payload_digest=row.payload_digest,
+            refused=row.refused,
+            updated_at=row.updated_at,
+        )
+        for row in found
+    ]
+
+
+def owner_from(row: Row[Any]) -> Owner:
+    """The owner a row of `reservations` names."""
+    return Owner(
+        team=row.team,
+        key=row.key,
+        model=row.model,
+        credential=row.credential,
+        created_at=row.created_at,
+        price=row.price,
+        charge_failed=row.charge_failed,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+    )

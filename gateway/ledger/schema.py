@@ -1,0 +1,190 @@
+"""The ledger's tables. Times are unix seconds, money is micro-USD; a column's comment says what it means.
+
+The migrations make these tables, and a test holds the two together. What must never happen is refused by the database
+itself: a counter below zero, a job with two owners, a transition that `gateway.core.lifecycle` does not know.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    event,
+    text,
+)
+
+from gateway.core.claims import OnSettle
+from gateway.core.lifecycle import TRANSITIONS, Outcome, State
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
+
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True, comment="Scope, unit and window; never a limit's name or amount."),
+    Column("value", BigInteger, nullable=False, comment="What is used."),
+    Column("window_ends", Double, comment="The instant after which it is history; NULL for a level."),
+    Column("direct", Boolean, nullable=False, comment="Filled by calls (requests, uploads), not by reservations."),
+    Column("granted", BigInteger, comment="What was last taken ahead of use; NULL where nothing is."),
+    CheckConstraint("value >= 0", name="value"),
+    Index("counters_by_end", "window_ends"),
+    sqlite_with_rowid=False,
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Chosen by the gateway when the create is admitted."),
+    Column("team", Text, nullable=False, comment="The team's name, as in its policy."),
+    Column("key", Text, nullable=False, comment="The name of the key that called; its text is nowhere."),
+    Column("model", Text, nullable=False, comment="The model asked for."),
+    Column("credential", Text, nullable=False, comment="The name of the upstream key it was sent with."),
+    Column("state", Text, nullable=False, comment="Where it stands: see `gateway.core.lifecycle`."),
+    Column("refused", Boolean, nullable=False, comment="Upstream itself answered that the create failed."),
+    Column("outcome", Text, comment="How its job ended; NULL until it is settled."),
+    Column("price", BigInteger, nullable=False, comment="Micro-USD reserved, as decided at admission."),
+    Column("seconds", BigInteger, nullable=False, comment="Seconds of video asked for."),
+    Column("charge_failed", Boolean, nullable=False, comment="Whether a failed job keeps its price."),
+    Column("body_digest", LargeBinary, nullable=False, comment="SHA-256 of the client's bytes."),
+    Column("payload_digest", LargeBinary, nullable=False, comment="SHA-256 of the canonical payload."),
+    Column("created_at", Double, nullable=False, comment="When it was admitted."),
+    Column("updated_at", Double, nullable=False, comment="When it entered its state."),
+    CheckConstraint(f"state IN {_any_of(State)}", name="state"),
+    CheckConstraint(f"outcome IN {_any_of(Outcome)}", name="outcome"),
+    CheckConstraint("(outcome IS NOT NULL) = (state = 'settled')", name="settled"),
+    CheckConstraint("price >= 0 AND seconds >= 0", name="amounts"),
+    Index("reservations_by_team", "team", "created_at"),
+    Index("reservations_by_time", "created_at"),
+)
+
+without_job = text("state NOT IN ('placed', 'settled')")
+"""Reservations that have no job: few, and looked for every second, so they have an index of their own.
+
+Literally so in every query, because SQLite uses a partial index only where it can read the condition.
+"""
+
+Index("reservations_without_job", reservations.c.state, reservations.c.updated_at, sqlite_where=without_job)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column(
+        "reservation_id",
+        Text,
+        ForeignKey("reservations.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="Who holds it.",
+    ),
+    Column(
+        "counter",
+        Text,
+        ForeignKey("counters.name", ondelete="CASCADE"),
+        primary_key=True,
+        comment="What it is held on.",
+    ),
+    Column("amount", BigInteger, nullable=False, comment="How much; a claim that came back has no row any more."),
+    Column("on_settle", Text, nullable=False, comment="What becomes of it when the job ends."),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint(f"on_settle IN {_any_of(OnSettle)}", name="on_settle"),
+    Index("claims_by_counter", "counter"),
+    sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("request_id", Text, primary_key=True, comment="Upstream's id; the row makes it one team's for ever."),
+    Column(
+        "reservation_id",
+        Text,
+        ForeignKey("reservations.id"),
+        nullable=False,
+        unique=True,
+        comment="The reservation that became this job: its owner, price and outcome.",
+    ),
+    Column("team", Text, nullable=False, comment="The reservation's team, here for the list's index."),
+    Column("model", Text, nullable=False, comment="The reservation's model, here for the list's index."),
+    Column("created_at", Double, nullable=False, comment="When the reservation was admitted."),
+    Column("status", Text, nullable=False, comment="Upstream's word for where the job stands, as last seen."),
+    Column("complete", Boolean, nullable=False, comment="False if the record is kept without its inline data."),
+    Column("looked_at", Double, nullable=False, comment="When the record was last seen."),
+    Column("next_look_at", Double, nullable=False, comment="When to look next unless a client asks before."),
+    Column("settled_at", Double, comment="When its end was written down; NULL while it lives."),
+    Column("record", LargeBinary, comment="Upstream's last seen record; NULL once it is 30 days old."),
+)
+
+listed = jobs.c.record.is_not(None)
+"""Jobs that still have their record: a team's list is made of them."""
+
+Index("jobs_by_team", jobs.c.team, jobs.c.created_at, jobs.c.request_id, sqlite_where=listed)
+Index("jobs_by_model", jobs.c.team, jobs.c.model, jobs.c.created_at, jobs.c.request_id, sqlite_where=listed)
+Index("jobs_by_time", jobs.c.created_at, jobs.c.request_id, sqlite_where=listed)
+Index("jobs_open", jobs.c.next_look_at, sqlite_where=jobs.c.settled_at.is_(None))
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("team", Text, primary_key=True, comment="Keys of different teams have nothing to do with each other."),
+    Column("key", Text, primary_key=True, comment="The client's Idempotency-Key."),
+    Column(
+        "reservation_id",
+        Text,
+        ForeignKey("reservations.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        unique=True,
+        comment="The create it executed; its body decides what an equal request is.",
+    ),
+    Column("created_at", Double, nullable=False, comment="When; after 24 hours the key is free again."),
+    Column("status", BigInteger, comment="The HTTP status the first create was answered; NULL until it was."),
+    Column("headers", LargeBinary, comment="That answer's headers, as MessagePack pairs of bytes."),
+    Column("body", LargeBinary, comment="That answer's body."),
+    Index("idempotency_by_time", "created_at"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("name", Text, primary_key=True, comment="What it is an answer to, such as a credential's model listing."),
+    Column("headers", LargeBinary, nullable=False, comment="Upstream's headers, as MessagePack pairs of bytes."),
+    Column("body", LargeBinary, nullable=False, comment="Upstream's body."),
+    Column("fetched_at", Double, nullable=False, comment="When upstream gave it."),
+)
+
+
+def transition_guard() -> str:
+    """SQLite's trigger that refuses every change of state `TRANSITIONS` does not list."""
+    allowed = " OR ".join(
+        f"(OLD.state = '{source}' AND NEW.state IN {_any_of(sorted(targets))})"
+        for source, targets in TRANSITIONS.items()
+        if targets
+    )
+    return (
+        "CREATE TRIGGER reservations_transition BEFORE UPDATE OF state ON reservations "
+        f"WHEN NOT ({allowed}) BEGIN SELECT RAISE(ABORT, 'no such transition'); END"
+    )
+
+
+_guard = DDL(transition_guard())  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+event.listen(reservations, "after_create", _guard.execute_if(dialect="sqlite"))

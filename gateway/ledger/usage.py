@@ -1,0 +1,96 @@
+"""What was used: sums over reservations, for people and for metrics, and the proof that the counters say the same."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select
+
+from gateway.core.claims import OnSettle
+from gateway.core.lifecycle import OPEN, Outcome, State, money_is_kept
+from gateway.ledger.schema import claims, counters, jobs, reservations, without_job
+from gateway.ledger.values import Difference, OpenCounts, UsageRow
+
+_c = reservations.c
+_open = or_(*(_c.state == state for state in sorted(OPEN)))
+_kept = or_(
+    *(
+        and_(_c.outcome == outcome, _c.charge_failed == charge_failed)
+        for outcome in Outcome
+        for charge_failed in (False, True)
+        if money_is_kept(outcome, charge_failed=charge_failed)
+    )
+)
+"""Settled reservations that keep their price, as `money_is_kept` says."""
+
+
+def usage(connection: Connection, team: str | None, starts: float, ends: float) -> list[UsageRow]:
+    """Usage of one team, or of all, by key and model: creates admitted from `starts` until before `ends`."""
+    query = (
+        select(
+            _c.team,
+            _c.key,
+            _c.model,
+            func.count(),
+            _count(_c.outcome == Outcome.SUCCESS),
+            _count(and_(_c.state == State.SETTLED, _c.outcome != Outcome.SUCCESS)),
+            _count(_open),
+            _sum(_kept),
+            _sum(_open),
+        )
+        .where(_c.created_at >= starts, _c.created_at < ends, _c.state != State.RELEASED)
+        .group_by(_c.team, _c.key, _c.model)
+        .order_by(_c.team, _c.key, _c.model)
+    )
+    if team is not None:
+        query = query.where(_c.team == team)
+    return [UsageRow(*row) for row in connection.execute(query)]
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1)))
+
+
+def _sum(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(case((condition, _c.price))), 0)
+
+
+def open_counts(connection: Connection) -> OpenCounts:
+    """What is under way right now, for metrics."""
+    waiting = (
+        select(_c.state, func.count(), func.min(_c.created_at))
+        .where(without_job, or_(*(_c.state == state for state in (State.RESERVED, State.SENT, State.UNKNOWN))))
+        .group_by(_c.state)
+    )
+    living = select(jobs.c.team, jobs.c.model, func.count()).where(jobs.c.settled_at.is_(None))
+    rows = connection.execute(waiting).all()
+    active = {(team, model): n for team, model, n in connection.execute(living.group_by(jobs.c.team, jobs.c.model))}
+    by_state = dict.fromkeys(sorted(OPEN), 0) | {State(state): count for state, count, _ in rows}
+    by_state[State.PLACED] = sum(active.values())
+    return OpenCounts(by_state, min((made for _, _, made in rows), default=None), active)
+
+
+def verify(connection: Connection) -> list[Difference]:
+    """Every counter whose value is not the sum of what its reservations must hold, and every claim held wrongly.
+
+    What a reservation must hold is worked out from its state and outcome, not from what was taken back: an open one
+    holds everything, a settled one its counts and the money it kept, a released one nothing. Counters filled by calls
+    instead of reservations have nothing to be compared with.
+    """
+    must_hold = or_(
+        _open,
+        and_(_c.state == State.SETTLED, claims.c.on_settle == OnSettle.KEEP),
+        and_(_c.state == State.SETTLED, claims.c.on_settle == OnSettle.ADJUST, _kept),
+    )
+    sums = (
+        select(claims.c.counter, func.sum(case((must_hold, claims.c.amount), else_=0)).label("expected"))
+        .join_from(claims, reservations)
+        .group_by(claims.c.counter)
+        .subquery()
+    )
+    expected = func.coalesce(sums.c.expected, 0)
+    wrong = (
+        select(counters.c.name, counters.c.value, expected)
+        .outerjoin_from(counters, sums, sums.c.counter == counters.c.name)
+        .where(counters.c.direct == false(), counters.c.value != expected)
+        .order_by(counters.c.name)
+    )
+    return [Difference(*row) for row in connection.execute(wrong)]

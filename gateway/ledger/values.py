@@ -1,0 +1,197 @@
+"""What goes into the ledger and what comes out. Times are unix seconds, money is micro-USD."""
+
+from dataclasses import dataclass
+
+from gateway.core.claims import Claim
+from gateway.core.lifecycle import Outcome, State, money_is_kept
+
+
+@dataclass(frozen=True, slots=True)
+class NewReservation:
+    """One create about to be sent. `body_digest` is the SHA-256 of the client's bytes, for idempotency."""
+
+    id: str
+    team: str
+    key: str
+    model: str
+    credential: str
+    price: int
+    seconds: int
+    charge_failed: bool
+    claims: tuple[Claim, ...]
+    body_digest: bytes
+    payload_digest: bytes
+    idempotency_key: str | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer kept for replay: what the first create was told."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """All claims were taken. `used` is each counter's value afterwards."""
+
+    used: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A claim did not fit and nothing was taken. `used` is that counter's value."""
+
+    claim: Claim
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The idempotency key was used before with the same bytes, and this is what came of it."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class InProgress:
+    """The first create with this idempotency key has no answer yet; `state` says where it stands."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The idempotency key was used before with other bytes."""
+
+
+Reserved = Admitted | Full | Replay | InProgress | Mismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose job a request id is, for ever. `outcome` is None while the job lives."""
+
+    team: str
+    key: str
+    model: str
+    credential: str
+    created_at: float
+    price: int
+    charge_failed: bool
+    outcome: Outcome | None = None
+
+    def charge(self, outcome: Outcome) -> int:
+        """The micro-USD kept when the job ends so."""
+        return self.price if money_is_kept(outcome, charge_failed=self.charge_failed) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job the follower has to look after."""
+
+    request_id: str
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Upstream's word that a reservation became a job.
+
+    `outcome` is set when the job had already ended. `complete` is False for a record kept without its payload and
+    inline data. `reply` is what a repeat with the same idempotency key is told.
+    """
+
+    reservation_id: str
+    request_id: str
+    status: str
+    record: bytes
+    complete: bool
+    outcome: Outcome | None
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedByAnother:
+    """The request id already belongs to another reservation, whose it stays; this one's outcome is unknown.
+
+    Also for a reservation that had already ended (released, or placed under another id): it cannot become a job.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReservation:
+    """A reservation without a job: `reserved`, `sent` or `unknown`.
+
+    `refused` when upstream answered the create with an error of its own (500, 503), which makes a job unlikely.
+    """
+
+    id: str
+    owner: Owner
+    state: State
+    payload_digest: bytes
+    refused: bool
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of a team's list. `record` is upstream's last seen record, or None if none was seen yet."""
+
+    request_id: str
+    team: str
+    key: str
+    model: str
+    status: str
+    record: bytes | None
+    complete: bool
+    price: int
+    created_at: float
+    settled_at: float | None
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one team, key and model did in a month: counts by outcome, money kept and still held."""
+
+    team: str
+    key: str
+    model: str
+    jobs: int
+    succeeded: int
+    failed: int
+    open: int
+    charged: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A counter whose value is not the sum of its claims."""
+
+    counter: str
+    value: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """What is under way. `oldest` is when the oldest reservation without a job was made."""
+
+    reservations: dict[State, int]
+    oldest: float | None
+    active: dict[tuple[str, str], int]
+    """Jobs that have not ended, by team and model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An answer of upstream kept over restarts, and when it was given."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    fetched_at: float

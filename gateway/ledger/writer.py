@@ -1,0 +1,164 @@
+"""The one thread that writes, many operations to a transaction.
+
+A commit costs a disk flush whatever is in it, so the thread takes everything that waits, up to a batch, and commits it
+together. Each operation stands in a savepoint of its own: one that is refused or fails takes back its own changes and
+nobody else's. An answer is given only after the commit that made it durable.
+
+An operation that was handed over runs, whatever becomes of the one who waits for it: its waiting is a future, and
+cancelling a future does not reach into the queue.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from gateway.ledger.engine import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.statement import driver_of
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 256
+"""Operations in one transaction."""
+
+PROBE_EVERY = 1.0
+"""Seconds between two attempts to write while the ledger is unavailable and nobody asks for anything."""
+
+
+class Undo(Exception):  # noqa: N818 - a way out, not a mistake
+    """Raised inside an operation to take back what it did so far and still answer `result`."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__()
+        self.result = result
+
+
+@dataclass(eq=False, slots=True)
+class Operation(Generic[T]):
+    """One piece of work, and who waits for its result where."""
+
+    work: Callable[[Connection], T]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[T]
+    result: Any = None
+    error: Exception | None = None
+
+    def run(self, connection: Connection) -> None:
+        """Work in a savepoint; result and error are kept until the commit. Raises if the transaction itself is lost."""
+        cursor = driver_of(connection).cursor()
+        cursor.execute("SAVEPOINT operation")
+        self.result = self.error = None
+        try:
+            self.result = self.work(connection)
+        except Undo as undo:
+            self.result = undo.result
+            cursor.execute("ROLLBACK TO operation")
+        except Exception as error:
+            if not driver_of(connection).in_transaction:
+                raise
+            self.error = unavailable(error) if isinstance(error, FAULTS) else error
+            cursor.execute("ROLLBACK TO operation")
+        cursor.execute("RELEASE operation")
+
+    def answer(self) -> None:
+        """Tell the one who waits, in their loop, unless they went away."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """Runs operations in the order they are handed over. `healthy` says whether the last ones could be written."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: queue.SimpleQueue[Operation[Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
+        self._stopped = False
+        self.healthy = True
+        self._thread.start()
+
+    def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable."""
+        if self._stopped:
+            raise LedgerUnavailable("the ledger is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(Operation(work, loop, future))
+        return future
+
+    def stop(self) -> None:
+        """Finish what was handed over, then end the thread and its connection. Blocks until it has."""
+        self._stopped = True
+        self._waiting.put(None)
+        self._thread.join()
+        self._engine.dispose()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                waiting = [self._waiting.get(timeout=None if self.healthy else PROBE_EVERY)]
+            except queue.Empty:
+                self._probe()
+                continue
+            self._gather(waiting)
+            batch = [operation for operation in waiting if operation is not None]
+            self._commit(batch)
+            _answer(batch)
+            if waiting[-1] is None:
+                return
+
+    def _gather(self, waiting: list[Operation[Any] | None]) -> None:
+        """Add what waits right now, up to a batch, or to the None that `stop` puts last."""
+        with suppress(queue.Empty):
+            while waiting[-1] is not None and len(waiting) < MOST_AT_ONCE:
+                waiting.append(self._waiting.get_nowait())
+
+    def _commit(self, batch: list[Operation[Any]]) -> None:
+        """Run and commit the batch. If its transaction is lost under way, each operation gets one of its own.
+
+        SQLite gives up a whole transaction when the disk is full; an operation that needs no space still succeeds then.
+        """
+        begun = False
+        try:
+            with self._engine.connect() as connection:
+                connection.begin()
+                begun = True
+                for operation in batch:
+                    operation.run(connection)
+                connection.commit()
+        except FAULTS as error:
+            if begun and len(batch) > 1:
+                for operation in batch:
+                    self._commit([operation])
+                return
+            for operation in batch:
+                operation.error = unavailable(error)
+        self.healthy = not any(isinstance(operation.error, LedgerUnavailable) for operation in batch)
+
+    def _probe(self) -> None:
+        """Write a page that says nothing: a ledger nobody dares to use would otherwise never be found well again."""
+        with suppress(*FAULTS), self._engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA user_version = 1")
+            self.healthy = True
+
+
+def _answer(batch: list[Operation[Any]]) -> None:
+    """Wake each loop once for all its operations."""
+    for loop in {operation.loop for operation in batch}:
+        answers = [operation.answer for operation in batch if operation.loop is loop]
+        with suppress(RuntimeError):  # the loop has ended, and with it everyone who waited there
+            loop.call_soon_threadsafe(_call_all, answers)
+
+
+def _call_all(answers: list[Callable[[], None]]) -> None:
+    for answer in answers:
+        answer()

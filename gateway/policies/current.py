@@ -1,0 +1,69 @@
+"""The policies in force: swapped whole when the files change, and kept when the new ones are wrong."""
+
+import logging
+import threading
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from gateway.core.nodes import Problem
+from gateway.core.policy import PolicySet
+from gateway.logs import log_event
+from gateway.policies.files import read_once
+from gateway.policies.load import load
+
+_MOST_LOGGED = 20
+
+KnownModels = Callable[[], AbstractSet[str] | None]
+
+
+class Policies:
+    """The snapshot every call takes once, and its upkeep.
+
+    `current` is the last good set (before the first one: no team at all), `last_reload_at` the unix seconds since
+    when it is in force; `problems` and `last_reload_ok` tell of the files as last tried. `reload` and `changed` block
+    on the disk: call them in a thread. The swap is one assignment, so no call sees half of it.
+    """
+
+    def __init__(self, path: Path, known_models: KnownModels = lambda: None) -> None:
+        """`known_models` gives upstream's catalogue, once it is known, to check patterns against."""
+        self.current = PolicySet({}, {})
+        self.problems: tuple[Problem, ...] = ()
+        self.last_reload_ok = False
+        self.last_reload_at = 0.0
+        self._path = path
+        self._known_models = known_models
+        self._tried: object = None
+        self._reloading = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        """The SHA-256 of the files in force: equal on replicas that have the same ones."""
+        return self.current.version
+
+    def changed(self) -> bool:
+        """Whether the files hold something else than what was last tried. By content: times prove nothing."""
+        return read_once(self._path).state != self._tried
+
+    def reload(self, now: float) -> bool:
+        """Read the files and put them in force; where they are wrong, say so once and keep the old set: False."""
+        with self._reloading:
+            loaded = load(self._path, self._known_models())
+            news = loaded.state != self._tried
+            self._tried = loaded.state
+            self.problems = loaded.problems
+            self.last_reload_ok = loaded.policy is not None
+            if loaded.policy is not None:
+                self.current = loaded.policy
+                self.last_reload_at = now
+            if news:
+                self._log()
+            return self.last_reload_ok
+
+    def _log(self) -> None:
+        """One record, however many problems."""
+        level, event = logging.INFO, "policies in force"
+        if not self.last_reload_ok:
+            level, event = logging.ERROR, "policies refused, the last good ones stay in force"
+        shown = [str(problem) for problem in self.problems[:_MOST_LOGGED]]
+        log_event(level, event, problems=shown, found=len(self.problems), version=self.version)

@@ -1,0 +1,152 @@
+"""Policy files on disk, read as one consistent set.
+
+A folder can change while it is read: an editor saves, a ConfigMap swaps its `..data` link between two files. So it is
+read until two readings in a row are the same files with the same bytes. Nothing that stands in the folder can hang or
+exhaust the reader: only regular files are opened, and only so much of them is read.
+"""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.nodes import Mark, Problem, Report
+
+LARGEST_FILE = 1024 * 1024
+MOST_FILES = 10_000
+
+_MOST_READINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """One file: its `path` as the user knows it, its `name` below the folder, and what it held.
+
+    `identity` tells this very file from another in its place: device, inode, size and change time.
+    """
+
+    path: str
+    name: str
+    content: bytes
+    identity: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The files of one moment, by name, and the problems of those that could not be read."""
+
+    files: tuple[PolicyFile, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def version(self) -> str:
+        """SHA-256 (hex) over names and bytes: equal on every replica that has the same files."""
+        total = hashlib.sha256()
+        for file in self.files:
+            name = os.fsencode(file.name)
+            total.update(b"%d:%b%d:%b" % (len(name), name, len(file.content), file.content))
+        return total.hexdigest()
+
+    @property
+    def state(self) -> tuple[str, tuple[Problem, ...]]:
+        """What tells this reading from any other, good or bad."""
+        return self.version, self.problems
+
+
+def read_settled(path: Path) -> Reading:
+    """The set as two readings in a row found it. One that will not settle is reported as such."""
+    reading = read_once(path)
+    for _ in range(_MOST_READINGS):
+        again = read_once(path)
+        if again == reading:
+            return reading
+        reading = again
+    unsettled = Problem(_mark(path).file, 1, 1, "the files changed all the while they were read: try again")
+    return Reading(reading.files, (*reading.problems, unsettled))
+
+
+def read_once(path: Path) -> Reading:
+    """Every `*.yaml` below a folder, or the one file, as they stand now."""
+    report = Report()
+    found = _find(path, report)
+    if not found and not report.has_errors:
+        report.error(_mark(path), "the folder holds no `*.yaml` file")
+    if len(found) > MOST_FILES:
+        report.error(_mark(path), f"the folder holds more than {MOST_FILES} policy files")
+    files = []
+    for each in found[:MOST_FILES]:
+        name = each.relative_to(path).as_posix() if each != path else path.name
+        file = _read(each, name, report)
+        if file is not None:
+            files.append(file)
+    return Reading(tuple(files), tuple(report.problems))
+
+
+def _find(root: Path, report: Report) -> list[Path]:
+    """The policy files at or below `root`. Names that begin with a dot are none: editors' and ConfigMaps' own."""
+    if not _is_folder(root):
+        return [root]
+    found: list[Path] = []
+    waiting, seen = [root], set()
+    while waiting:
+        folder = waiting.pop()
+        try:
+            facts = folder.stat()
+            entries = sorted(folder.iterdir())
+        except OSError as error:
+            report.error(_mark(folder), _why(error))
+            continue
+        if (facts.st_dev, facts.st_ino) in seen:
+            report.error(_mark(folder), "is a link to a folder that is read already")
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        for path in entries:
+            if path.name.startswith("."):
+                continue
+            if path.suffix == ".yaml":
+                found.append(path)
+            elif _is_folder(path):
+                waiting.append(path)
+            elif path.suffix == ".yml":
+                report.warn(_mark(path), "not-read", "only `*.yaml` is read: rename the file")
+    return sorted(found)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the folder above may not be searched; opening the path says so
+        return False
+
+
+def _read(path: Path, name: str, report: Report) -> PolicyFile | None:
+    """One file's bytes, or None (reported). Opened without waiting, so a pipe in its place cannot hang the reader."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                report.error(_mark(path), "cannot be read: not a regular file")
+                return None
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                content = stream.read(LARGEST_FILE + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        report.error(_mark(path), _why(error))
+        return None
+    if len(content) > LARGEST_FILE:
+        report.error(_mark(path), "is larger than the 1 MiB a policy file may be")
+        return None
+    identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return PolicyFile(_mark(path).file, name, content, identity)
+
+
+def _mark(path: Path) -> Mark:
+    """A place in the file, whose name may hold any bytes."""
+    return Mark(os.fsencode(path).decode(errors="replace"))
+
+
+def _why(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"

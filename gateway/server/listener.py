@@ -1,0 +1,132 @@
+"""One listening socket and the connections it accepted, from the first to the last.
+
+The event loop's own server with our protocol is all that is needed: uvicorn's `Server` would add signal handlers,
+a lifespan, a polling main loop and a shutdown that refuses connections at once, each to be worked around.
+"""
+
+import asyncio
+import socket
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+
+from gateway.server.limits import ConnectionLimits, connection_cap, open_files
+from gateway.server.protocol import HardenedProtocol
+from gateway.server.state import ASGIApp, ListenerState, RenderRefusal
+from gateway.server.tls import Certificate, TLSFiles
+
+_BACKLOG = 2048
+_POLL_SECONDS = 0.02
+_LAST_WORDS_SECONDS = 1.0
+"""What an app whose client was cut off gets to end by itself before it is cancelled."""
+
+
+def bind_socket(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 picks a free one. Raises OSError if the address is taken or unknown.
+
+    Made apart from the listener so that several processes can inherit one.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    sock = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """What to serve where. `label` says in the `listening on` line which listener it is."""
+
+    app: ASGIApp
+    sock: socket.socket
+    render_refusal: RenderRefusal
+    label: str = "public"
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    tls: TLSFiles | None = None
+
+
+async def listen(bind: Bind) -> "Listener":
+    """Serve in the running event loop, from now until `finish`.
+
+    Raises OSError or ssl.SSLError if the TLS files cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+    certificate = Certificate(bind.tls) if bind.tls else None
+    limits = replace(bind.limits, connections=connection_cap(bind.limits.connections, open_files()))
+    state = ListenerState(bind.app, limits, bind.render_refusal, loop)
+    server = await loop.create_server(
+        lambda: HardenedProtocol(state),
+        sock=bind.sock,
+        backlog=_BACKLOG,
+        ssl=certificate.context if certificate else None,
+        ssl_handshake_timeout=limits.header_seconds if certificate else None,
+    )
+    return Listener(bind, state, server, certificate)
+
+
+class Listener:
+    """A socket being served. Made by `listen`."""
+
+    def __init__(
+        self, bind: Bind, state: ListenerState, server: asyncio.Server, certificate: Certificate | None
+    ) -> None:
+        self.label = bind.label
+        self.address: tuple[str, int] = bind.sock.getsockname()[:2]
+        """Host and port as they are, also for port 0."""
+        self.cut = 0
+        """Responses that were owed when their connection was cut off."""
+        self._state = state
+        self._server = server
+        self._certificate = certificate
+        self._sweep()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, such as `http://127.0.0.1:8080`."""
+        host, port = self.address
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def _sweep(self) -> None:
+        """Keep the deadlines and the date. The next sweep is arranged first, whatever this one meets."""
+        loop = self._state.loop
+        self._next_sweep = loop.call_later(self._state.limits.sweep_seconds, self._sweep)
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        now = loop.time()
+        for connection in tuple(self._state.connections):
+            connection.sweep(now)
+        if self._certificate:
+            self._certificate.refresh(now)
+
+    def begin_drain(self) -> None:
+        """Go on accepting and answering, but say `Connection: close` each time, so that clients go elsewhere."""
+        self._state.draining = True
+
+    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - the rest is cut off, not given up
+        """Accept nothing more, wait at most `timeout` seconds for what is in flight, then cut off the rest."""
+        self.begin_drain()
+        self._server.close()
+        loop = self._state.loop
+        deadline = loop.time() + timeout
+        self._close_idle()
+        while (self._state.connections or self._state.tasks) and loop.time() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)
+            self._close_idle()
+        self.cut_off()
+        await self._end_tasks()
+        self._next_sweep.cancel()
+        await self._server.wait_closed()
+
+    def _close_idle(self) -> None:
+        for connection in tuple(self._state.connections):
+            connection.close_if_idle()
+
+    def cut_off(self) -> None:
+        """End every connection now, and count in `cut` those that were owed something."""
+        self.cut += sum(connection.cut_off() for connection in tuple(self._state.connections))
+
+    async def _end_tasks(self) -> None:
+        """An app sees its client disconnect and ends; one that does not is cancelled."""
+        if self._state.tasks:
+            _, stuck = await asyncio.wait(self._state.tasks, timeout=_LAST_WORDS_SECONDS)
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)

@@ -1,0 +1,300 @@
+"""One client connection: what it sends is read by `reader`, answered by `exchange`, and bounded in time here.
+
+Requests of one connection are answered one at a time and in order. While one is owed its answer at most one slice
+of further requests is parsed; the rest waits unread, so a client that pipelines ten thousand requests holds hardly
+more memory than one that sends two.
+
+A connection ends in one of three ways. *Clean*: the last request was read whole; close. *Refused*: its bytes cannot
+be trusted, so nothing more is parsed; what is owed is answered, or the refusal if nothing is, and then it closes.
+*Lingering*: closed for writing, while the rest of the request is read and thrown away for a moment, because closing
+a socket with unread bytes resets it, and the reset can overtake the answer (RFC 9112 §9.6).
+
+Deadlines are plain numbers, looked at by the listener's sweep: no timer is made or cancelled per request.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING, cast
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
+from gateway.server.exchange import Exchange, Flow, Outlet, logger
+from gateway.server.reader import SLICE, Head, Phase, RequestReader, Unreadable
+from gateway.server.state import ListenerState
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+
+class Stage(Enum):
+    """What still happens to bytes that arrive."""
+
+    OPEN = auto()
+    """They are parsed."""
+    LAST = auto()
+    """They follow a request that announced it would be the last: ignored."""
+    REFUSED = auto()
+    """They follow something unreadable: ignored, and the connection closes after what it owes."""
+    LINGERING = auto()
+    """The response is out and the connection closed for writing: ignored."""
+
+
+# A member read through its class costs as much as a call; these are read for every request.
+_OPEN, _LAST, _REFUSED, _LINGERING = Stage
+_IDLE = Phase.IDLE
+
+
+class HardenedProtocol(asyncio.Protocol):
+    """The server's side of one connection."""
+
+    transport: asyncio.Transport
+    flow: Flow
+    outlet: Outlet
+
+    def __init__(self, state: ListenerState) -> None:
+        self.state = state
+        self._limits = state.limits
+        self._clock = state.loop.time
+        self._reader = RequestReader(state.limits, self)
+        self._stage = _OPEN
+        self._deadline = NEVER
+        self._running: Exchange | None = None
+        self._queue: deque[Exchange] = deque()
+        self._receiving: Exchange | None = None
+        self._backlog = bytearray()
+        self._discarded = 0
+        self._pace = BodyPace(state.limits.body_seconds, state.limits.body_bytes_per_second)
+        self._writing = WriteWatch(state.limits.write_seconds)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being sent or a response is owed."""
+        return self._running is not None or self._reader.phase is not _IDLE
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.flow = Flow(self.transport)
+        if len(self.state.connections) >= self._limits.connections:
+            self.transport.abort()
+            return
+        self.state.connections.add(self)
+        self.outlet = Outlet(self.transport, self.close)
+        self.server = get_local_addr(self.transport)
+        self.client = get_remote_addr(self.transport)
+        self.scheme = "https" if is_ssl(self.transport) else "http"
+        self._deadline = self._clock() + self._limits.header_seconds
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the same whoever ended it
+        self.state.connections.discard(self)
+        for exchange in (self._running, self._receiving, *self._queue):
+            if exchange is not None:
+                exchange.disconnect()
+        self._queue.clear()
+        self._backlog.clear()
+        self.flow.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._writing.restart()
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.flow.resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        if self._stage is not _OPEN:
+            self._discard(len(data))
+        elif self._queue:
+            self._put_back(data)
+        else:
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse slice by slice, until there is a request to answer after the one being answered."""
+        for start in range(0, len(data), SLICE):
+            if self._stage is not _OPEN:
+                self._discard(len(data) - start)
+                return
+            if self._queue:
+                self._put_back(data[start:])
+                return
+            try:
+                self._reader.feed(data[start : start + SLICE])
+            except Unreadable as fault:
+                self._refuse(fault.code, fault.message)
+
+    def _put_back(self, data: bytes) -> None:
+        """Keep for later. Reading goes on until there is much: only reading notices a client that leaves."""
+        self._backlog += data
+        if len(self._backlog) > HIGH_WATER_LIMIT:
+            self.flow.hold()
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > self._limits.linger_bytes:
+            self.flow.hold()
+
+    # What the reader calls
+
+    def request_began(self) -> None:
+        self._deadline = self._clock() + self._limits.header_seconds
+
+    def head_received(self, head: Head) -> None:
+        if self._stage is not _OPEN:
+            return
+        exchange = Exchange(self, head)
+        self._receiving = exchange
+        self._deadline = self._clock() + self._limits.body_seconds
+        if self._running is None:
+            self._start(exchange)
+        else:
+            self._queue.append(exchange)
+
+    def body_received(self, data: bytes) -> None:
+        exchange = self._receiving
+        if exchange is None:
+            return
+        self._pace.received += len(data)
+        exchange.body += data
+        if len(exchange.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        exchange.message_event.set()
+
+    def request_received(self) -> None:
+        exchange = self._receiving
+        if exchange is None:
+            return
+        self._receiving = None
+        self._deadline = NEVER
+        exchange.more_body = False
+        exchange.message_event.set()
+        if not exchange.keep_alive:
+            self._stage = _LAST
+
+    def _start(self, exchange: Exchange) -> None:
+        self._running = exchange
+        app = cast("ASGI3Application", self.state.app)
+        task = self.state.loop.create_task(exchange.run_asgi(app))
+        self.state.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.state.tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            logger.error("the app failed", exc_info=fault)
+
+    # What the exchange calls
+
+    def response_complete(self) -> None:
+        """The response being written has ended, and the connection stays: go on with what came meanwhile."""
+        self._running = None
+        if self.transport.is_closing() or self._stage is _LINGERING:
+            return
+        if self._queue:
+            self._start(self._queue.popleft())
+        if not self._queue and self._backlog:
+            waiting = bytes(self._backlog)
+            self._backlog.clear()
+            self._feed(waiting)
+        if not self._queue and self._stage is _OPEN:
+            self.flow.release()
+        if not self.busy:
+            self._deadline = self._clock() + self._limits.idle_seconds
+
+    def response_abandoned(self, exchange: Exchange) -> None:
+        """The app ended without a whole response. A part already sent is left visibly short."""
+        if not exchange.response_started:
+            refusal = self.state.refusal("internal_error", "The gateway failed; the fault is in its log.")
+            self.transport.write(refusal)
+        exchange.disconnect()
+        self.close()
+
+    def close(self) -> None:
+        """End the connection after what was written; linger if the client may still be sending."""
+        whole = self._reader.phase is _IDLE and self._stage in (_OPEN, _LAST)
+        self._writing.restart()
+        if whole and not self.flow.read_paused:
+            self._deadline = NEVER
+            self.transport.close()
+        elif self._stage is not _LINGERING and not self.transport.is_closing():
+            self._linger()
+
+    def _linger(self) -> None:
+        self._stage = _LINGERING
+        self._receiving = None
+        self._deadline = self._clock() + self._limits.linger_seconds
+        self._backlog.clear()
+        self.flow.release()
+        if self.transport.can_write_eof():
+            with suppress(OSError):  # the client has reset the connection
+                self.transport.write_eof()
+
+    # Refusals
+
+    def _refuse(self, code: str, message: str) -> None:
+        """Answer what cannot be read; but if an earlier answer is owed, a refusal would be taken for that one."""
+        if self._stage is not _OPEN:
+            return
+        self._stage = _REFUSED
+        self._deadline = NEVER
+        offender, self._receiving = self._receiving, None
+        answered = offender is not None and offender.response_started
+        if offender is not None:
+            self._drop(offender)
+        owed = self._queue[-1] if self._queue else self._running
+        if owed is not None:
+            owed.keep_alive = False
+            return
+        if not answered:
+            self.transport.write(self.state.refusal(code, message))
+        self.close()
+
+    def _drop(self, exchange: Exchange) -> None:
+        exchange.disconnect()
+        if exchange is self._running:
+            self._running = None
+        else:
+            self._queue.remove(exchange)
+
+    # What the listener calls
+
+    def close_if_idle(self) -> None:
+        """Close now if nothing is owed and nothing has begun."""
+        if not self.busy and not self.transport.is_closing():
+            self.close()
+
+    def cut_off(self) -> bool:
+        """End now, whatever is owed. True if a response, or some of one, was."""
+        owed = self._running is not None or self.transport.get_write_buffer_size() > 0
+        self.transport.abort()
+        return owed
+
+    def sweep(self, now: float) -> None:
+        """Enforce the deadlines. `now` is the loop's clock."""
+        if self._receiving is not None:
+            waits = self._keeps_waiting(self._receiving)
+            self._deadline = self._pace.deadline(self._deadline, now, waits_for_us=waits)
+        if now >= self._deadline:
+            self._expire()
+        elif (self.flow.write_paused or self.transport.is_closing()) and self._writing.stalled(
+            self.transport.get_write_buffer_size(), now
+        ):
+            self.transport.abort()
+
+    def _keeps_waiting(self, exchange: Exchange) -> bool:
+        """Whether it is us who do not take the body: its turn has not come, or the app does not read."""
+        return exchange is not self._running or self.flow.read_paused or exchange.waiting_for_100_continue
+
+    def _expire(self) -> None:
+        self._deadline = NEVER
+        if self._stage is _LINGERING or self._reader.phase is _IDLE:
+            self._writing.restart()
+            self.transport.close()
+        else:
+            self._refuse("request_timeout", "The request did not arrive in time; send it again, faster.")

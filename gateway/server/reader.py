@@ -1,0 +1,205 @@
+"""Bytes in, requests out: the parser and the counts kept around it. No socket, no clock.
+
+llhttp checks the grammar but bounds nothing: header names and values grow inside the parser until they end, chunk
+extensions vanish in it uncounted, trailers arrive by the same callback as headers. So the reader counts what it
+feeds, and takes header fields only until the head is complete.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+import httptools
+
+from gateway.server.framing import FRAMING_FIELDS, Field, chunk_excess, expects_continue, head_problem
+from gateway.server.limits import ConnectionLimits
+
+SLICE = 4096
+"""The most bytes fed at once. Bounds how far any count can be overrun, and how many requests a slice can hold."""
+
+
+class Phase(Enum):
+    """Where in a request the next byte belongs."""
+
+    IDLE = auto()
+    """Between requests."""
+    HEAD = auto()
+    """In the request line or the headers."""
+    BODY = auto()
+    """In the body, its chunk framing or its trailers."""
+
+
+# A member read through its class costs as much as a call; these are read for every header.
+_IDLE, _HEAD, _BODY = Phase
+
+
+class Unreadable(Exception):  # noqa: N818 - the client's fault, answered with a refusal
+    """These bytes are no request the gateway takes. Nothing can be read from the connection any more."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(slots=True)
+class Head:
+    """A complete, acceptable request head. Header names are in lower case, `target` is as it was sent."""
+
+    method: str
+    target: bytes
+    version: str
+    headers: list[Field]
+    expects_continue: bool
+    keep_alive: bool
+
+
+class Sink(Protocol):
+    """Who is told what the bytes mean, in the order they mean it."""
+
+    def request_began(self) -> None:
+        """The first byte of a request line came."""
+
+    def head_received(self, head: Head) -> None:
+        """A head is complete."""
+
+    def body_received(self, data: bytes) -> None:
+        """Some of the body came, without its framing."""
+
+    def request_received(self) -> None:
+        """The request is complete."""
+
+
+class RequestReader:
+    """Reads the requests of one connection, one after the other. The `on_…` methods are httptools' callbacks."""
+
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_chunks",
+        "_excess",
+        "_fault",
+        "_framing",
+        "_headers",
+        "_limits",
+        "_parser",
+        "_sink",
+        "_target",
+        "_unfinished",
+        "phase",
+    )
+
+    def __init__(self, limits: ConnectionLimits, sink: Sink) -> None:
+        self.phase = _IDLE
+        self._limits = limits
+        self._sink = sink
+        self._fault: Unreadable | None = None
+        self._body = self._chunks = self._excess = 0
+        self._chunked = False
+        self._start_head()
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Read at most `SLICE` bytes. Raises `Unreadable`; the reader is of no use after that."""
+        was, body, chunks = self.phase, self._body, self._chunks
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            fault = self._fault or Unreadable("invalid_request", "The request is not well-formed HTTP/1.1.")
+            raise fault from None
+        if self.phase is _HEAD:
+            self._count_unfinished_head(len(data))
+        elif was is _BODY and self.phase is _BODY:
+            self._count_chunk_framing(len(data), self._body - body, self._chunks - chunks)
+
+    def _count_unfinished_head(self, size: int) -> None:
+        """A field is handed over only when it ends, so what has no end yet is counted by what was fed."""
+        self._unfinished += size
+        if self._unfinished > self._limits.target_bytes + self._limits.header_bytes + SLICE:
+            raise self._headers_too_large()
+
+    def _count_chunk_framing(self, size: int, data: int, chunks: int) -> None:
+        self._excess = chunk_excess(self._excess, size - data, chunks, data)
+        if self._excess > self._limits.chunk_overhead_bytes:
+            raise Unreadable("invalid_request", "The body's chunk extensions or trailers are too large.")
+
+    def _headers_too_large(self) -> Unreadable:
+        count, size = self._limits.header_count, self._limits.header_bytes
+        return Unreadable("headers_too_large", f"Send at most {count} header fields and {size} bytes of them.")
+
+    def _refuse(self, fault: Unreadable) -> None:
+        """Stop the parser from within a callback: it swallows what is raised, so the reason is kept here."""
+        self._fault = fault
+        raise fault
+
+    def _start_head(self) -> None:
+        self._target = b""
+        self._headers: list[Field] = []
+        self._framing: list[Field] = []
+        self._unfinished = 0
+
+    def on_message_begin(self) -> None:
+        self.phase = _HEAD
+        self._start_head()
+        self._sink.request_began()
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > self._limits.target_bytes:
+            message = f"Send a request target of at most {self._limits.target_bytes} bytes."
+            self._refuse(Unreadable("uri_too_long", message))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase is not _HEAD:
+            return  # a trailer: it could say anything after the headers were checked, so it says nothing
+        name = name.lower()
+        self._headers.append((name, value))
+        if name in FRAMING_FIELDS:
+            self._framing.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        method = self._parser.get_method()
+        version = self._parser.get_http_version()
+        framing = self._framing
+        problem = head_problem(method, version, self._target, framing)
+        if problem is not None:
+            self._refuse(Unreadable("invalid_request", problem))
+        self._check_header_size()
+        self.phase = _BODY
+        if len(framing) > 1:
+            self._begin_body(framing)
+        waits = expects_continue(version, framing)
+        # uvicorn keeps no HTTP/1.0 connection open, and neither do we: its clients rarely frame what they send.
+        stays = version == "1.1" and self._parser.should_keep_alive()
+        self._sink.head_received(Head(method.decode(), self._target, version, self._headers, waits, stays))
+
+    def _check_header_size(self) -> None:
+        headers, limits = self._headers, self._limits
+        if len(headers) > limits.header_count:
+            self._refuse(self._headers_too_large())
+        # A head that came in one slice cannot be larger than it: only longer ones are worth adding up.
+        if self._unfinished + SLICE > limits.header_bytes:
+            size = sum(len(name) + len(value) + 4 for name, value in headers)
+            if size > limits.header_bytes:
+                self._refuse(self._headers_too_large())
+
+    def _begin_body(self, framing: list[Field]) -> None:
+        """Let a Content-Length among the trailers pass, to be dropped like the others; in the head it was refused."""
+        self._excess = 0
+        self._chunked = any(name == b"transfer-encoding" for name, _ in framing)
+        if self._chunked:
+            self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_body(self, data: bytes) -> None:
+        self._body += len(data)
+        self._sink.body_received(data)
+
+    def on_message_complete(self) -> None:
+        self.phase = _IDLE
+        if self._chunked:
+            self._chunked = False
+            self._parser.set_dangerous_leniencies(lenient_chunked_length=False)
+        self._sink.request_received()

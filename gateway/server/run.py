@@ -1,0 +1,107 @@
+"""A process that serves: from its first listening line to its exit status."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TextIO, TypeVar
+
+from gateway.server.exchange import logger
+from gateway.server.limits import raise_open_files
+from gateway.server.listener import Bind, Listener, listen
+
+if sys.platform == "win32":
+    from asyncio import new_event_loop
+else:
+    from uvloop import new_event_loop
+
+T = TypeVar("T")
+
+_LEAST_SECONDS = 1.0
+"""What a listener gets to finish when those before it used up the time: the admin listener ends last."""
+
+
+def run_in_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` in an event loop of its own, on uvloop where there is one."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How a process ends, in seconds: still accepting for `delay`, then at most `timeout` for what is in flight."""
+
+    delay: float
+    timeout: float
+
+
+class Ending:
+    """Whether the process was asked to end, and whether it was asked twice: then nothing is waited for."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+        self.listeners: list[Listener] = []
+
+    def ask(self) -> None:
+        """A signal to end."""
+        if self.asked.is_set():
+            self.hurried.set()
+            for listener in self.listeners:
+                listener.cut_off()
+        self.asked.set()
+
+
+async def run(
+    binds: Sequence[Bind],
+    drain: Drain,
+    *,
+    on_drain: Callable[[], None],
+    on_reload: Callable[[], None],
+    announce: TextIO,
+) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit status: 0, or 1 if a response had to be cut off.
+
+    When all listeners accept, one `listening on` line each is written to `announce`. The first signal calls
+    `on_drain` and begins the drain, a second one ends it at once; SIGHUP calls `on_reload`. Listeners finish in the
+    order given. Raises what `listen` raises, with none left open.
+
+    The handlers stay when this returns: a late signal must not kill the process while it closes its ledger.
+    """
+    raise_open_files()
+    ending = Ending()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.ask)
+    loop.add_signal_handler(signal.SIGHUP, on_reload)
+    try:
+        for bind in binds:
+            ending.listeners.append(await listen(bind))
+        announce.writelines(f"listening on {each.url} ({each.label})\n" for each in ending.listeners)
+        announce.flush()
+        await ending.asked.wait()
+        on_drain()
+        await _drain(ending, drain)
+    finally:
+        for listener in ending.listeners:
+            await listener.finish(0)
+        for bind in binds:
+            bind.sock.close()
+    return 1 if any(listener.cut for listener in ending.listeners) else 0
+
+
+async def _drain(ending: Ending, drain: Drain) -> None:
+    logger.info("draining")
+    for listener in ending.listeners:
+        listener.begin_drain()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ending.hurried.wait(), drain.delay)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + drain.timeout
+    for listener in ending.listeners:
+        left = 0 if ending.hurried.is_set() else max(_LEAST_SECONDS, deadline - loop.time())
+        await listener.finish(left)
+        if listener.cut:
+            logger.warning("%d responses were cut off (%s)", listener.cut, listener.label)

@@ -1,0 +1,51 @@
+"""What the connections of one listener share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from gateway.server.limits import ConnectionLimits
+
+if TYPE_CHECKING:
+    from gateway.server.protocol import HardenedProtocol
+
+Header = tuple[bytes, bytes]
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+RenderRefusal = Callable[[str, str], tuple[int, list[Header], bytes]]
+"""Makes the answer to a request that never reached the app, from an error code and a sentence.
+
+Passed in because the one renderer of errors lives a layer above. Its headers come without `Connection`,
+`Content-Length` and `Date`, which are added here.
+"""
+
+
+@dataclass(slots=True)
+class ListenerState:
+    """One listener's app, bounds and live connections."""
+
+    app: ASGIApp
+    limits: ConnectionLimits
+    render_refusal: RenderRefusal
+    loop: asyncio.AbstractEventLoop
+    connections: "set[HardenedProtocol]" = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """The app's running calls."""
+    default_headers: list[Header] = field(default_factory=list)
+    """Sent with every response: the date."""
+    draining: bool = False
+    """Every response says `Connection: close`."""
+
+    def refusal(self, code: str, message: str) -> bytes:
+        """A whole response that says why a request never reached the app, or what became of it, and closes."""
+        status, headers, body = self.render_refusal(code, message)
+        ours = [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+        lines = [b"%s: %s\r\n" % header for header in (*self.default_headers, *headers, *ours)]
+        return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))

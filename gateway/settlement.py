@@ -1,0 +1,219 @@
+"""FLOW a job ended: settled once, whoever sees it first.
+
+`look` is the one upstream call a job gets however many want to know; `follow` looks after the jobs no client asks
+about. Money comes back only on upstream's word, never by guess.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from gateway.context import Gateway
+from gateway.core.freshness import follow_interval
+from gateway.core.lifecycle import Outcome, outcome_of
+from gateway.core.money import MICRO
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply
+from gateway.logs import log_event
+from gateway.memory import Seen
+from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.upstream.translate import record_head, slim_record
+
+MISSING_CONFIRMATIONS = 2
+"""Times upstream must deny an owned job, asked anew each time, before its slot is freed."""
+
+JOB_TIMEOUT = 24 * 3600.0
+"""Seconds after which a job without end frees its slot; its money is kept."""
+
+_AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)
+_JSON = ((b"content-type", b"application/json"),)
+_LOOKS_AT_ONCE = 32
+
+
+async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
+    """Ask upstream for the record, together with everyone who is asking right now.
+
+    Raises UpstreamFailure. The call goes on when the one who began it goes away.
+    """
+    looking = gw.jobs.looking.get(request_id)
+    if looking is None:
+        looking = gw.tasks.start(_ask(gw, request_id, owner), "look")
+        gw.jobs.looking[request_id] = looking
+        looking.add_done_callback(lambda _: gw.jobs.looking.pop(request_id, None))
+    return await asyncio.shield(looking)
+
+
+async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
+    asked_at = gw.ticks()
+    answer = await gw.upstream.get_request(owner.credential, request_id)
+    if answer.status == 404:
+        await _deny(gw, request_id, owner)
+    if answer.status != 200:
+        return Seen(answer, asked_at, terminal=False, etag=b"")
+    head = record_head(answer.body)
+    if head is None or head.request_id != request_id:
+        raise UpstreamFailure.invalid("Upstream's answer is not the record that was asked for.")
+    outcome = outcome_of(head.status)
+    before = gw.jobs.seen(request_id)
+    seen = Seen(answer, asked_at, terminal=outcome is not None, etag=etag_of(answer.body))
+    gw.jobs.remember(request_id, seen)
+    gw.jobs.missing.pop(request_id, None)
+    if outcome is not None:
+        await settle(gw, request_id, owner, outcome, answer.body)
+    elif before is None or before.etag != seen.etag:
+        await _write_down(gw, request_id, head.status, answer.body)
+    return seen
+
+
+async def recall(gw: Gateway, request_id: str) -> Seen | None:
+    """The terminal record from the ledger, if it was kept whole; it is in memory afterwards."""
+    job = await gw.ledger.job(request_id)
+    if job is None or job.record is None or not job.complete or job.outcome is None:
+        return None
+    seen = Seen(Answer(200, _JSON, job.record), gw.ticks(), terminal=True, etag=etag_of(job.record))
+    gw.jobs.remember(request_id, seen)
+    return seen
+
+
+async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: Reply) -> bool:
+    """Upstream named the job: it is the owner's for ever, and settled at once if it has already ended.
+
+    False, with the reservation in doubt, when the answer names no job or one that is another's. While the ledger does
+    not take the commit it is repeated; the client has its answer meanwhile, because upstream has the job.
+    """
+    head = record_head(answer.body)
+    if head is None:
+        await doubt(gw, reservation_id)
+        return False
+    outcome = outcome_of(head.status)
+    record, complete = slim_record(answer.body)
+    placed = Placement(reservation_id, head.request_id, head.status, record, complete, outcome, reply)
+    try:
+        result = await gw.ledger.place(placed, gw.now())
+    except LedgerUnavailable:
+        await insist(gw, lambda: gw.ledger.place(placed, gw.now()))
+    else:
+        if isinstance(result, OwnedByAnother):
+            log_event(logging.ERROR, "upstream named another team's job", team=owner.team, reservation=reservation_id)
+            return False
+    gw.jobs.remember_owner(head.request_id, owner, gw.ticks())
+    gw.metrics.jobs_created(owner.team, owner.model).inc()
+    log_event(logging.INFO, "job placed", request_id=head.request_id, team=owner.team, model=owner.model)
+    if outcome is not None:
+        await _count_end(gw, head.request_id, owner, outcome)
+        gw.jobs.remember(head.request_id, Seen(answer, gw.ticks(), terminal=True, etag=etag_of(answer.body)))
+    return True
+
+
+async def settle(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, body: bytes | None) -> None:
+    """The job ended: its slot comes back, its money is kept or returned, once.
+
+    `body` is its last record, None when upstream gave none. Should the ledger not take it, the job stays open there
+    and the follower settles it on a later look.
+    """
+    if owner.outcome is not None:
+        return
+    head = record_head(body) if body is not None else None
+    status = head.status if head is not None else outcome.value
+    record, complete = slim_record(body) if body is not None else (None, False)
+    try:
+        first = await gw.ledger.settle(request_id, outcome, status, record, complete, gw.now())
+    except LedgerUnavailable:
+        gw.metrics.settlement_errors.inc()
+        return
+    gw.jobs.remember_owner(request_id, replace(owner, outcome=outcome), gw.ticks())
+    if first:
+        await _count_end(gw, request_id, owner, outcome)
+
+
+async def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> None:
+    gw.metrics.jobs_finished(owner.team, owner.model, outcome.value).inc()
+    gw.metrics.job_duration(owner.model).observe(max(0.0, gw.now() - owner.created_at))
+    gw.metrics.job_cost(owner.team, owner.model).inc(owner.charge(outcome) / MICRO)
+    log_event(logging.INFO, "job ended", request_id=request_id, team=owner.team, model=owner.model, outcome=outcome)
+
+
+async def _write_down(gw: Gateway, request_id: str, status: str, body: bytes) -> None:
+    """Keep a live record for the team's list. Losing one costs nothing: the next look brings another."""
+    record, complete = slim_record(body)
+    try:
+        await gw.ledger.observe(request_id, status, record, complete, gw.now())
+    except LedgerUnavailable:
+        log_event(logging.WARNING, "record not kept", request_id=request_id)
+
+
+async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
+    """Upstream says there is no such job. Said twice, its slot is freed and its money kept: a refund is never a guess."""
+    gw.jobs.missing[request_id] = gw.jobs.missing.get(request_id, 0) + 1
+    if gw.jobs.missing[request_id] >= MISSING_CONFIRMATIONS:
+        del gw.jobs.missing[request_id]
+        await settle(gw, request_id, owner, Outcome.EXPIRED, None)
+
+
+async def follow(gw: Gateway) -> None:
+    """One round of following: every job whose turn it is gets one look, and one that is too old is closed."""
+    due = await gw.ledger.due_jobs(gw.now(), _LOOKS_AT_ONCE * 8)
+    turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+    async def take_turn(job: OpenJob) -> None:
+        async with turns:
+            await _follow_one(gw, job)
+
+    await asyncio.gather(*(take_turn(job) for job in due))
+
+
+async def _follow_one(gw: Gateway, job: OpenJob) -> None:
+    now = gw.now()
+    if now - job.owner.created_at >= JOB_TIMEOUT:
+        await settle(gw, job.request_id, job.owner, Outcome.EXPIRED, None)
+        return
+    interval = follow_interval(now - job.owner.created_at)
+    seen = gw.jobs.seen(job.request_id)
+    if seen is None or seen.terminal or gw.ticks() - seen.asked_at >= interval:
+        try:
+            await look(gw, job.request_id, job.owner)
+        except UpstreamFailure:
+            log_event(logging.DEBUG, "look failed", request_id=job.request_id)
+    await gw.ledger.postpone(job.request_id, now + interval)
+
+
+def etag_of(body: bytes) -> bytes:
+    """A strong entity tag (RFC 9110 §8.8.3) of these bytes."""
+    return b'"%s"' % hashlib.blake2b(body, digest_size=12).hexdigest().encode()
+
+
+async def release(gw: Gateway, reservation_id: str, reply: Reply | None) -> None:
+    """There is no job: give everything back, now or as soon as the ledger takes it."""
+    await insist(gw, lambda: gw.ledger.release(reservation_id, gw.now(), reply))
+
+
+async def doubt(gw: Gateway, reservation_id: str, *, refused: bool = False) -> None:
+    """Nobody knows whether there is a job: it stays charged until that is found out.
+
+    `refused` when upstream itself answered that it failed, so that a first look at its list may release it.
+    """
+    await insist(gw, lambda: gw.ledger.doubt(reservation_id, gw.now(), refused=refused))
+    gw.wake.set()
+
+
+async def insist(gw: Gateway, write: Callable[[], Awaitable[object]]) -> None:
+    """Write to the ledger; if it cannot be reached, go on trying behind the caller's back."""
+    try:
+        await write()
+    except LedgerUnavailable:
+        gw.metrics.settlement_errors.inc()
+        gw.tasks.start(_repeat(write), "write to the ledger again")
+
+
+async def _repeat(write: Callable[[], Awaitable[object]]) -> None:
+    attempt = 0
+    while True:
+        await asyncio.sleep(_AGAIN[min(attempt, len(_AGAIN) - 1)])
+        attempt += 1
+        try:
+            await write()
+        except LedgerUnavailable:
+            continue
+        return

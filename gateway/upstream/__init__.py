@@ -1,0 +1,1 @@
+"""GMI's request-queue API as the gateway calls it: connections, credentials, calls, and its JSON made ours."""

@@ -1,0 +1,151 @@
+"""What upstream answered, made fit to be passed on: whole, uninflated, end-to-end fields only, without our key."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import httpx
+import msgspec
+
+from gateway.upstream.credentials import Secret
+from gateway.upstream.failures import UpstreamFailure
+
+LARGEST_BODY = 64 * 1024**2
+"""Bytes of an answer's body; more is refused unread."""
+
+_TRY_LATER = (429, 503)
+_LONGEST_WAIT = 300
+_USUAL_WAIT = 5
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_HOP_BY_HOP = """
+connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length content-encoding
+"""
+_BETWEEN_US = """
+set-cookie set-cookie2 authorization authentication-info www-authenticate x-organization-id x-request-id
+"""
+_UPSTREAMS_FRONT = """
+server date age via alt-svc strict-transport-security public-key-pins expect-ct clear-site-data nel report-to
+reporting-endpoints x-powered-by x-cache x-cache-hits x-served-by x-timer x-varnish cdn-loop retry-after
+"""
+_KEPT_HERE = frozenset((_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT).encode().split())
+_KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Upstream's answer: status, end-to-end headers (names in lower case), body byte for byte.
+
+    `elapsed` is the seconds from the first attempt to the last byte.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    elapsed: float = 0.0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header; None if absent."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+async def read_answer(response: httpx.Response, secrets: Sequence[Secret]) -> Answer:
+    """Read the answer to its end. Raises UpstreamFailure for one that may not be passed on."""
+    if not 200 <= response.status_code <= 599 or 300 <= response.status_code <= 399:
+        raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for.")
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be.")
+    body = await _read_body(response)
+    raw = response.headers.raw
+    if any(secret.is_in(text) for secret in secrets for text in (body, *(value for _, value in raw))):
+        raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld.")
+    headers = end_to_end(raw)
+    if response.status_code in _TRY_LATER:
+        headers += ((b"retry-after", b"%d" % retry_after(response.headers, body)),)
+    return Answer(response.status_code, headers, body)
+
+
+async def _read_body(response: httpx.Response) -> bytes:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.stream:
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on.")
+            chunks.append(chunk)
+    except httpx.TransportError as error:
+        raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer.") from error
+    return b"".join(chunks)
+
+
+def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers that are the client's business, names in lower case, order kept (RFC 9110 §7.6.1).
+
+    `Retry-After` is not among them: `read_answer` writes it anew, because upstream's may be missing or absurd.
+    """
+    lowered = [(name.lower(), value) for name, value in headers]
+    nominated = {
+        token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")
+    }
+    return tuple(
+        (name, value)
+        for name, value in lowered
+        if name not in _KEPT_HERE and name not in nominated and not name.startswith(_KEPT_HERE_PREFIXES)
+    )
+
+
+def retry_after(headers: Mapping[str, str], body: bytes) -> int:
+    """Seconds to wait after a 429 or 503, from 1 to 300 (RFC 9110 §10.2.3).
+
+    Upstream's header, a date in it read by upstream's own clock, else its body's `rate_limit.retry_after_ms`, else 5.
+    """
+    seconds = _header_seconds(headers.get("retry-after", ""), headers.get("date", ""))
+    if seconds is None:
+        seconds = _body_seconds(body)
+    return min(_LONGEST_WAIT, max(1, math.ceil(_USUAL_WAIT if seconds is None else seconds)))
+
+
+def _header_seconds(text: str, date: str) -> float | None:
+    if re.fullmatch(r"-?[0-9]{1,15}", text.strip()):
+        return float(text)
+    try:
+        return (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _body_seconds(body: bytes) -> float | None:
+    try:
+        return _decode_limited(body).rate_limit.retry_after_ms / 1000
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class _RateLimit(msgspec.Struct):
+    retry_after_ms: float
+
+
+class _Limited(msgspec.Struct):
+    rate_limit: _RateLimit
+
+
+_decode_limited = msgspec.json.Decoder(_Limited).decode
+
+
+def require_json_object(answer: Answer) -> None:
+    """Raises UpstreamFailure unless the answer is `application/json` and one object."""
+    media_type = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json":
+        raise UpstreamFailure.invalid("Upstream's answer is not JSON.")
+    try:
+        _decode_object(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UpstreamFailure.invalid("Upstream's answer is not a JSON object.") from None
+
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

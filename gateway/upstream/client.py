@@ -1,0 +1,274 @@
+"""Calls to upstream: each bounded in time and bytes, run to its end whoever waits, counted, and never guessed about.
+
+A read is asked once more where that can help. A create or an upload is sent once, unless upstream refused the key it
+came with, which is the one answer that proves nothing was done.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from gateway.core.breaker import Breaker, Circuit
+from gateway.core.errors import Code
+from gateway.core.retry import Reason, RetryBudget, pause, reason_to_repeat
+from gateway.logs import log_event
+from gateway.telemetry import Metrics
+from gateway.upstream import request
+from gateway.upstream.answer import Answer, read_answer, require_json_object
+from gateway.upstream.credentials import Access, Credentials, Secret
+from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of
+from gateway.upstream.request import Operation, Question, Trace
+from gateway.upstream.transport import CONNECT_TIMEOUT
+
+__all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
+
+_REFUSED_KEY = (401, 403)
+_READS_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds a call may take in total, a create apart, and how many may be under way.
+
+    The transport's own limit must be higher: a call never waits for a connection.
+    """
+
+    timeout: float = 30.0
+    create_timeout: float = 300.0
+    in_flight: int = 2000
+
+
+class Upstream:
+    """GMI's API at one origin. Every method raises UpstreamFailure, never an exception of a library.
+
+    `credential` names a credential of the policy in force. Answers of 4xx and 5xx are answers, not failures, except
+    401 and 403, which are about the gateway's own key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        transport: httpx.AsyncBaseTransport,
+        credentials: Credentials,
+        metrics: Metrics,
+        limits: Limits = Limits(),
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = httpx.URL(url)
+        self._transport = transport
+        self._credentials = credentials
+        self._metrics = metrics
+        self._limits = limits
+        self._ticks = ticks
+        self._breaker = Breaker()
+        self._budget = RetryBudget()
+        self._accepted_keys: dict[str, Secret] = {}
+        self._running: set[asyncio.Task[Answer]] = set()
+        self._show_circuit()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way, also those nobody waits for any more."""
+        return len(self._running)
+
+    @property
+    def circuit(self) -> Circuit:
+        """Whether calls go out at present."""
+        return self._breaker.state
+
+    async def list_models(self, credential: str) -> Answer:
+        """`GET …/models`."""
+        return await self._run(credential, request.list_models())
+
+    async def get_model(self, credential: str, model: str) -> Answer:
+        """`GET …/models/{id}`. Raises ValueError for what can be no id."""
+        return await self._run(credential, request.get_model(model))
+
+    async def create_request(self, credential: str, body: bytes, trace: Trace | None = None) -> Answer:
+        """`POST …/requests` with the client's bytes."""
+        return await self._run(credential, request.create_request(body, trace))
+
+    async def get_request(self, credential: str, request_id: str) -> Answer:
+        """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
+        return await self._run(credential, request.get_request(request_id))
+
+    async def list_requests(self, credential: str, model: str | None, limit: int, offset: int) -> Answer:
+        """`GET …/requests`: the whole organisation's, so never passed on to a client."""
+        return await self._run(credential, request.list_requests(model, limit, offset))
+
+    async def delete_request(self, credential: str, request_id: str) -> Answer:
+        """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
+        return await self._run(credential, request.delete_request(request_id))
+
+    async def upload_url(self, credential: str, body: bytes, trace: Trace | None = None) -> Answer:
+        """`POST …/upload-url` with the client's bytes."""
+        return await self._run(credential, request.upload_url(body, trace))
+
+    async def close(self) -> None:
+        """Break off what is under way and close every connection."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._transport.aclose()
+
+    async def _run(self, credential: str, question: Question) -> Answer:
+        """Start the call and wait for it. It goes on when the one who waits is cancelled."""
+        room = self._limits.in_flight * (_READS_SHARE if question.repeatable else 1)
+        if len(self._running) >= room:
+            raise UpstreamFailure(
+                Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
+            )
+        task = asyncio.get_running_loop().create_task(self._call(credential, question), name=question.operation)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        await asyncio.wait((task,))
+        return task.result()
+
+    def _finished(self, task: asyncio.Task[Answer]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # the one who waited may be gone; then the failure is nobody's
+
+    async def _call(self, credential: str, question: Question) -> Answer:
+        access = self._credentials.access(credential)
+        if not access.keys:
+            log_event(logging.ERROR, "no upstream key can be read", credential=credential)
+            raise UpstreamFailure(
+                Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, "The gateway has no key for upstream at present."
+            )
+        await self._pass_circuit(credential, question, access)
+        started = self._ticks()
+        answer = await self._watched(question, self._try_keys(credential, question, access))
+        if answer.status < 300 and question.operation is not Operation.DELETE_REQUEST:
+            if answer.status not in (200, 201):
+                raise UpstreamFailure.invalid("Upstream answered with a status that names no result.")
+            require_json_object(answer)
+        return replace(answer, elapsed=self._ticks() - started)
+
+    async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
+        """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
+        if self._breaker.state is Circuit.CLOSED:
+            return
+        if not self._breaker.admit(self._ticks()):
+            raise UpstreamFailure(
+                Sent.NEVER,
+                Code.UPSTREAM_CIRCUIT_OPEN,
+                "Upstream fails repeatedly and is given a pause; try again.",
+                retry_after=self._breaker.wait(self._ticks()),
+            )
+        self._show_circuit()
+        if not question.repeatable:
+            probe = request.list_models()
+            try:
+                await self._watched(probe, self._try_keys(credential, probe, access))
+            except UpstreamFailure as failure:
+                raise UpstreamFailure(Sent.NEVER, failure.code, failure.message, failure.retry_after) from failure
+
+    async def _watched(self, question: Question, call: Coroutine[Any, Any, Answer]) -> Answer:
+        """Await the call within its time, and tell the circuit breaker what it showed of upstream."""
+        is_create = question.operation is Operation.CREATE_REQUEST
+        works = False
+        try:
+            async with asyncio.timeout(self._limits.create_timeout if is_create else self._limits.timeout):
+                answer = await call
+            works = answer.status < 500 or not question.repeatable
+        except TimeoutError as error:
+            raise UpstreamFailure(Sent.MAYBE, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
+        except UpstreamFailure as failure:
+            works = failure.sent is Sent.ANSWERED
+            raise
+        finally:
+            self._tell_circuit(works=works)
+        return answer
+
+    def _tell_circuit(self, *, works: bool) -> None:
+        before = self._breaker.state
+        if works:
+            self._breaker.succeed()
+        else:
+            self._breaker.fail(self._ticks())
+        if self._breaker.state is not before:
+            log_event(logging.WARNING, "upstream circuit", state=self._breaker.state.value)
+            self._show_circuit()
+
+    def _show_circuit(self) -> None:
+        for state in Circuit:
+            self._metrics.circuit(state.value).set(state is self._breaker.state)
+
+    async def _try_keys(self, credential: str, question: Question, access: Access) -> Answer:
+        """Ask with the key that last worked, then with the others. A refused key proves that nothing was done."""
+        accepted = self._accepted_keys.get(credential)
+        for key in sorted(access.keys, key=lambda key: key != accepted):
+            answer = await self._ask(question, key, access)
+            if answer.status not in _REFUSED_KEY:
+                self._accepted_keys[credential] = key
+                return answer
+            log_event(logging.ERROR, "upstream refused a key", credential=credential, status=answer.status)
+        raise UpstreamFailure(
+            Sent.ANSWERED,
+            Code.UPSTREAM_CREDENTIALS_REJECTED,
+            "Upstream refuses the gateway's own key; your platform team has to replace it.",
+        )
+
+    async def _ask(self, question: Question, key: Secret, access: Access) -> Answer:
+        """One try, and for a read perhaps a second one."""
+        self._budget.note_call()
+        answer: Answer | None = None
+        failure: UpstreamFailure | None = None
+        reason: Reason | None
+        try:
+            answer = await self._exchange(question, key, access)
+            reason = reason_to_repeat(answer.status, (answer.header(b"content-type") or b"").decode("latin-1"))
+        except UpstreamFailure as caught:
+            failure, reason = caught, _reason_of(caught)
+        if reason is not None and question.repeatable and self._budget.take():
+            self._metrics.upstream_retries(question.operation, reason).inc()
+            await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))
+            return await self._exchange(question, key, access)
+        if answer is None:
+            assert failure is not None
+            raise failure
+        return answer
+
+    async def _exchange(self, question: Question, key: Secret, access: Access) -> Answer:
+        """Send the request once and read the whole answer."""
+        started = self._ticks()
+        code = "cancelled"
+        try:
+            answer = await self._send(question, key, access)
+            code = str(answer.status)
+        except UpstreamFailure as failure:
+            code = failure.code.value
+            raise
+        finally:
+            self._metrics.upstream_requests(question.operation, code).inc()
+            self._metrics.upstream_duration(question.operation).observe(self._ticks() - started)
+        return answer
+
+    async def _send(self, question: Question, key: Secret, access: Access) -> Answer:
+        sent = httpx.Request(
+            question.method,
+            self._url.copy_with(raw_path=question.target.encode("ascii")),
+            headers=request.headers_for(question, self._url.netloc.decode("ascii"), key, access),
+            content=question.body,
+            extensions={"timeout": {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT}},
+        )
+        try:
+            response = await self._transport.handle_async_request(sent)
+        except httpx.TransportError as error:
+            raise failure_of(error) from error
+        async with aclosing(response):
+            return await read_answer(response, access.keys)
+
+
+def _reason_of(failure: UpstreamFailure) -> Reason | None:
+    if failure.code is not Code.UPSTREAM_UNREACHABLE:
+        return None
+    return Reason.UNREACHABLE if failure.sent is Sent.NEVER else Reason.RESET

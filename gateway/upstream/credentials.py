@@ -1,0 +1,150 @@
+"""Upstream's keys and organisations: read where the policy says, shown to nobody."""
+
+import re
+import stat
+import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+from gateway.core.policy import Credential, PolicySet, Source
+
+_READ_AGAIN = 2.0
+"""Seconds a file's text is believed before the file is looked at again."""
+
+_LARGEST_FILE = 64 * 1024
+_DEFAULT_KEY = Source("env", "GMI_API_KEY")
+_DEFAULT_KEY_FILE = "GMI_API_KEY_FILE"
+_HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A text that may be sent to upstream and shown nowhere else."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def is_in(self, text: bytes) -> bool:
+        """Whether `text` contains the secret: as it is, URL-encoded or in base64."""
+        return any(trace in text for trace in _traces(self.text))
+
+
+@lru_cache(maxsize=64)
+def _traces(secret: str) -> frozenset[bytes]:
+    raw = secret.encode()
+    quoted = quote(raw, safe="")
+    found = {raw, quoted.encode(), quoted.lower().encode()}
+    for encode in (b64encode, urlsafe_b64encode):
+        found |= {_inner_base64(encode, raw, offset) for offset in range(3)}
+    return frozenset(found)
+
+
+def _inner_base64(encode: Callable[[bytes], bytes], raw: bytes, offset: int) -> bytes:
+    """The characters that stand for `raw` alone wherever base64 puts it `offset` bytes after a multiple of three."""
+    first = -(-offset * 8 // 6)
+    last = (offset + len(raw)) * 8 // 6
+    return encode(b"\0" * offset + raw)[first:last]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one credential sends: its keys in the order they are tried, and the organisation, if any."""
+
+    keys: tuple[Secret, ...]
+    organization: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class _FileText:
+    """A file's text as it was at `checked_at`; `stamp` tells a changed file without reading it."""
+
+    text: str
+    stamp: tuple[int, int, int] | None
+    checked_at: float
+
+
+class Credentials:
+    """The secrets behind the policy's credentials, files read again when they change.
+
+    `GMI_API_KEY_FILE` stands in for `env:GMI_API_KEY` where that variable is not set. `find` gives a credential by
+    its name in the policy generation in force.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], Credential | None],
+        environment: Mapping[str, str],
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._find = find
+        self._environment = environment
+        self._ticks = ticks
+        self._files: dict[str, _FileText] = {}
+
+    def access(self, name: str) -> Access:
+        """What the named credential sends now; without keys if none can be read."""
+        credential = self._find(name)
+        if credential is None:
+            return Access((), None)
+        organization = self._secrets((credential.organization,) if credential.organization else ())
+        return Access(self._secrets(credential.api_keys), organization[0] if organization else None)
+
+    def missing(self, policies: PolicySet) -> list[str]:
+        """For each credential a team needs and that has no key: its name and where a key was looked for."""
+        needed = sorted({team.credential for team in policies.teams.values()})
+        problems = []
+        for name in needed:
+            credential = policies.credentials.get(name)
+            if credential is None:
+                problems.append(f"credential {name!r}: not defined")
+            elif not self._secrets(credential.api_keys):
+                places = " or ".join(_place(source) for source in credential.api_keys)
+                problems.append(f"credential {name!r}: no API key in {places}")
+        return problems
+
+    def _secrets(self, sources: Iterable[Source]) -> tuple[Secret, ...]:
+        texts = (self._read(source).strip() for source in sources)
+        return tuple(Secret(text) for text in texts if _HEADER_TEXT.fullmatch(text))
+
+    def _read(self, source: Source) -> str:
+        if source.kind == "file":
+            return self._read_file(source.value)
+        if source.kind == "env":
+            text = self._environment.get(source.value, "")
+            if not text and source == _DEFAULT_KEY and _DEFAULT_KEY_FILE in self._environment:
+                return self._read_file(self._environment[_DEFAULT_KEY_FILE])
+            return text
+        return source.value
+
+    def _read_file(self, path: str) -> str:
+        known = self._files.get(path)
+        now = self._ticks()
+        if known is not None and now - known.checked_at < _READ_AGAIN:
+            return known.text
+        try:
+            stamp, text = _look_at(Path(path), known)
+        except (OSError, UnicodeDecodeError):
+            stamp, text = None, ""
+        self._files[path] = _FileText(text, stamp, now)
+        return text
+
+
+def _look_at(path: Path, known: _FileText | None) -> tuple[tuple[int, int, int] | None, str]:
+    """The file's stamp and text. What is no plain small file (a pipe would block) has neither."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LARGEST_FILE:
+        return None, ""
+    stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+    return stamp, known.text if known is not None and known.stamp == stamp else path.read_text("utf-8")
+
+
+def _place(source: Source) -> str:
+    if source == _DEFAULT_KEY:
+        return "GMI_API_KEY or GMI_API_KEY_FILE"
+    return source.value if source.kind == "env" else f"{source.kind}:{source.value}"

@@ -1,0 +1,125 @@
+"""What may be asked of upstream: seven operations, paths from constant templates, headers from one list."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from urllib.parse import quote, urlencode
+
+from gateway.upstream.credentials import Access, Secret
+
+PREFIX = "/api/v1/ie/requestqueue/apikey"
+
+_REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+_LONGEST_MODEL_ID = 512
+_USER_AGENT = f"gmi-gateway/{version('gmi-gateway')}"
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Operation(StrEnum):
+    """A call to upstream, as metrics name it."""
+
+    LIST_MODELS = "list_models"
+    GET_MODEL = "get_model"
+    CREATE_REQUEST = "create_request"
+    GET_REQUEST = "get_request"
+    LIST_REQUESTS = "list_requests"
+    DELETE_REQUEST = "delete_request"
+    UPLOAD_URL = "upload_url"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What ties an upstream call to the client's: its request id, and its `traceparent` and `tracestate` if any."""
+
+    request_id: str
+    context: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Question:
+    """One call, before it is known which key it is sent with. `target` is path and query; a GET may be repeated."""
+
+    operation: Operation
+    method: str
+    target: str
+    body: bytes | None = None
+    trace: Trace | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether asking twice changes nothing (RFC 9110 §9.2.1). Deletes are asked once, like creates."""
+        return self.method == "GET"
+
+
+def list_models() -> Question:
+    """`GET …/models`."""
+    return Question(Operation.LIST_MODELS, "GET", f"{PREFIX}/models")
+
+
+def get_model(model: str) -> Question:
+    """`GET …/models/{id}`.
+
+    Raises ValueError for an id that cannot be one path segment: `.` and `..` would climb, whatever the encoding.
+    """
+    if model in ("", ".", "..") or len(model) > _LONGEST_MODEL_ID:
+        raise ValueError("not a model id")
+    return Question(Operation.GET_MODEL, "GET", f"{PREFIX}/models/{quote(model, safe='')}")
+
+
+def create_request(body: bytes, trace: Trace | None) -> Question:
+    """`POST …/requests` with these bytes."""
+    return Question(Operation.CREATE_REQUEST, "POST", f"{PREFIX}/requests", body, trace)
+
+
+def get_request(request_id: str) -> Question:
+    """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
+    return Question(Operation.GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}")
+
+
+def list_requests(model: str | None, limit: int, offset: int) -> Question:
+    """`GET …/requests`: the organisation's requests, newest first, of one model or (None) of all."""
+    parameters: dict[str, str | int] = {"limit": limit, "offset": offset}
+    if model is not None:
+        parameters["model_id"] = model
+    return Question(Operation.LIST_REQUESTS, "GET", f"{PREFIX}/requests?{urlencode(parameters, quote_via=quote)}")
+
+
+def delete_request(request_id: str) -> Question:
+    """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
+    return Question(Operation.DELETE_REQUEST, "DELETE", f"{PREFIX}/requests/{_checked(request_id)}")
+
+
+def upload_url(body: bytes, trace: Trace | None) -> Question:
+    """`POST …/upload-url` with these bytes."""
+    return Question(Operation.UPLOAD_URL, "POST", f"{PREFIX}/upload-url", body, trace)
+
+
+def valid_request_id(text: str) -> bool:
+    """Whether `text` may stand in a path as a request id. GMI's are UUIDs; nothing that could be a path passes."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+def _checked(request_id: str) -> str:
+    if not valid_request_id(request_id):
+        raise ValueError("not a request id")
+    return request_id
+
+
+def headers_for(question: Question, host: str, key: Secret, access: Access) -> list[tuple[bytes, bytes]]:
+    """Every header the call carries, and no other: nothing of the client's but its trace."""
+    headers = [
+        (b"host", host.encode()),
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", _USER_AGENT.encode()),
+        (b"authorization", b"Bearer " + key.text.encode()),
+    ]
+    if access.organization is not None:
+        headers.append((b"x-organization-id", access.organization.text.encode()))
+    if question.body is not None:
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(question.body))]
+    if question.trace is not None:
+        headers += [*question.trace.context, (b"x-request-id", question.trace.request_id.encode())]
+    return headers

@@ -1,0 +1,171 @@
+"""Upstream's JSON made ours, reading only what is needed and keeping what is passed on as it was sent."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.core.detail import ModelDetail, Parameter, PriceInfo
+from gateway.upstream.failures import UpstreamFailure
+from gateway.upstream.request import valid_request_id
+
+LARGEST_WHOLE_RECORD = 256 * 1024
+"""Bytes up to which a record is kept as it came."""
+
+_LONGEST_STATUS = 64
+_LONGEST_KEPT_TEXT = 2048
+_UNDATED = float("inf")
+
+T = TypeVar("T")
+
+
+class RecordHead(msgspec.Struct, frozen=True):
+    """What every record says, short or full: which request, of which model, where it stands, made when."""
+
+    request_id: str
+    status: str
+    model: str | None = None
+    created_at: float | None = None
+
+
+class ListedRecord(msgspec.Struct, frozen=True):
+    """One record of upstream's list. `payload` is the request's, where upstream echoes it; `body` the record's bytes.
+
+    A record that cannot be read has an empty id and model and an infinite `created_at`: it matches nothing and does
+    not look like the end of the list.
+    """
+
+    request_id: str
+    model: str
+    created_at: float
+    payload: dict[str, Any]
+    body: bytes
+
+
+class _ListedFields(msgspec.Struct):
+    request_id: str
+    model: str
+    created_at: float
+    payload: dict[str, Any] | None = None
+
+
+class _ParameterFields(msgspec.Struct):
+    name: str
+    type: str = "string"
+    required: bool = False
+    default_value: str | bool | int | float | None = None
+
+
+class _PriceFields(msgspec.Struct):
+    price: int
+    unit: str
+
+
+_encode = msgspec.json.encode
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_strings = msgspec.json.Decoder(list[str])
+_head = msgspec.json.Decoder(RecordHead)
+
+
+def model_ids(body: bytes) -> tuple[str, ...]:
+    """The ids of a models listing, in its order. Raises UpstreamFailure if it is none."""
+    return _listing(body)[1]
+
+
+def filter_models(body: bytes, keep: Callable[[str], bool]) -> bytes:
+    """The listing with only the ids to keep. Their order, the other fields and the order of keys stay."""
+    fields, ids = _listing(body)
+    fields["model_ids"] = msgspec.Raw(_encode([model for model in ids if keep(model)]))
+    return _encode(fields)
+
+
+def _listing(body: bytes) -> tuple[dict[str, msgspec.Raw], tuple[str, ...]]:
+    try:
+        fields = _object.decode(body)
+        return fields, tuple(_strings.decode(fields["model_ids"]))
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        raise UpstreamFailure.invalid("Upstream's answer is not a list of models.") from None
+
+
+def model_detail(body: bytes) -> ModelDetail | None:
+    """What decisions need of a model's detail; None if it is no detail.
+
+    A parameter or a price that does not have GMI's shape is left out: an unknown price is refused later, not guessed.
+    """
+    fields = _read(body, dict[str, msgspec.Raw])
+    model = _read(fields.get("model"), str) if fields is not None else None
+    if fields is None or model is None:
+        return None
+    entries = _read(fields.get("parameters"), list[msgspec.Raw]) or []
+    parameters = (_read(entry, _ParameterFields) for entry in entries)
+    price = _read(fields.get("price_info"), _PriceFields)
+    return ModelDetail(
+        model,
+        tuple(Parameter(each.name, each.type, each.required, each.default_value) for each in parameters if each),
+        PriceInfo(price.price, price.unit) if price is not None and price.price >= 0 else None,
+    )
+
+
+def _read(text: bytes | msgspec.Raw | None, kind: type[T]) -> T | None:
+    """`text` as `kind`, or None if it is not."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def record_head(body: bytes) -> RecordHead | None:
+    """The head of a record; None if it has no usable request id or status."""
+    try:
+        head = _head.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return head if valid_request_id(head.request_id) and 0 < len(head.status) <= _LONGEST_STATUS else None
+
+
+def list_page(body: bytes) -> list[ListedRecord] | None:
+    """The records of one page of upstream's list, in its order; None if it is no such page."""
+    fields = _read(body, dict[str, msgspec.Raw])
+    entries = _read(fields.get("requests"), list[msgspec.Raw]) if fields is not None else None
+    return None if entries is None else [_listed(entry) for entry in entries]
+
+
+def _listed(entry: msgspec.Raw) -> ListedRecord:
+    body = bytes(entry)
+    fields = _read(body, _ListedFields)
+    if fields is None or not valid_request_id(fields.request_id):
+        return ListedRecord("", "", _UNDATED, {}, body)
+    return ListedRecord(fields.request_id, fields.model, fields.created_at, fields.payload or {}, body)
+
+
+def slim_record(body: bytes, limit: int = LARGEST_WHOLE_RECORD) -> tuple[bytes, bool]:
+    """A record to keep, and whether it is whole.
+
+    One over `limit` bytes loses its payload and, in the rest, every text too long to be anything but inline data; if
+    that is not enough, its outcome. What is no JSON object becomes an empty one.
+    """
+    if len(body) <= limit:
+        return body, True
+    fields = _read(body, dict[str, msgspec.Raw])
+    if fields is None:
+        return b"{}", False
+    fields.pop("payload", None)
+    slim = {name: _without_inline_data(msgspec.json.decode(value)) for name, value in fields.items()}
+    kept = _encode(slim)
+    if len(kept) > limit:
+        kept = _encode({name: value for name, value in slim.items() if not isinstance(value, dict | list)})
+    return kept, False
+
+
+def _without_inline_data(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_inline_data(inner) for name, inner in value.items() if not _is_inline_data(inner)}
+    if isinstance(value, list):
+        return [_without_inline_data(inner) for inner in value if not _is_inline_data(inner)]
+    return value
+
+
+def _is_inline_data(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > _LONGEST_KEPT_TEXT

@@ -1,0 +1,1 @@
+"""HTTP in and HTTP out: bytes become drafts, decisions become answers. Nothing is decided here."""

@@ -1,0 +1,111 @@
+"""Who may see the admin pages: the holder of the admin token, or, while none is set, this machine alone.
+
+A browser on this machine is a way in for every page it shows. So without a token the Host must be a loopback name
+(against DNS rebinding), and what changes something is refused when another site asks for it.
+"""
+
+import ipaddress
+import secrets
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.core.errors import Code, Refusal
+from gateway.settings import Settings
+from gateway.web.admin.answers import FORBIDDEN, error_response, refusal_response
+from gateway.web.admin.token import AdminToken
+from gateway.web.auth import client_address
+from gateway.web.tracing import request_id_of
+
+OPEN = frozenset(("/metrics", "/healthz", "/readyz"))
+"""Paths that probes and Prometheus read without a token; what they tell is no secret."""
+
+_HARMLESS = frozenset(("GET", "HEAD"))
+_FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip"))
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Guard:
+    """Pure ASGI middleware around the admin app. It also gives every call its id."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._token = AdminToken(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, or answer 401 or 403."""
+        headers: Headers = scope["headers"]
+        request_id = request_id_of(_values(headers, b"x-request-id"), secrets.token_hex(16))
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_marked(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], _NO_SNIFFING, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        refused = None if scope["path"] in OPEN else self._refuse(scope, headers, request_id)
+        await (refused or self._app)(scope, receive, send_marked)
+
+    def _refuse(self, scope: Scope, headers: Headers, request_id: str) -> Response | None:
+        """The answer to one who may not come in, None to one who may."""
+        if scope["method"] not in _HARMLESS and _comes_from_elsewhere(headers):
+            return error_response(403, FORBIDDEN, "Another site's page may not ask for this.", request_id)
+        if self._token.required:
+            refusal = _wrong_token(self._token, headers)
+            return refusal_response(refusal, request_id) if refusal else None
+        if not _is_local(scope, headers):
+            message = "Without an admin token these pages answer this machine alone; set GATEWAY_ADMIN_TOKEN."
+            return error_response(403, FORBIDDEN, message, request_id)
+        return None
+
+
+def _is_local(scope: Scope, headers: Headers) -> bool:
+    """A loopback peer that speaks for itself, to a loopback name. Behind a proxy the peer proves nothing."""
+    if any(name in _FORWARDED for name, _ in headers):
+        return False
+    hosts = _values(headers, b"host")
+    return _is_loopback(client_address(scope, ())) and len(hosts) == 1 and _is_loopback(_name(hosts[0]))
+
+
+def _wrong_token(token: AdminToken, headers: Headers) -> Refusal | None:
+    values = _values(headers, b"authorization")
+    if not values:
+        return Refusal(Code.KEY_MISSING, "Send the admin token as `Authorization: Bearer <token>`.")
+    scheme, _, presented = values[0].strip().partition(b" ")
+    if len(values) > 1 or scheme.lower() != b"bearer" or not token.admits(presented.strip()):
+        return Refusal(Code.KEY_INVALID, "This is not the admin token; send it as `Authorization: Bearer <token>`.")
+    return None
+
+
+def _comes_from_elsewhere(headers: Headers) -> bool:
+    """Whether a browser says that a page of another origin sent this (Fetch Metadata; RFC 6454 §7)."""
+    sites = _values(headers, b"sec-fetch-site")
+    if any(site not in (b"same-origin", b"none") for site in sites):
+        return True
+    hosts = [host.lower() for host in _values(headers, b"host")]
+    return any(origin.lower().partition(b"://")[2] not in hosts for origin in _values(headers, b"origin"))
+
+
+def _values(headers: Headers, wanted: bytes) -> list[bytes]:
+    return [value for name, value in headers if name == wanted]
+
+
+def _name(host: bytes) -> str:
+    """The host of a Host header, without its port."""
+    text = host.decode("latin-1")
+    return text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

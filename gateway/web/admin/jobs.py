@@ -1,0 +1,67 @@
+"""`/api/jobs` and `/api/denials`: what was let through lately, and what was not."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.core.money import usd_number
+from gateway.core.wording import rfc3339
+from gateway.ledger.values import Job
+from gateway.telemetry import Denial
+from gateway.web.admin.answers import gateway_of, json_response, read_number, read_query
+
+_PAGE = 50
+_LARGEST_PAGE = 200
+_LARGEST_OFFSET = 10_000_000
+_MOST_DENIALS = 1000
+
+
+async def jobs(request: Request) -> Response:
+    """`GET /api/jobs?team=&model=&status=&limit=&offset=`: the ledger's jobs, newest first, without their records."""
+    values = read_query(request, "team", "model", "status", "limit", "offset")
+    limit = read_number(values, "limit", _PAGE, 1, _LARGEST_PAGE)
+    offset = read_number(values, "offset", 0, 0, _LARGEST_OFFSET)
+    found, total = await gateway_of(request).ledger.list_jobs(
+        values.get("team"), values.get("model"), limit, offset, values.get("status")
+    )
+    more = offset + len(found) < total
+    return json_response({"jobs": [_job(job) for job in found], "has_more": more, "total": total})
+
+
+def _job(job: Job) -> dict[str, Any]:
+    """Prompts and outcomes are the team's own and stay out."""
+    return {
+        "request_id": job.request_id,
+        "team": job.team,
+        "key": job.key,
+        "model": job.model,
+        "status": job.status,
+        "outcome": job.outcome,
+        "price_usd": usd_number(job.price),
+        "created_at": rfc3339(job.created_at),
+        "settled_at": None if job.settled_at is None else rfc3339(job.settled_at),
+    }
+
+
+async def denials(request: Request) -> Response:
+    """`GET /api/denials?team=&code=&limit=`: what this process refused lately, newest first.
+
+    Callers without a valid key are team `other`.
+    """
+    values = read_query(request, "team", "code", "limit")
+    limit = read_number(values, "limit", 100, 1, _MOST_DENIALS)
+    latest = gateway_of(request).denials.latest(limit, values.get("team"), values.get("code"))
+    return json_response({"denials": [_denial(denial) for denial in latest]})
+
+
+def _denial(denial: Denial) -> dict[str, Any]:
+    return {
+        "time": rfc3339(denial.time),
+        "team": denial.team,
+        "key": denial.key,
+        "model": denial.model,
+        "code": denial.code,
+        "message": denial.message,
+        "request_id": denial.request_id,
+    }

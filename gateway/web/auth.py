@@ -1,0 +1,95 @@
+"""Who calls: the team key in `Authorization: Bearer` (RFC 6750 §2.1), looked up by its SHA-256.
+
+Addresses that keep sending keys nobody has are slowed down; an address is never a reason to refuse a valid key.
+"""
+
+import hashlib
+import ipaddress
+from typing import Any
+
+from gateway.core.errors import Code, RateLimit, Refusal
+from gateway.core.policy import Caller, PolicySet
+from gateway.settings import Network
+
+_LONGEST_KEY = 512
+_BAD_KEYS_PER_MINUTE = 120
+_MOST_ADDRESSES = 10_000
+_MOST_HOPS = 20
+
+
+def authenticate(policy: PolicySet, headers: list[tuple[bytes, bytes]], now: float) -> Caller:
+    """The caller, or Refusal 401 (400 for two credentials, which two parsers might read differently)."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        raise Refusal(Code.KEY_MISSING, "Send your team key as `Authorization: Bearer <key>`.")
+    if len(values) > 1 or b"," in values[0]:
+        raise Refusal(Code.INVALID_REQUEST, "Send exactly one Authorization header with one key.")
+    scheme, _, key = values[0].strip().partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise Refusal(Code.KEY_INVALID, "Send your team key as `Authorization: Bearer <key>`; no other scheme works.")
+    caller = policy.callers.get(hashlib.sha256(key.strip()).hexdigest()) if len(key) <= _LONGEST_KEY else None
+    if caller is None:
+        raise Refusal(Code.KEY_INVALID, "This key is not a team key of this gateway; ask your platform team for one.")
+    if caller.key.expires is not None and now >= caller.key.expires:
+        raise Refusal(
+            Code.KEY_EXPIRED, f"The key {caller.key.name!r} has expired; ask your platform team for a new one."
+        )
+    return caller
+
+
+class Doorkeeper:
+    """Counts bad keys per client address and minute, in a bounded table."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._bad: dict[str, int] = {}
+
+    def admit(self, address: str, now: float) -> None:
+        """Note one bad key; Refusal 429 once the address has sent too many this minute."""
+        minute = int(now // 60)
+        if minute != self._minute:
+            self._minute, self._bad = minute, {}
+        count = self._bad.get(address, 0) + 1
+        if count > _BAD_KEYS_PER_MINUTE:
+            wait = max(1, int(60 - now % 60) + 1)
+            raise Refusal(
+                Code.RATE_LIMITED,
+                "Too many unknown keys came from this address; check the key, then try again.",
+                retry_after=wait,
+                rate_limit=RateLimit("unknown keys", _BAD_KEYS_PER_MINUTE, 60, wait * 1000),
+            )
+        if address in self._bad or len(self._bad) < _MOST_ADDRESSES:
+            self._bad[address] = count
+
+
+def client_address(scope: Any, trusted: tuple[Network, ...]) -> str:
+    """The peer's address, or the right-most untrusted hop of `X-Forwarded-For` behind a trusted proxy."""
+    peer = scope.get("client")
+    address = peer[0] if peer else ""
+    if not trusted or not _is_trusted(address, trusted):
+        return address
+    hops = [
+        hop.strip().decode("latin-1")
+        for name, value in scope["headers"]
+        if name == b"x-forwarded-for"
+        for hop in value.split(b",")
+    ]
+    for hop in reversed(hops[-_MOST_HOPS:]):
+        if not _is_address(hop):
+            break
+        address = hop
+        if not _is_trusted(hop, trusted):
+            break
+    return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    return _is_address(address) and any(ipaddress.ip_address(address) in network for network in trusted)

@@ -1,0 +1,56 @@
+"""A request body, read whole within its size, as plain JSON bytes."""
+
+import re
+
+from gateway.core.errors import Code, Refusal
+from gateway.web.call import Call
+
+_CONTENT_LENGTH = re.compile(rb"\d{1,18}")
+_JSON_TYPE = re.compile(
+    rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?", re.IGNORECASE
+)
+
+
+async def read_json_body(call: Call, limit: int) -> bytes:
+    """The body's bytes. Refusal 415 unless it is unencoded JSON, 413 past `limit` bytes, 408 if it breaks off."""
+    _check_type(call)
+    declared = call.header(b"content-length")
+    if declared is not None and (not _CONTENT_LENGTH.fullmatch(declared) or int(declared) > limit):
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(Code.REQUEST_TIMEOUT, "The body did not arrive whole; send it again.", close=True)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _check_type(call: Call) -> None:
+    types = call.headers(b"content-type")
+    if len(types) > 1 or (types and not _JSON_TYPE.fullmatch(types[0].strip())):
+        raise Refusal(
+            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as `Content-Type: application/json` in UTF-8.", close=True
+        )
+    encoding = call.header(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        raise Refusal(
+            Code.UNSUPPORTED_MEDIA_TYPE,
+            "Send the body without Content-Encoding; it is not unpacked here.",
+            close=True,
+        )
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        Code.BODY_TOO_LARGE,
+        f"The body is larger than the {limit} bytes this gateway takes; upload large inputs through "
+        "POST …/upload-url and send their URL.",
+        close=True,
+    )

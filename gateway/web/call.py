@@ -1,0 +1,54 @@
+"""One call on the public listener, from its first byte to its last."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.context import Gateway
+from gateway.core.limits import LimitState
+from gateway.core.policy import Caller, PolicySet
+from gateway.upstream.client import Trace
+
+if TYPE_CHECKING:
+    from gateway.web.routes import Route
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Call:
+    """Who calls what, under one policy generation, and what the edge notes of it on the way.
+
+    `caller` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
+    part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
+    """
+
+    gw: Gateway
+    scope: Scope
+    receive: Receive
+    policy: PolicySet
+    request_id: str
+    trace: Trace
+    started: float
+    who: Caller | None = None
+    route: "Route | None" = None
+    identifier: str = ""
+    upstream_seconds: float = 0.0
+    model: str = ""
+    limits_shown: list[LimitState] = field(default_factory=list)
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls; only asked once that is known."""
+        assert self.who is not None
+        return self.who
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header; None if absent."""
+        return next((value for key, value in self.scope["headers"] if key == name), None)
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """Every value of a header, in order."""
+        return [value for key, value in self.scope["headers"] if key == name]

@@ -1,0 +1,41 @@
+"""The model routes: the catalogue as this team may see it."""
+
+from urllib.parse import unquote_to_bytes
+
+from gateway import catalogue
+from gateway.core.errors import Code, Refusal
+from gateway.web.call import Call
+from gateway.web.conditional import unchanged
+from gateway.web.respond import Reply
+
+
+async def list_models(call: Call) -> Reply:
+    """`GET …/models`: upstream's listing with `model_ids` filtered to what the caller may use."""
+    return _reply(call, await catalogue.listing(call.gw, call.caller))
+
+
+async def get_model(call: Call) -> Reply:
+    """`GET …/models/{id}`: upstream's bytes for a model the caller may use."""
+    try:
+        model = unquote_to_bytes(call.identifier).decode()
+    except UnicodeDecodeError:
+        raise Refusal(Code.MODEL_NOT_FOUND, "There is no model with this id.") from None
+    call.model = model
+    return _reply(call, await catalogue.detail(call.gw, call.caller, model))
+
+
+def _reply(call: Call, page: catalogue.Page) -> Reply:
+    call.upstream_seconds = page.upstream_seconds
+    if not page.etag:
+        return Reply(page.status, page.body, (*page.headers, (b"cache-status", page.cache_status)))
+    if not page.etag:
+        return Reply(page.status, page.body, (*page.headers, (b"cache-status", page.cache_status)))
+    headers = (
+        (b"cache-control", b"private, no-cache"),
+        (b"etag", page.etag),
+        (b"age", b"%d" % page.age),
+        (b"cache-status", page.cache_status),
+    )
+    if unchanged(call.header(b"if-none-match"), page.etag):
+        return Reply(304, b"", headers)
+    return Reply(page.status, page.body, (*page.headers, *headers))

@@ -1,0 +1,51 @@
+"""What is written down of a finished call: metrics with closed labels, and one access line."""
+
+from typing import Any
+
+from gateway.core.wording import rfc3339
+from gateway.telemetry import OTHER, Denial
+from gateway.web.auth import client_address
+from gateway.web.call import Call
+from gateway.web.respond import Reply
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+def observe(call: Call, reply: Reply, elapsed: float) -> None:
+    """Count the call and write its line."""
+    metrics = call.gw.metrics
+    team = call.who.team.name if call.who is not None else OTHER
+    route = call.route.label if call.route is not None else OTHER
+    method = call.scope["method"] if call.scope["method"] in _METHODS else OTHER
+    metrics.requests(team, route, method, str(reply.status)).inc()
+    metrics.request_duration(route, method, _CLASSES[reply.status // 100]).observe(elapsed)
+    metrics.overhead(route).observe(max(0.0, elapsed - call.upstream_seconds))
+    if reply.code:
+        metrics.denied(team, reply.code).inc()
+        key = call.who.key.name if call.who is not None else ""
+        denial = Denial(call.gw.now(), team, key, call.model, reply.code, reply.message, call.request_id)
+        call.gw.denials.add(denial)
+    if call.gw.settings.access_log:
+        call.gw.access_log.write(_line(call, reply, elapsed, route))
+
+
+def _line(call: Call, reply: Reply, elapsed: float, route: str) -> dict[str, Any]:
+    """The access record. Paths, queries and header values stay out: they are the client's, and may hold secrets."""
+    line: dict[str, Any] = {
+        "time": rfc3339(call.gw.now()),
+        "request_id": call.request_id,
+        "client": client_address(call.scope, call.gw.settings.trusted_proxies),
+        "method": call.scope["method"],
+        "route": route,
+        "status": reply.status,
+        "ms": round(elapsed * 1000, 3),
+        "upstream_ms": round(call.upstream_seconds * 1000, 3),
+    }
+    if call.who is not None:
+        line["team"], line["key"] = call.who.team.name, call.who.key.name
+    if call.model:
+        line["model"] = call.model
+    if reply.code:
+        line["code"] = reply.code
+    return line

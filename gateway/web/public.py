@@ -1,0 +1,129 @@
+"""The public listener's ASGI app: every call goes through `PublicApp.__call__`, and nothing else answers clients.
+
+The order is the order of trust: who calls (401 before anything about the path is said), how often, what, and only then
+the body. Everything an endpoint raises becomes one error shape here.
+"""
+
+import secrets
+
+from gateway.context import Gateway
+from gateway.core.access import may_call
+from gateway.core.errors import Code, Refusal
+from gateway.core.fields import ratelimit_fields
+from gateway.core.limits import request_bounds, request_state
+from gateway.core.policy import Mode
+from gateway.core.refusals import refusal_for_requests
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.logs import logger
+from gateway.upstream.client import Trace, UpstreamFailure
+from gateway.web.auth import Doorkeeper, authenticate, client_address
+from gateway.web.call import Call, Receive, Scope, Send
+from gateway.web.observe import observe
+from gateway.web.respond import Header, Reply, error_reply
+from gateway.web.routes import RouteTable, method_of
+from gateway.web.tracing import request_id_of, trace_context
+
+
+class PublicApp:
+    """Answers calls on the public listener."""
+
+    def __init__(self, gw: Gateway, routes: RouteTable) -> None:
+        self._gw = gw
+        self._routes = routes
+        self._doorkeeper = Doorkeeper()
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call (ASGI HTTP). A fault of ours is a 500 with an id, never a traceback."""
+        gw = self._gw
+        call = self._begin(scope, receive)
+        self._in_flight += 1
+        gw.metrics.in_flight.set(self._in_flight)
+        try:
+            reply = await self._answer(call)
+        except Refusal as refusal:
+            reply = error_reply(refusal, call.request_id)
+        except UpstreamFailure as failure:
+            reply = error_reply(failure.as_refusal(), call.request_id)
+        except LedgerUnavailable:
+            reply = error_reply(_LEDGER_UNAVAILABLE, call.request_id)
+        except Exception:  # noqa: BLE001 - the edge: the client gets an answer, and the log the place
+            logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
+            reply = error_reply(_INTERNAL_ERROR, call.request_id)
+        finally:
+            self._in_flight -= 1
+            gw.metrics.in_flight.set(self._in_flight)
+        elapsed = gw.ticks() - call.started
+        await _send(send, reply, self._headers(call, reply, elapsed))
+        observe(call, reply, elapsed)
+
+    def _begin(self, scope: Scope, receive: Receive) -> Call:
+        headers = scope["headers"]
+        fresh = secrets.token_hex(24)
+        request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], fresh[:32])
+        trace = Trace(request_id, trace_context(headers, fresh))
+        return Call(self._gw, scope, receive, self._gw.policies.current, request_id, trace, self._gw.ticks())
+
+    async def _answer(self, call: Call) -> Reply:
+        gw, now = self._gw, self._gw.now()
+        if self._in_flight > gw.settings.max_in_flight:
+            raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
+        try:
+            call.who = authenticate(call.policy, call.scope["headers"], now)
+        except Refusal as refusal:
+            refusal.close = True
+            if refusal.code is Code.KEY_INVALID:
+                self._doorkeeper.admit(client_address(call.scope, gw.settings.trusted_proxies), now)
+            raise
+        await self._count(call, now)
+        found = self._routes.find(call.scope["raw_path"])
+        if found is None:
+            raise Refusal(
+                Code.UNKNOWN_ROUTE, "There is no such path here; see GET /gateway/v1/openapi.json.", close=True
+            )
+        call.route, call.identifier = found
+        method = method_of(call.route, call.scope["method"])
+        if method.scope is not None and not may_call(call.caller.key, method.scope):
+            raise Refusal(
+                Code.SCOPE_DENIED,
+                f"The key {call.caller.key.name!r} lacks the scope {method.scope.value!r}; ask your platform team for it.",
+            )
+        return await method.endpoint(call)
+
+    async def _count(self, call: Call, now: float) -> None:
+        """Count the call against the team's request rates, whatever will come of it."""
+        gw, bounds = self._gw, request_bounds(call.caller, now)
+        full = await gw.leases.take(bounds, now)
+        call.limits_shown = [request_state(bound, gw.leases.used(bound), now) for bound in bounds]
+        if full is not None:
+            raise refusal_for_requests(full, call.caller, now, call.request_id)
+        for state in call.limits_shown:
+            if state.limit.mode is Mode.SHADOW and state.used > state.ceiling:
+                gw.metrics.shadow_denied(call.caller.team.name, state.limit.name).inc()
+
+    def _headers(self, call: Call, reply: Reply, elapsed: float) -> list[Header]:
+        upstream = call.upstream_seconds * 1000
+        timing = b"upstream;dur=%.3f, gateway;dur=%.3f" % (upstream, max(0.0, elapsed * 1000 - upstream))
+        headers = [
+            *reply.headers,
+            (b"x-request-id", call.request_id.encode()),
+            (b"server-timing", timing),
+        ]
+        if reply.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(reply.body)))
+        if call.limits_shown:
+            headers += ratelimit_fields(call.limits_shown)
+        return headers
+
+
+_LEDGER_UNAVAILABLE = Refusal(
+    Code.LEDGER_UNAVAILABLE, "The gateway cannot reach its ledger, so nothing was sent; try again.", retry_after=2
+)
+_INTERNAL_ERROR = Refusal(
+    Code.INTERNAL_ERROR, "The gateway failed on this request; report its request_id to your platform team."
+)
+
+
+async def _send(send: Send, reply: Reply, headers: list[Header]) -> None:
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,85 @@
+"""Answers, and the only place where an error of the gateway's own becomes bytes (CONTRACT §2, RFC 9209)."""
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import FACTS, Code, Quota, Refusal
+from gateway.core.money import usd_number
+from gateway.core.policy import Unit
+from gateway.core.wording import rfc3339
+
+Header = tuple[bytes, bytes]
+
+_NAME = b"gmi-gateway"
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. `code` and `message` are an error's, for metrics and log; empty where upstream answered."""
+
+    status: int
+    body: bytes
+    headers: tuple[Header, ...] = ()
+    code: str = ""
+    message: str = ""
+
+    def adding(self, *headers: Header) -> "Reply":
+        """The same answer with more headers."""
+        return replace(self, headers=self.headers + headers)
+
+
+def json_reply(value: Any, *headers: Header) -> Reply:
+    """200 with a JSON value that is nobody else's business and no cache's either."""
+    return Reply(200, _encode(value), (_JSON, _NO_STORE, *headers))
+
+
+def amount_of(value: int, unit: Unit | str) -> int | float:
+    """An amount as it is shown: USD as a number of dollars, everything else as it is counted."""
+    return usd_number(value) if unit == Unit.USD else value
+
+
+def error_reply(refusal: Refusal, request_id: str) -> Reply:
+    """CONTRACT's error body, its `Proxy-Status`, and the headers the status calls for."""
+    facts = FACTS[refusal.code]
+    body: dict[str, Any] = {"error": refusal.message, "code": refusal.code.value, "request_id": request_id}
+    if refusal.rate_limit is not None:
+        body["rate_limit"] = refusal.rate_limit
+    if refusal.quota is not None:
+        body["quota"] = _quota_body(refusal.quota)
+    body.update(refusal.siblings)
+    headers: list[Header] = [
+        _JSON,
+        _NO_STORE,
+        (b"proxy-status", b"%s; error=%s" % (_NAME, facts.proxy_error.encode())),
+    ]
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after))
+    if refusal.close:
+        headers.append(_CLOSE)
+    return Reply(refusal.status, _encode(body), (*headers, *refusal.headers), refusal.code.value, refusal.message)
+
+
+def _quota_body(quota: Quota) -> dict[str, Any]:
+    return {
+        "name": quota.name,
+        "limit": amount_of(quota.limit, quota.unit),
+        "used": amount_of(quota.used, quota.unit),
+        "unit": quota.unit,
+        "resets_at": None if quota.resets_at is None else rfc3339(quota.resets_at),
+    }
+
+
+def render_refusal(code: str, message: str) -> tuple[int, list[Header], bytes]:
+    """The same error for a request so malformed that it never became a call."""
+    request_id = secrets.token_hex(16)
+    reply = error_reply(Refusal(Code(code), message), request_id)
+    return reply.status, [*reply.headers, (b"x-request-id", request_id.encode())], reply.body

@@ -1,0 +1,79 @@
+"""The public routes: the only list of them, and how a raw path finds its place in it.
+
+A path is compared as it was sent. Nothing is decoded, collapsed or redirected first: two spellings of one path are
+how a request reaches upstream under a name that policy did not see.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.core.errors import Code, Refusal
+from gateway.core.policy import Scope
+
+if TYPE_CHECKING:
+    from gateway.web.call import Call
+    from gateway.web.respond import Reply
+
+Q = "/api/v1/ie/requestqueue/apikey"
+"""The path GMI's API starts with, on both sides of the gateway."""
+
+Endpoint = Callable[["Call"], Awaitable["Reply"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What one method of a route does, and the key scope it takes (None: any key may)."""
+
+    endpoint: Endpoint
+    scope: Scope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`label` names the route in metrics and logs; `pattern` is what the raw path's last part must look like."""
+
+    label: str
+    path: str
+    methods: Mapping[str, Method]
+    pattern: re.Pattern[bytes] | None = None
+
+    @property
+    def allow(self) -> bytes:
+        """The `Allow` header (RFC 9110 §10.2.1)."""
+        return ", ".join(sorted(self.methods)).encode()
+
+
+def with_head(methods: Mapping[str, Method]) -> Mapping[str, Method]:
+    """HEAD wherever GET is (RFC 9110 §9.3.2)."""
+    return {**methods, "HEAD": methods["GET"]} if "GET" in methods else methods
+
+
+class RouteTable:
+    """Exact paths by dictionary; a path with an id by the folder it stands in."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self.routes = routes
+        self._exact = {route.path.encode(): route for route in routes if route.pattern is None}
+        self._folders = {route.path.encode(): route for route in routes if route.pattern is not None}
+
+    def find(self, raw_path: bytes) -> tuple[Route, str] | None:
+        """The route of a raw path, and its id as sent (empty where the route has none)."""
+        route = self._exact.get(raw_path)
+        if route is not None:
+            return route, ""
+        folder, slash, identifier = raw_path.rpartition(b"/")
+        route = self._folders.get(folder + slash)
+        if route is None or route.pattern is None or not route.pattern.fullmatch(identifier):
+            return None
+        return route, identifier.decode("ascii")
+
+
+def method_of(route: Route, method: str) -> Method:
+    """The route's method, or Refusal 405 with `Allow`."""
+    found = route.methods.get(method)
+    if found is None:
+        message = f"{method} is not possible here; use {route.allow.decode()}."
+        raise Refusal(Code.METHOD_NOT_ALLOWED, message, headers=((b"allow", route.allow),))
+    return found

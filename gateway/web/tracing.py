@@ -1,0 +1,31 @@
+"""Request ids, and the W3C trace context that is passed on (Trace Context §3.2, §3.3)."""
+
+import re
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_LONGEST_TRACESTATE = 512
+
+
+def request_id_of(values: list[bytes], fresh: str) -> str:
+    """The caller's own id if there is exactly one and it is plain, else the fresh one."""
+    if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
+        return values[0].decode("ascii")
+    return fresh
+
+
+def trace_context(headers: list[tuple[bytes, bytes]], fresh: str) -> tuple[tuple[bytes, bytes], ...]:
+    """`traceparent` and `tracestate` for upstream: the caller's if valid, else a new trace of `fresh`, 48 hex digits.
+
+    A caller that sends no `traceparent` starts no trace here either.
+    """
+    parents = [value for name, value in headers if name == b"traceparent"]
+    if not parents:
+        return ()
+    if len(parents) > 1 or not _TRACEPARENT.fullmatch(parents[0]):
+        return ((b"traceparent", f"00-{fresh[:32]}-{fresh[32:48]}-00".encode()),)
+    states = [value for name, value in headers if name == b"tracestate"]
+    state = b",".join(states)
+    if not state or len(state) > _LONGEST_TRACESTATE:
+        return ((b"traceparent", parents[0]),)
+    return ((b"traceparent", parents[0]), (b"tracestate", state))

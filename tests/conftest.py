@@ -1,0 +1,114 @@
+"""A whole gateway on real sockets, in front of the simulator or of a scripted upstream."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.app import Running, running
+from gateway.context import Gateway
+from gateway.settings import read_settings
+
+Q = "/api/v1/ie/requestqueue/apikey"
+REAL_KEY = "canary-real-upstream-key-0123456789"
+REAL_ORG = "canary-organization-42"
+
+
+def digest(key: str) -> str:
+    """A key as policies know it."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def team(name: str, key: str, body: str = "") -> str:
+    """A policy file for one team with one key. `body` is further YAML."""
+    allow = "" if "models:" in body else 'models: {allow: ["*"]}\n'
+    return f"team: {name}\nkeys:\n  - name: main\n    hash: {digest(key)}\n{allow}{body}\n"
+
+
+@dataclass
+class Client:
+    """An app that uses the gateway with one key."""
+
+    base: str
+    key: str
+    http: httpx.AsyncClient
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        return await self.http.request(method, self.base + path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.call("GET", path, **options)
+
+    async def create(self, model: str = "Veo3", payload: Any = None, **options: Any) -> httpx.Response:
+        """A create with a payload every video model of the simulator takes."""
+        body = {"model": model, "payload": {"prompt": "a lighthouse"} if payload is None else payload}
+        return await self.call("POST", f"{Q}/requests", json=body, **options)
+
+
+@dataclass
+class House:
+    """One running gateway, the folder its policies live in, and clients for it."""
+
+    running: Running
+    policies: Path
+    http: httpx.AsyncClient
+
+    @property
+    def gw(self) -> Gateway:
+        return self.running.gw
+
+    def client(self, key: str) -> Client:
+        return Client(self.running.public_url, key, self.http)
+
+    async def admin(self, path: str) -> httpx.Response:
+        return await self.http.get(self.running.admin_url + path)
+
+    async def eventually(self, holds: Callable[[], Any], seconds: float = 5.0) -> None:
+        """Wait until `holds` is true, or fail."""
+        for _ in range(int(seconds / 0.02)):
+            result = holds()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("it did not come to pass in time")
+
+
+OpenHouse = Callable[..., Any]
+
+
+@pytest.fixture
+async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
+    """`await open_house({"a.yaml": team(...)}, upstream=URL)`: without an upstream, the simulator stands in."""
+    async with AsyncExitStack() as stack:
+
+        async def open_(files: dict[str, str], upstream: str | None = None, **settings: str) -> House:
+            policies = tmp_path / "policies"
+            policies.mkdir(exist_ok=True)
+            for name, text in files.items():
+                (policies / name).write_text(text)
+            environment = {
+                "GATEWAY_POLICIES": str(policies),
+                "GATEWAY_LEDGER": f"sqlite:///{tmp_path / 'gateway.db'}",
+                "GATEWAY_PORT": "0",
+                "GATEWAY_ADMIN_PORT": "0",
+                "GATEWAY_ACCESS_LOG": "off",
+            }
+            if upstream is None:
+                environment["GATEWAY_SIMULATE"] = "on"
+            else:
+                environment |= {"GATEWAY_UPSTREAM_URL": upstream, "GMI_API_KEY": REAL_KEY, "GMI_ORG_ID": REAL_ORG}
+            environment |= {f"GATEWAY_{name.upper()}": value for name, value in settings.items()}
+            run = await stack.enter_async_context(running(read_settings(environment, {}), environment))
+            http = await stack.enter_async_context(httpx.AsyncClient(timeout=30, trust_env=False))
+            return House(run, policies, http)
+
+        yield open_

@@ -1,0 +1,124 @@
+"""A listener from bind to the last connection: addresses, caps, draining, cutting off."""
+
+import asyncio
+import socket
+from time import monotonic
+
+import pytest
+
+from gateway.server.listener import Bind, bind_socket, listen
+from tests.server.conftest import App, Connect, Serve, Wire, get, render, talk, until
+
+
+async def test_port_0_becomes_a_real_one(serve: Serve) -> None:
+    listener = await serve()
+    host, port = listener.address
+    assert (host, listener.url) == ("127.0.0.1", f"http://127.0.0.1:{port}")
+    assert port > 0
+
+
+async def test_an_ipv6_address_is_bracketed_and_served(app: App) -> None:
+    listener = await listen(Bind(app, bind_socket("::1", 0), render))
+    assert listener.url == f"http://[::1]:{listener.address[1]}"
+    assert [answer.status for answer in await talk(listener, get("/", "Connection: close"))] == [200]
+    await listener.finish(1)
+
+
+def test_a_taken_address_is_an_error() -> None:
+    with bind_socket("127.0.0.1", 0) as taken, pytest.raises(OSError, match="in use"):
+        bind_socket("127.0.0.1", taken.getsockname()[1])
+
+
+async def test_every_response_has_a_date(serve: Serve) -> None:
+    (answer,) = await talk(await serve(), get("/", "Connection: close"))
+    assert answer.headers["date"].endswith("GMT")
+    assert "server" not in answer.headers
+
+
+async def test_rs2_idle_connections_beyond_the_cap_are_closed_and_room_is_made_again(serve: Serve) -> None:
+    listener = await serve(connections=300, header_seconds=5)
+    idle = [await Wire.to(listener) for _ in range(300)]
+    excess = [await Wire.to(listener) for _ in range(20)]
+    assert [await wire.rest(2) for wire in excess] == [b""] * 20
+    await idle[0].send(get("/", "Connection: close"))
+    assert b"200 OK" in await idle[0].rest()
+    await until(lambda: len(listener._state.connections) == 299)
+    assert [answer.status for answer in await talk(listener, get("/", "Connection: close"))] == [200]
+    for wire in idle:
+        wire.writer.transport.abort()
+
+
+async def ask_until_closed(listener_address: tuple[str, int], stop: asyncio.Event) -> list[int]:
+    """A keep-alive client that never repeats a request. It connects again when it was told to."""
+    statuses: list[int] = []
+    wire = Wire(*await asyncio.open_connection(*listener_address))
+    while not stop.is_set():
+        await wire.send(get(), pause=0)
+        answer = await wire.answer()
+        statuses.append(answer.status)
+        if answer.closes:
+            wire.writer.close()
+            wire = Wire(*await asyncio.open_connection(*listener_address))
+        await asyncio.sleep(0.005)
+    wire.writer.close()
+    return statuses
+
+
+async def test_sh1_keep_alive_clients_without_retries_lose_nothing_while_draining(serve: Serve, app: App) -> None:
+    listener = await serve()
+    stop = asyncio.Event()
+    clients = [asyncio.ensure_future(ask_until_closed(listener.address, stop)) for _ in range(50)]
+    await asyncio.sleep(0.2)
+    before = len(app.calls)
+    listener.begin_drain()
+    await asyncio.sleep(0.3)
+    assert len(app.calls) > before + 50
+    stop.set()
+    statuses = await asyncio.gather(*clients)
+    assert all(set(each) == {200} for each in statuses)
+    await listener.finish(1)
+    assert listener.cut == 0
+
+
+async def test_sh1_what_is_in_flight_is_finished_and_idle_connections_are_closed(
+    serve: Serve, connect: Connect, app: App
+) -> None:
+    listener = await serve()
+    busy, idle = await connect(listener), await connect(listener)
+    await idle.send(get())
+    assert not (await idle.answer()).closes
+    await busy.send(get("/wait"))
+    finishing = asyncio.ensure_future(listener.finish(5))
+    assert await idle.rest(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.address)
+    app.go.set()
+    answer = await busy.answer()
+    await finishing
+    assert (answer.status, answer.closes, listener.cut) == (200, True, 0)
+
+
+async def test_sh2_what_does_not_end_is_cut_off_at_the_deadline_and_counted(
+    serve: Serve, connect: Connect, app: App
+) -> None:
+    listener = await serve()
+    wire = await connect(listener)
+    await wire.send(get("/wait"))
+    began = monotonic()
+    await listener.finish(0.2)
+    assert monotonic() - began < 2
+    assert listener.cut == 1
+    assert await wire.rest() == b""
+    assert not listener._state.tasks
+
+
+async def test_sh1_a_request_half_sent_when_accepting_stops_is_still_answered(serve: Serve, connect: Connect) -> None:
+    listener = await serve()
+    wire = await connect(listener)
+    await wire.send(get()[:20])
+    finishing = asyncio.ensure_future(listener.finish(2))
+    await asyncio.sleep(0.1)
+    await wire.send(get()[20:])
+    assert (await wire.answer()).closes
+    await finishing
+    assert listener.cut == 0

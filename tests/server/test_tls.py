@@ -1,0 +1,122 @@
+"""TLS on a listener, and a certificate exchanged under it."""
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.server.tls import Certificate, TLSFiles
+from tests.server.conftest import Serve, Wire, get
+
+
+def make_certificate(folder: Path, name: str) -> TLSFiles:
+    folder.mkdir(exist_ok=True)
+    files = TLSFiles(folder / "tls.crt", folder / "tls.key")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        + ["-days", "3650", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+        + ["-keyout", str(files.key), "-out", str(files.cert)],
+        check=True,
+        capture_output=True,
+    )
+    return files
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TLSFiles]:
+    folder = tmp_path_factory.mktemp("certificates")
+    return {name: make_certificate(folder / name, name) for name in ("old", "new")}
+
+
+@pytest.fixture
+def files(made: dict[str, TLSFiles], tmp_path: Path) -> TLSFiles:
+    files = TLSFiles(tmp_path / "tls.crt", tmp_path / "tls.key")
+    put(made["old"], files)
+    return files
+
+
+def put(source: TLSFiles, target: TLSFiles) -> None:
+    shutil.copy(source.cert, target.cert)
+    shutil.copy(source.key, target.key)
+
+
+def trusting(files: TLSFiles) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=files.cert)
+
+
+async def connect(address: tuple[str, int], trust: TLSFiles, name: str) -> Wire:
+    return Wire(*await asyncio.open_connection(*address, ssl=trusting(trust), server_hostname=name))
+
+
+async def test_requests_over_tls(serve: Serve, files: TLSFiles) -> None:
+    listener = await serve(tls=files)
+    wire = await connect(listener.address, files, "old")
+    await wire.send(get() + get("/", "Connection: close"))
+    assert listener.url.startswith("https://")
+    assert (await wire.rest()).count(b"200 OK") == 2
+
+
+async def test_sm8_an_early_answer_arrives_over_tls_too(serve: Serve, files: TLSFiles) -> None:
+    wire = await connect((await serve(tls=files)).address, files, "old")
+    await wire.send(get("/early", "Content-Length: 100"), bytes(50))
+    assert b"401" in await wire.rest(2)
+
+
+async def test_old_versions_of_tls_are_refused(serve: Serve, files: TLSFiles) -> None:
+    context = trusting(files)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection(*(await serve(tls=files)).address, ssl=context, server_hostname="old")
+
+
+async def test_a_new_certificate_serves_new_connections_and_keeps_old_ones(
+    serve: Serve, files: TLSFiles, made: dict[str, TLSFiles]
+) -> None:
+    listener = await serve(tls=files)
+    before = await connect(listener.address, made["old"], "old")
+    put(made["new"], files)
+    assert listener._certificate
+    listener._certificate.refresh(float("inf"))
+    after = await connect(listener.address, made["new"], "new")
+    for wire in (before, after):
+        await wire.send(get("/", "Connection: close"))
+        assert b"200 OK" in await wire.rest()
+
+
+def test_a_pair_that_does_not_fit_keeps_the_old_one_until_it_does(
+    files: TLSFiles, made: dict[str, TLSFiles], caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = Certificate(files)
+    old = certificate._current
+    shutil.copy(made["new"].cert, files.cert)
+    certificate.refresh(10)
+    certificate.refresh(20)
+    assert certificate._current is old
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    shutil.copy(made["new"].key, files.key)
+    certificate.refresh(21)
+    assert certificate._current is old  # looked at every two seconds
+    certificate.refresh(22)
+    assert certificate._current is not old
+
+
+def test_files_that_vanish_keep_the_certificate(files: TLSFiles) -> None:
+    certificate = Certificate(files)
+    old = certificate._current
+    files.key.unlink()
+    certificate.refresh(10)
+    assert certificate._current is old
+
+
+def test_unusable_files_are_an_error_at_start(files: TLSFiles, made: dict[str, TLSFiles]) -> None:
+    shutil.copy(made["new"].key, files.key)
+    with pytest.raises(ssl.SSLError):
+        Certificate(files)
+    files.key.unlink()
+    with pytest.raises(FileNotFoundError):
+        Certificate(files)

@@ -1,0 +1,51 @@
+"""The real client over real sockets, to whatever upstream a test scripts."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+
+from gateway.core.policy import Credential, Source
+from gateway.telemetry import Metrics
+from gateway.upstream.client import Limits, Upstream
+from gateway.upstream.credentials import Credentials
+from gateway.upstream.transport import build_transport
+
+KEY = "eyJhbGciOiJIUzI1NiJ9.real-upstream-key.c2lnbmF0dXJl"
+ENVIRONMENT = {"FIRST": KEY, "SECOND": "the-other-key", "ORG": "org-63729242"}
+CREDENTIALS = {
+    "default": Credential("default", (Source("env", "FIRST"),)),
+    "two": Credential("two", (Source("env", "FIRST"), Source("env", "SECOND")), Source("env", "ORG")),
+    "none": Credential("none", (Source("env", "ABSENT"),)),
+}
+
+Connect = Callable[..., Upstream]
+
+
+def connect(
+    url: str, opened: list[Upstream], limits: Limits | None = None, ticks: Callable[[], float] | None = None
+) -> Upstream:
+    """A client for `url` with a transport of its own, remembered in `opened`."""
+    limits = limits or Limits(timeout=5.0, create_timeout=5.0, in_flight=50)
+    credentials = Credentials(CREDENTIALS.get, ENVIRONMENT)
+    transport = build_transport(connections=limits.in_flight + 10)
+    clock = {"ticks": ticks} if ticks else {}
+    upstream = Upstream(url, transport, credentials, Metrics("test"), limits, **clock)
+    opened.append(upstream)
+    return upstream
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Connect]:
+    """Makes clients; what they hold open is closed with the test."""
+    opened: list[Upstream] = []
+    yield partial(connect, opened=opened)
+    for upstream in opened:
+        await upstream.close()
+
+
+@pytest.fixture
+def open_files() -> Callable[[], int]:
+    """Counts this process's file descriptors."""
+    return lambda: len(os.listdir("/proc/self/fd"))

@@ -1,0 +1,418 @@
+"""What leaves for upstream, what comes back, and how often each call is made."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+
+import pytest
+
+from gateway.core.breaker import Circuit
+from gateway.core.errors import Code
+from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailure
+from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
+from tests.upstream.conftest import KEY, Connect
+
+PREFIX = "/api/v1/ie/requestqueue/apikey"
+MODELS = response(b'{"model_ids":["Veo3"]}')
+BODY = b'{"model":"Veo3","payload":{"prompt":"x"}}'
+
+
+async def failing(call: Callable[[], object]) -> UpstreamFailure:
+    """The failure a call ends in."""
+    with pytest.raises(UpstreamFailure) as caught:
+        await call()  # type: ignore[misc]  # any of the client's coroutines
+    return caught.value
+
+
+def exposed(gmi: Upstream) -> str:
+    """The metrics as Prometheus reads them."""
+    return gmi._metrics.render("")[0].decode()
+
+
+async def test_a_create_carries_exactly_the_headers_of_the_list(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response(b'{"request_id":"r1"}'))) as upstream:
+        trace = Trace("req-1", ((b"traceparent", b"00-aa-bb-01"), (b"tracestate", b"k=v")))
+        answer = await client(upstream.url).create_request("two", BODY, trace)
+    assert (answer.status, answer.body) == (200, b'{"request_id":"r1"}')
+    sent = upstream.requests[0]
+    assert (sent.method, sent.target, sent.body) == ("POST", f"{PREFIX}/requests", BODY)
+    assert sorted(sent.headers) == sorted(
+        [
+            ("host", upstream.url.removeprefix("http://")),
+            ("accept", "application/json"),
+            ("accept-encoding", "identity"),
+            ("user-agent", sent.header("user-agent") or ""),
+            ("authorization", f"Bearer {KEY}"),
+            ("x-organization-id", "org-63729242"),
+            ("content-type", "application/json"),
+            ("content-length", str(len(BODY))),
+            ("traceparent", "00-aa-bb-01"),
+            ("tracestate", "k=v"),
+            ("x-request-id", "req-1"),
+        ]
+    )
+    assert (sent.header("user-agent") or "").startswith("gmi-gateway/")
+
+
+async def test_every_operation_has_its_own_template(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response())) as upstream:
+        gmi = client(upstream.url)
+        await gmi.list_models("default")
+        await gmi.get_model("default", "Veo3")
+        await gmi.create_request("default", BODY)
+        await gmi.get_request("default", "7f3a-1_b")
+        await gmi.list_requests("default", "a b", 200, 400)
+        await gmi.list_requests("default", None, 1, 0)
+        await gmi.delete_request("default", "7f3a-1_b")
+        await gmi.upload_url("default", b'{"file_type":"png"}')
+    assert [(request.method, request.target.removeprefix(PREFIX)) for request in upstream.requests] == [
+        ("GET", "/models"),
+        ("GET", "/models/Veo3"),
+        ("POST", "/requests"),
+        ("GET", "/requests/7f3a-1_b"),
+        ("GET", "/requests?limit=200&offset=400&model_id=a%20b"),
+        ("GET", "/requests?limit=1&offset=0"),
+        ("DELETE", "/requests/7f3a-1_b"),
+        ("POST", "/upload-url"),
+    ]
+    assert all(request.header("x-organization-id") is None for request in upstream.requests)
+    assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "segment"),
+    [
+        ("a b", "a%20b"),
+        ("a+b", "a%2Bb"),
+        ("a%20b", "a%2520b"),
+        ("a/b", "a%2Fb"),
+        ("../models", "..%2Fmodels"),
+        ("...", "..."),
+        ("a?b#c", "a%3Fb%23c"),
+        ("ü;:@&=$,'!*()", "%C3%BC;:@&=$,'!*()"),  # what a segment may hold as it is (RFC 3986 §3.3) stays
+        ("A-Z_a.z~0", "A-Z_a.z~0"),
+    ],
+)
+async def test_pa6_model_ids_are_encoded_once(client: Connect, model: str, segment: str) -> None:
+    async with ScriptedUpstream(answering(response())) as upstream:
+        await client(upstream.url).get_model("default", model)
+    assert upstream.requests[0].target == f"{PREFIX}/models/{segment}"
+
+
+@pytest.mark.parametrize("model", ["", ".", "..", "x" * 600])
+async def test_pa1_a_model_id_that_would_climb_is_never_sent(client: Connect, model: str) -> None:
+    async with ScriptedUpstream(answering(response())) as upstream:
+        with pytest.raises(ValueError, match="not a model id"):
+            await client(upstream.url).get_model("default", model)
+    assert upstream.connections == []
+
+
+@pytest.mark.parametrize("request_id", ["", "..", ".", "%2e%2e", "a/b", "a b", "-a", "x" * 129, "é", "a\n"])
+async def test_pa1_a_request_id_that_is_none_is_never_sent(client: Connect, request_id: str) -> None:
+    async with ScriptedUpstream(answering(response())) as upstream:
+        gmi = client(upstream.url)
+        for call in (gmi.get_request, gmi.delete_request):
+            with pytest.raises(ValueError, match="not a request id"):
+                await call("default", request_id)
+    assert upstream.connections == []
+
+
+async def test_hd4_only_end_to_end_headers_come_back(client: Connect) -> None:
+    fields = [
+        "Keep-Alive: timeout=5",
+        "Connection: keep-alive, X-Foo",
+        "X-Foo: hop",
+        "Proxy-Authenticate: Basic",
+        "Trailer: X-T",
+        "TE: trailers",
+        "Server: nginx",
+        "Set-Cookie: a=b",
+        "Strict-Transport-Security: max-age=1",
+        "Access-Control-Allow-Origin: *",
+        "Alt-Svc: h3=1",
+        "X-Organization-ID: org-63729242",
+        "Authorization: Basic x",
+        "CF-Ray: 1",
+        "Via: 1.1 google",
+        "Date: Mon, 23 Nov 2026 00:00:00 GMT",
+        "Cache-Control: no-cache",
+        'ETag: "v1"',
+        "X-Bar: kept",
+    ]
+    async with ScriptedUpstream(answering(response(b'{"a":1}', "200 OK", *fields))) as upstream:
+        answer = await client(upstream.url).list_models("default")
+    assert answer.body == b'{"a":1}'
+    assert answer.headers == (
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-cache"),
+        (b"etag", b'"v1"'),
+        (b"x-bar", b"kept"),
+    )
+
+
+async def test_hd5_no_cookie_is_kept(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response(b"{}", "200 OK", "Set-Cookie: who=A; Path=/"))) as upstream:
+        gmi = client(upstream.url)
+        await gmi.list_models("default")
+        await gmi.list_models("two")
+    assert [request.header("cookie") for request in upstream.requests] == [None, None]
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "402 Payment Required", "422 No", "500 Oops"])
+async def test_up11_up12_errors_of_upstream_are_answers(client: Connect, status: str) -> None:
+    body = b"<html>anything</html>"
+    async with ScriptedUpstream(answering(response(body, status, media_type="application/json"))) as upstream:
+        answer = await client(upstream.url).create_request("default", BODY)
+    assert (answer.status, answer.body) == (int(status[:3]), body)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("502 A", "unavailable"), ("503 B", "unavailable"), ("504 C", "unavailable"), ("500 D", "edge_error")],
+)
+async def test_up8_a_read_is_asked_again_once(client: Connect, status: str, reason: str) -> None:
+    page = response(b"<html>busy</html>", status, media_type="text/html")
+    async with ScriptedUpstream(answering(page)) as upstream:
+        gmi = client(upstream.url)
+        answer = await gmi.get_request("default", "r1")
+        assert answer.body == b"<html>busy</html>"
+        assert len(upstream.requests) == 2
+        again = await gmi.get_request("default", "r1")
+    assert again.status == int(status[:3])
+    assert len(upstream.requests) == 3, "the second repeat within ten calls is not in the budget"
+    assert f'upstream_retries_total{{operation="get_request",reason="{reason}"}} 1.0' in exposed(gmi)
+
+
+async def test_up8_the_second_answer_is_the_one_that_counts(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response(b"busy", "503 X", media_type="text/plain"), MODELS)) as upstream:
+        answer = await client(upstream.url).list_models("default")
+    assert answer.status == 200
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("status", ["500 A", "502 B", "503 C", "504 D"])
+@pytest.mark.parametrize("operation", ["create_request", "upload_url"])
+async def test_up8_a_post_is_never_repeated(client: Connect, status: str, operation: str) -> None:
+    async with ScriptedUpstream(answering(response(b"busy", status, media_type="text/html"))) as upstream:
+        answer = await getattr(client(upstream.url), operation)("default", BODY)
+    assert answer.status == int(status[:3])
+    assert len(upstream.requests) == 1
+
+
+async def test_up9_the_next_key_is_tried_and_kept(client: Connect) -> None:
+    async def only_second(connection: Connection) -> None:
+        while True:
+            request = await connection.request()
+            refused = response(b'{"error":"no"}', "401 Unauthorized", "WWW-Authenticate: Bearer")
+            await connection.send(MODELS if request.header("authorization") == "Bearer the-other-key" else refused)
+
+    async with ScriptedUpstream(only_second) as upstream:
+        gmi = client(upstream.url)
+        answer = await gmi.create_request("two", BODY)
+        assert answer.status == 200
+        assert [request.header("authorization") for request in upstream.requests] == [
+            f"Bearer {KEY}",
+            "Bearer the-other-key",
+        ]
+        await gmi.list_models("two")
+    assert upstream.requests[2].header("authorization") == "Bearer the-other-key"
+    assert len(upstream.requests) == 3
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+async def test_up9_a_refused_key_is_not_the_callers_401(client: Connect, status: str) -> None:
+    async with ScriptedUpstream(answering(response(b"{}", status))) as upstream:
+        gmi = client(upstream.url)
+        failure = await failing(lambda: gmi.get_request("two", "r1"))
+    assert failure.code is Code.UPSTREAM_CREDENTIALS_REJECTED
+    refusal = failure.as_refusal()
+    assert (refusal.status, refusal.headers) == (502, ())
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("credential", ["none", "undefined"])
+async def test_without_a_key_nothing_is_sent(client: Connect, credential: str) -> None:
+    async with ScriptedUpstream(answering(MODELS)) as upstream:
+        gmi = client(upstream.url)
+        failure = await failing(lambda: gmi.create_request(credential, BODY))
+    assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED)
+    assert upstream.connections == []
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        f'{{"error":"bad key {KEY}"}}'.encode(),
+        b'{"error":"%s"}' % base64.b64encode(b"Bearer " + KEY.encode()),
+        b'{"error":"%s"}' % base64.b64encode(b"x" + KEY.encode() + b"y"),
+    ],
+)
+async def test_se2_an_answer_with_our_key_is_withheld(client: Connect, leak: bytes) -> None:
+    async def split(connection: Connection) -> None:
+        await connection.request()
+        await connection.drip(response(leak, "400 Bad Request"), 0.0001)
+
+    async with ScriptedUpstream(split) as upstream:
+        gmi = client(upstream.url)
+        failure = await failing(lambda: gmi.create_request("default", BODY))
+    assert (failure.sent, failure.code) == (Sent.ANSWERED, Code.UPSTREAM_INVALID)
+    assert KEY not in f"{failure!r} {failure.__cause__!r} {gmi!r}"
+
+
+async def test_se2_our_key_in_a_header_is_withheld_too(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response(b"{}", "200 OK", f"X-Debug: key={KEY}"))) as upstream:
+        gmi = client(upstream.url)
+        assert (await failing(lambda: gmi.list_models("default"))).code is Code.UPSTREAM_INVALID
+
+
+@pytest.mark.parametrize("text", ["30", "3", " 7 "])
+async def test_up10_a_plain_retry_after_is_kept(client: Connect, text: str) -> None:
+    await _expect_retry_after(client, f"Retry-After: {text}", b"{}", text.strip().encode())
+
+
+@pytest.mark.parametrize(
+    ("field", "body", "expected"),
+    [
+        ("Retry-After: 1000000000", b"{}", b"300"),
+        ("Retry-After: -1", b"{}", b"1"),
+        ("Retry-After: garbage", b"{}", b"5"),
+        ("Retry-After: Mon, 23 Nov 2026 00:00:40 GMT", b"{}", b"40"),
+        ("X-None: 1", b'{"error":"slow","rate_limit":{"retry_after_ms":29970}}', b"30"),
+        ("Retry-After: garbage", b'{"rate_limit":{"retry_after_ms":1}}', b"1"),
+        ("X-None: 1", b'{"rate_limit":"?"}', b"5"),
+        ("X-None: 1", b"<html>", b"5"),
+    ],
+)
+async def test_up10_retry_after_is_added_or_clamped(client: Connect, field: str, body: bytes, expected: bytes) -> None:
+    await _expect_retry_after(client, field, body, expected)
+
+
+async def _expect_retry_after(client: Connect, field: str, body: bytes, expected: bytes) -> None:
+    page = response(body, "429 Too Many Requests", field, "Date: Mon, 23 Nov 2026 00:00:00 GMT")
+    async with ScriptedUpstream(answering(page)) as upstream:
+        answer = await client(upstream.url).create_request("default", BODY)
+    assert (answer.status, answer.body) == (429, body)
+    assert [value for name, value in answer.headers if name == b"retry-after"] == [expected]
+
+
+async def test_ac3_a_call_goes_on_when_its_caller_goes_away(client: Connect) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+    answered = asyncio.Event()
+
+    async def patient(connection: Connection) -> None:
+        await connection.request()
+        asked.set()
+        await go.wait()
+        await connection.send(MODELS)
+        answered.set()
+        await connection.hold()
+
+    async with ScriptedUpstream(patient) as upstream:
+        gmi = client(upstream.url)
+        waiting = asyncio.ensure_future(gmi.create_request("default", BODY))
+        await asked.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert gmi.in_flight == 1
+        go.set()
+        await answered.wait()
+        await _until(lambda: gmi.in_flight == 0)
+    assert 'upstream_requests_total{code="200",operation="create_request"} 1.0' in exposed(gmi)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_more_calls_than_allowed_are_refused_at_once(client: Connect) -> None:
+    async def silent(connection: Connection) -> None:
+        await connection.hold()
+
+    async with ScriptedUpstream(silent) as upstream:
+        gmi = client(upstream.url, limits=Limits(timeout=5, create_timeout=5, in_flight=10))
+        waiting = [asyncio.ensure_future(gmi.get_request("default", f"r{number}")) for number in range(9)]
+        await _until(lambda: gmi.in_flight == 9)
+        read = await failing(lambda: gmi.list_models("default"))
+        assert (read.sent, read.code, read.as_refusal().retry_after) == (Sent.NEVER, Code.OVERLOADED, 1)
+        waiting.append(asyncio.ensure_future(gmi.create_request("default", BODY)))
+        await _until(lambda: gmi.in_flight == 10)
+        create = await failing(lambda: gmi.create_request("default", BODY))
+        assert (create.sent, create.code) == (Sent.NEVER, Code.OVERLOADED)
+        await gmi.close()
+        assert all(
+            isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waiting, return_exceptions=True)
+        )
+        assert gmi.in_flight == 0
+
+
+class Clock:
+    """A monotonic clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def _open_circuit(gmi: Upstream) -> None:
+    for _ in range(10):
+        await failing(lambda: gmi.upload_url("default", b"{}"))
+    assert gmi.circuit is Circuit.OPEN
+
+
+async def _reset_at_once(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
+
+
+async def test_up15_ten_failures_open_the_circuit_and_a_probe_closes_it(client: Connect) -> None:
+    scripts = [_reset_at_once] * 10 + [answering(MODELS)]
+    clock = Clock()
+    async with ScriptedUpstream(*scripts) as upstream:
+        gmi = client(upstream.url, ticks=clock)
+        await _open_circuit(gmi)
+        refused = await failing(lambda: gmi.get_request("default", "r1"))
+        assert (refused.sent, refused.code) == (Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN)
+        assert refused.as_refusal().retry_after == 2
+        assert len(upstream.connections) == 10
+        assert 'upstream_circuit_state{state="open"} 1.0' in exposed(gmi)
+        clock.now += 5
+        await gmi.get_request("default", "r1")
+        assert gmi.circuit is Circuit.CLOSED
+    assert len(upstream.requests) == 11
+
+
+async def test_up15_a_create_sends_a_read_ahead_as_the_probe(client: Connect) -> None:
+    scripts = [_reset_at_once] * 10 + [answering(MODELS)]
+    clock = Clock()
+    async with ScriptedUpstream(*scripts) as upstream:
+        gmi = client(upstream.url, ticks=clock)
+        await _open_circuit(gmi)
+        clock.now += 5
+        assert (await gmi.create_request("default", BODY)).status == 200
+    assert [request.method for request in upstream.requests[10:]] == ["GET", "POST"]
+
+
+async def test_up15_a_create_whose_probe_fails_was_never_sent(client: Connect) -> None:
+    clock = Clock()
+    async with ScriptedUpstream(_reset_at_once) as upstream:
+        gmi = client(upstream.url, ticks=clock)
+        await _open_circuit(gmi)
+        clock.now += 5
+        failure = await failing(lambda: gmi.create_request("default", BODY))
+        assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_UNREACHABLE)
+        assert gmi.circuit is Circuit.OPEN
+    assert all(request.target != f"{PREFIX}/requests" for request in upstream.requests)
+
+
+async def test_a_creates_own_500_says_nothing_about_upstream_as_a_whole(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response(b'{"error":"capacity"}', "503 X"))) as upstream:
+        gmi = client(upstream.url)
+        for _ in range(12):
+            await gmi.create_request("default", BODY)
+        assert gmi.circuit is Circuit.CLOSED
