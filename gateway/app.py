@@ -155,7 +155,11 @@ def _credentials(policies: Policies, environment: Mapping[str, str], simulator: 
         key, organization = simulator.settings.keys[0], simulator.settings.organizations[0]
         stand_in = Credential("simulator", (Source("text", key),), Source("text", organization))
         return Credentials(lambda _: stand_in, environment)
-    credentials = Credentials(lambda name: policies.current.credentials.get(name), environment)
+
+    def find(name: str) -> Credential | None:
+        return policies.current.credentials.get(name)
+
+    credentials = Credentials(find, environment)
     missing = credentials.missing(policies.current)
     if missing:
         raise StartError("\n".join([*missing, "Set the real key, or try it out with --simulate."]))

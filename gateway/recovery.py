@@ -23,7 +23,7 @@ PATIENCE = 60.0
 PATIENCE_WHEN_REFUSED = 2.0
 """The same where upstream answered 500 or 503: it says itself that there is no job."""
 
-CLOCK_TOLERANCE = 10
+CLOCK_TOLERANCE = 60
 """Seconds upstream's `created_at` may lie before our own create."""
 
 _PAGE = 200
@@ -36,17 +36,36 @@ async def recover(gw: Gateway, *, orphaned_before: float) -> None:
 
     `orphaned_before` is when this process began: a reservation it did not make itself has nobody else to finish it.
     """
-    for reservation in await gw.ledger.open_reservations():
+    reservations = await gw.ledger.open_reservations()
+    rivals = [each for each in reservations if each.state is State.SENT]
+    for reservation in reservations:
         orphaned = reservation.updated_at < orphaned_before
         if reservation.state is State.UNKNOWN:
-            await _look_up(gw, reservation)
+            if _is_due(gw, reservation) and not any(_could_be_the_same(reservation, rival) for rival in rivals):
+                await _look_up(gw, reservation)
         elif orphaned and reservation.state is State.RESERVED:
             await settlement.release(gw, reservation.id, None)
         elif orphaned:
             await settlement.doubt(gw, reservation.id)
+    for forgotten in gw.jobs.looked_up.keys() - {each.id for each in reservations}:
+        del gw.jobs.looked_up[forgotten]
+
+
+def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
+    """Looks become rarer as the create grows older: at once, after seconds, later after a quarter of its age."""
+    now = gw.now()
+    last = gw.jobs.looked_up.get(reservation.id)
+    return last is None or now - last >= max(1.0, (now - reservation.updated_at) / 4)
+
+
+def _could_be_the_same(lost: OpenReservation, running: OpenReservation) -> bool:
+    """Whether a create still under way may own what the list shows for a lost one: then it is waited for."""
+    same_place = (lost.owner.model, lost.owner.credential) == (running.owner.model, running.owner.credential)
+    return same_place and lost.payload_digest == running.payload_digest
 
 
 async def _look_up(gw: Gateway, reservation: OpenReservation) -> None:
+    gw.jobs.looked_up[reservation.id] = gw.now()
     try:
         candidates, whole = await _candidates(gw, reservation)
     except UpstreamFailure:

@@ -6,7 +6,7 @@ them. Bound children are kept in dictionaries, because looking a child up by its
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from typing import Generic, TypeVar
@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+_LONGEST_KEPT = 500
 _JOB = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 86400)
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -159,8 +160,9 @@ class Denials:
         self._unknown: deque[Denial] = deque(maxlen=most_unknown)
 
     def add(self, denial: Denial) -> None:
-        """Note one; the oldest goes."""
-        (self._unknown if denial.team == OTHER else self._known).append(denial)
+        """Note one; the oldest goes. What a client may make long is cut."""
+        kept = replace(denial, model=denial.model[:_LONGEST_KEPT], message=denial.message[:_LONGEST_KEPT])
+        (self._unknown if denial.team == OTHER else self._known).append(kept)
 
     def latest(self, limit: int, team: str | None = None, code: str | None = None) -> list[Denial]:
         """At most `limit`, newest first, of one team and one code where these are given."""

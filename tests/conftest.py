@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from gateway.app import Running, running
 from gateway.context import Gateway
 from gateway.settings import read_settings
+from gateway.simulator import Settings as SimulatorSettings
+from gateway.simulator import Simulator, parse_fault
 
 Q = "/api/v1/ie/requestqueue/apikey"
 REAL_KEY = "canary-real-upstream-key-0123456789"
@@ -27,7 +30,7 @@ def digest(key: str) -> str:
 
 def team(name: str, key: str, body: str = "") -> str:
     """A policy file for one team with one key. `body` is further YAML."""
-    allow = "" if "models:" in body else 'models: {allow: ["*"]}\n'
+    allow = "" if body.startswith("models:") or "\nmodels:" in body else 'models: {allow: ["*"]}\n'
     return f"team: {name}\nkeys:\n  - name: main\n    hash: {digest(key)}\n{allow}{body}\n"
 
 
@@ -59,10 +62,38 @@ class House:
     running: Running
     policies: Path
     http: httpx.AsyncClient
+    simulator: Simulator | None
 
     @property
     def gw(self) -> Gateway:
         return self.running.gw
+
+    @property
+    def upstream(self) -> Simulator:
+        """The simulator behind the gateway: its jobs, its faults, and the journal of what it received."""
+        assert self.simulator is not None
+        return self.simulator
+
+    def break_upstream(self, *faults: str) -> None:
+        """Give the simulator these faults, such as `create_request:503`, instead of those it has."""
+        self.upstream.simulation.faults.replace([parse_fault(fault) for fault in faults])
+
+    def received(self, operation: str) -> int:
+        """How many calls of this operation reached the simulator."""
+        entries = self.upstream.simulation.journal.entries
+        return sum(entry.operation == operation for entry in entries)
+
+    async def used(self, unit: str, team: str) -> int:
+        """What the ledger holds as used of the team's only counter of this unit."""
+        names = [name for name in await self.counters() if name.startswith(f"{unit}/{team}/")]
+        assert len(names) <= 1, names
+        return (await self.gw.ledger.used(names))[names[0]] if names else 0
+
+    async def counters(self) -> list[str]:
+        """The names of every counter the ledger has."""
+        path = self.gw.settings.ledger.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path)) as database:
+            return [name for (name,) in database.execute("SELECT name FROM counters")]
 
     def client(self, key: str) -> Client:
         return Client(self.running.public_url, key, self.http)
@@ -87,10 +118,15 @@ OpenHouse = Callable[..., Any]
 
 @pytest.fixture
 async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
-    """`await open_house({"a.yaml": team(...)}, upstream=URL)`: without an upstream, the simulator stands in."""
+    """`await open_house({"a.yaml": team(...)}, upstream=URL)`: without an upstream, a fast simulator stands in.
+
+    Opened twice in one test, the second gateway finds the first one's ledger and policies.
+    """
     async with AsyncExitStack() as stack:
 
-        async def open_(files: dict[str, str], upstream: str | None = None, **settings: str) -> House:
+        async def open_(
+            files: dict[str, str], upstream: str | None = None, speed: float = 1000, **settings: str
+        ) -> House:
             policies = tmp_path / "policies"
             policies.mkdir(exist_ok=True)
             for name, text in files.items():
@@ -102,13 +138,15 @@ async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
                 "GATEWAY_ADMIN_PORT": "0",
                 "GATEWAY_ACCESS_LOG": "off",
             }
+            simulator = None
             if upstream is None:
-                environment["GATEWAY_SIMULATE"] = "on"
-            else:
-                environment |= {"GATEWAY_UPSTREAM_URL": upstream, "GMI_API_KEY": REAL_KEY, "GMI_ORG_ID": REAL_ORG}
+                made = Simulator(SimulatorSettings(keys=(REAL_KEY,), organizations=(REAL_ORG,), speed=speed))
+                simulator = await stack.enter_async_context(made)
+            environment["GATEWAY_UPSTREAM_URL"] = upstream or (simulator.url if simulator else "")
+            environment |= {"GMI_API_KEY": REAL_KEY, "GMI_ORG_ID": REAL_ORG}
             environment |= {f"GATEWAY_{name.upper()}": value for name, value in settings.items()}
             run = await stack.enter_async_context(running(read_settings(environment, {}), environment))
             http = await stack.enter_async_context(httpx.AsyncClient(timeout=30, trust_env=False))
-            return House(run, policies, http)
+            return House(run, policies, http, simulator)
 
         yield open_

@@ -179,3 +179,10 @@ def test_ca3_a_flood_of_unknown_keys_leaves_the_teams_denials() -> None:
         denials.add(denial(number, team=OTHER, code="key_invalid"))
     denials.add(denial(1000))
     assert ids(denials.latest(100)) == ["id-1000", "id-999", "id-998", "id-997", "id-996", "id-995", "id-1"]
+
+
+def test_a_denial_keeps_no_more_of_what_a_client_sent_than_can_be_shown() -> None:
+    denials = Denials()
+    denials.add(Denial(1.0, "marketing", "web", "m" * 10**6, "model_not_allowed", "x" * 10**6, "id"))
+    [kept] = denials.latest(1)
+    assert (len(kept.model), len(kept.message)) == (500, 500)

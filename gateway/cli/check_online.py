@@ -1,8 +1,7 @@
 """`check --online`: the policies against the models and prices that upstream has right now."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +9,16 @@ from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.upstream_access import AT_ONCE, open_upstream
 from gateway.core.access import matches, may_use
 from gateway.core.detail import ModelDetail
+from gateway.core.errors import Refusal
 from gateway.core.money import format_usd
 from gateway.core.nodes import Listing, Mark, Report, Scalar, Table
-from gateway.core.policy import PolicySet, Price, Team, Unpriced
-from gateway.core.pricing import unit_of
+from gateway.core.policy import PolicySet, Unpriced
+from gateway.core.pricing import quote
 from gateway.policies import Loaded, load
 from gateway.policies.files import read_settled
 from gateway.policies.load import compose_file
 from gateway.server.run import run_in_loop
-from gateway.upstream.client import Upstream, UpstreamFailure
+from gateway.upstream.client import UpstreamFailure
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.translate import model_detail, model_ids
 
@@ -58,3 +58,55 @@ async def _ask(call: Invocation, policy: PolicySet) -> Mapping[str, ModelDetail 
 
         details = await asyncio.gather(*map(ask, credentials))
         return dict(zip(credentials, details, strict=True))
+
+
+def _check_prices(policy: PolicySet, details: Mapping[str, ModelDetail | None], path: Path, report: Report) -> None:
+    """Warn of models that a team with a budget cannot use for want of a price, and of prices unlike upstream's."""
+    marks = _Marks(path)
+    for team in policy.teams.values():
+        if not team.has_budget or policy.unpriced is Unpriced.FREE:
+            continue
+        for model, detail in details.items():
+            if may_use(team, model)[0] and not _is_priced(policy, model, detail):
+                message = f"{model} has no price, and {team.name} has a budget: its jobs are refused"
+                report.warn(marks.team(team.name), "price-unknown", message)
+    for model, detail in details.items():
+        ours, theirs = _price(policy, model, detail), _price(replace(policy, prices=()), model, detail)
+        if ours is not None and theirs is not None and ours != theirs:
+            message = f"a plain job of {model} costs {format_usd(ours)} USD here and {format_usd(theirs)} USD upstream"
+            report.warn(marks.price(policy, model), "price-differs", message)
+
+
+def _is_priced(policy: PolicySet, model: str, detail: ModelDetail | None) -> bool:
+    stated = detail is not None and detail.price is not None and detail.price.amount > 0
+    return stated or any(matches(price.models, model) for price in policy.prices)
+
+
+def _price(policy: PolicySet, model: str, detail: ModelDetail | None) -> int | None:
+    """What a job costs that leaves every parameter at its default; None where nothing says so."""
+    try:
+        return quote(policy, model, {}, detail).amount
+    except Refusal:
+        return None
+
+
+class _Marks:
+    """Where in the files teams and prices stand."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        nodes = (compose_file(file, Report()) for file in read_settled(path).files)
+        self._roots = [node for node in nodes if isinstance(node, Table)]
+
+    def team(self, name: str) -> Mark:
+        """Of a team's name."""
+        nodes = (root.get("team") for root in self._roots)
+        return next(
+            (node.mark for node in nodes if isinstance(node, Scalar) and node.text == name), Mark(str(self._path))
+        )
+
+    def price(self, policy: PolicySet, model: str) -> Mark:
+        """Of the first price for a model."""
+        position = next(index for index, price in enumerate(policy.prices) if matches(price.models, model))
+        listing = next(node for root in self._roots if isinstance(node := root.get("prices"), Listing))
+        return listing.items[position].mark

@@ -39,9 +39,7 @@ def add_options(parser: ArgumentParser) -> None:
             metavar="PORT",
             help=f"0 picks one; default {port}, or another if that is taken",
         )
-    parser.add_argument(
-        "--policies", metavar="DIR", help="the sample policies, where they are not found by themselves"
-    )
+    parser.add_argument("--policies", metavar="DIR", help="the sample policies, where they are not found by themselves")
 
 
 def run(call: Invocation) -> int:

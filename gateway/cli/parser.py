@@ -54,6 +54,8 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str], now: f
         # The reader, `head` say, has seen enough. Without this the interpreter complains once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as shells say it
     return status
 
 

@@ -16,10 +16,10 @@ AT_ONCE = 8
 
 
 @asynccontextmanager
-async def open_upstream(call: Invocation, policy: PolicySet, timeout: float) -> AsyncIterator[Upstream]:
-    """Upstream, each call bounded by `timeout` seconds."""
+async def open_upstream(call: Invocation, policy: PolicySet, seconds: float) -> AsyncIterator[Upstream]:
+    """Upstream, each call bounded by `seconds`."""
     credentials = Credentials(policy.credentials.get, call.environment)
-    limits = Limits(timeout=timeout, in_flight=AT_ONCE)
+    limits = Limits(timeout=seconds, in_flight=AT_ONCE)
     transport = build_transport(AT_ONCE * 2)
     upstream = Upstream(call.settings.upstream_url, transport, credentials, Metrics(__version__), limits)
     try:

@@ -28,11 +28,12 @@ class Circuit(StrEnum):
 class Breaker:
     """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
 
-    __slots__ = ("_cool_down", "_failures", "_until", "state")
+    __slots__ = ("_cool_down", "_failed_at", "_failures", "_until", "state")
 
     def __init__(self) -> None:
         self.state = Circuit.CLOSED
         self._failures = 0
+        self._failed_at = float("-inf")
         self._cool_down = FIRST_COOL_DOWN
         self._until = 0.0
 
@@ -56,11 +57,15 @@ class Breaker:
             self._failures = 0
             self._cool_down = FIRST_COOL_DOWN
 
-    def fail(self, now: float) -> None:
-        """A call did not reach upstream, or got an answer that shows it failing."""
-        if self.state is Circuit.OPEN:
+    def fail(self, began: float, now: float) -> None:
+        """A call that began then did not reach upstream, or got an answer that shows it failing.
+
+        Calls that were under way together say the same thing: of those, the first to fail counts.
+        """
+        if self.state is Circuit.OPEN or (self.state is Circuit.CLOSED and began < self._failed_at):
             return
         self._failures += 1
+        self._failed_at = now
         if self.state is Circuit.HALF_OPEN:
             self._cool_down = min(LONGEST_COOL_DOWN, self._cool_down * 2)
         elif self._failures < FAILURES_TO_OPEN:

@@ -62,9 +62,7 @@ def _inheritable() -> Schema:
             "description": "IANA time zone of the calendar windows and dates. Default UTC.",
             "examples": ["Europe/Berlin"],
         },
-        "credential": _name(
-            "Which upstream key and organisation the team's calls use. Default `default`.", "default"
-        ),
+        "credential": _name("Which upstream key and organisation the team's calls use. Default `default`.", "default"),
         "models": _models(),
         "limits": _list({"$ref": "#/$defs/limit"}, "What the team may use. Every create is checked against all."),
         "payload": _list(_payload(), "Rules for the parameters of jobs; all that match the model apply."),
@@ -81,9 +79,7 @@ def _inheritable() -> Schema:
 def _gateway_properties() -> Schema:
     defaults = {name: schema for name, schema in _inheritable().items() if name in DEFAULT_FIELDS}
     return {
-        "defaults": _table(
-            defaults, "What every team inherits where it does not set it; limits one by one, by name."
-        ),
+        "defaults": _table(defaults, "What every team inherits where it does not set it; limits one by one, by name."),
         "credentials": {
             "type": "object",
             "description": "Upstream keys and organisations, by name. `default` reads GMI_API_KEY and GMI_ORG_ID.",
@@ -176,7 +172,12 @@ def _parameter() -> Schema:
     properties = {
         "required": {"type": "boolean", "description": "The payload must have it."},
         "forbidden": {"type": "boolean", "description": "The payload must not have it."},
-        "one_of": {"type": "array", "minItems": 1, "description": "The values it may have; 8 and '8' are the same."},
+        "one_of": {
+            **_list(
+                {"type": ["string", "number", "boolean", "null"]}, "The values it may have; 8 and '8' are the same."
+            ),
+            "minItems": 1,
+        },
         "min": {"type": "number", "description": "The least it may be."},
         "max": {"type": "number", "description": "The most it may be."},
         "min_length": {**count, "description": "The fewest characters it may have."},

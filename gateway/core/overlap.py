@@ -5,7 +5,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=100_000)
 def overlap(one: str, other: str) -> bool:
-    """Whether some id matches both patterns. An id without `*` and `?` is a pattern that matches itself alone."""
+    """Whether some id matches both patterns."""
     if not _is_pattern(one) and not _is_pattern(other):
         return one == other
     # below[j] says whether one[i + 1:] and other[j:] share an id; the rows are filled from the ends backwards.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from gateway.core.access import matches, may_use
 from gateway.core.nodes import Mark, Report, show, suggest
 from gateway.core.overlap import overlap
 from gateway.core.parse_limits import PlacedLimit
@@ -50,9 +51,7 @@ def _check_digests(teams: Iterable[PlacedTeam], report: Report) -> None:
         for key, here in placed.keys:
             mark = first.setdefault(key.digest, here)
             if mark is not here:
-                report.error(
-                    here, f"the key `{key.name}` has the same hash as the key at {mark}: a key opens one team"
-                )
+                report.error(here, f"the key `{key.name}` has the same hash as the key at {mark}: a key opens one team")
 
 
 def _check_models(placed: PlacedTeam, known_models: AbstractSet[str] | None, report: Report) -> None:
@@ -65,7 +64,7 @@ def _check_models(placed: PlacedTeam, known_models: AbstractSet[str] | None, rep
             f"the team `{team.name}` may use no model: give it `models: {{allow: […]}}`",
         )
     for item in placed.patterns:
-        if known_models is not None and not any(overlap(item.text, model) for model in known_models):
+        if known_models is not None and not any(matches((item.text,), model) for model in known_models):
             near = suggest(item.text, known_models)
             report.warn(item.mark, "matches-nothing", f"{show(item.text)} matches no model upstream has{near}")
     for item in placed.patterns[: len(team.allow)]:
@@ -138,10 +137,4 @@ def _may_match(pattern: str, team: Team, known_models: AbstractSet[str] | None) 
     """Whether a model that `pattern` matches may be allowed; of patterns alone, in doubt yes."""
     if known_models is None:
         return pattern not in team.deny and any(overlap(pattern, allowed) for allowed in team.allow)
-    return any(overlap(pattern, model) and _is_allowed(model, team) for model in known_models)
-
-
-def _is_allowed(model: str, team: Team) -> bool:
-    return any(overlap(allowed, model) for allowed in team.allow) and not any(
-        overlap(denied, model) for denied in team.deny
-    )
+    return any(matches((pattern,), model) and may_use(team, model)[0] for model in known_models)

@@ -62,9 +62,8 @@ def rewrite(path: Path, edit: Callable[[str], str]) -> None:
             os.fsync(stream.fileno())
         draft.chmod(target.stat().st_mode & 0o7777)
         draft.replace(target)
-    except BaseException:
+    finally:
         draft.unlink(missing_ok=True)
-        raise
 
 
 def list_keys(text: str) -> tuple[KeyEntry, ...]:
@@ -94,10 +93,12 @@ def add_key(text: str, name: str, digest: str, expires: str | None = None) -> st
         edited = append_item(text, keys, fields)
     elif root.flow:
         raise EditError("this file is written in braces: add the key by hand")
-    elif keys is not None:
+    elif keys is None:
+        edited = _add_section(text, root, fields)
+    elif plain(keys) in (None, []):
         edited = fill_list(text, keys, root.mark.column + 1, fields)
     else:
-        edited = _add_section(text, root, fields)
+        raise EditError("correct the file first: its `keys` is no list")
     entry = KeyEntry(name, f"sha256:{digest}", expires, 0)
     return _checked(text, edited, (*list_keys(text), entry))
 

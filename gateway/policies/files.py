@@ -80,44 +80,42 @@ def read_once(path: Path) -> Reading:
         file = _read(each, name, report)
         if file is not None:
             files.append(file)
-    return Reading(tuple(files), tuple(report.problems))
+    return Reading(tuple(files), report.in_order())
 
 
 def _find(root: Path, report: Report) -> list[Path]:
-    """The policy files at or below `root`. Names that begin with a dot are none: editors' and ConfigMaps' own."""
-    if not _is_folder(root):
-        return [root]
+    """The policy files at or below `root`, a file or a folder."""
     found: list[Path] = []
     waiting, seen = [root], set()
     while waiting:
-        folder = waiting.pop()
+        path = waiting.pop()
         try:
-            facts = folder.stat()
-            entries = sorted(folder.iterdir())
+            facts = path.stat()
+            if not stat.S_ISDIR(facts.st_mode) or (path.suffix == ".yaml" and path != root):
+                found.append(path)
+                continue
+            entries = sorted(path.iterdir())
         except OSError as error:
-            report.error(_mark(folder), _why(error))
+            report.error(_mark(path), _why(error))
             continue
         if (facts.st_dev, facts.st_ino) in seen:
-            report.error(_mark(folder), "is a link to a folder that is read already")
+            report.error(_mark(path), "is a link to a folder that is read already")
             continue
         seen.add((facts.st_dev, facts.st_ino))
-        for path in entries:
-            if path.name.startswith("."):
-                continue
-            if path.suffix == ".yaml":
-                found.append(path)
-            elif _is_folder(path):
-                waiting.append(path)
-            elif path.suffix == ".yml":
-                report.warn(_mark(path), "not-read", "only `*.yaml` is read: rename the file")
+        waiting += [entry for entry in entries if _is_wanted(entry, report)]
     return sorted(found)
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # the folder above may not be searched; opening the path says so
+def _is_wanted(path: Path, report: Report) -> bool:
+    """Whether it is a policy file or a folder. Names that begin with a dot are editors' and ConfigMaps' own."""
+    if path.name.startswith("."):
         return False
+    if path.suffix == ".yml":
+        report.warn(_mark(path), "not-read", "only `*.yaml` is read: rename the file")
+    try:
+        return path.suffix == ".yaml" or path.is_dir()
+    except OSError:
+        return True  # it may be a folder of policies: to open it is to say why not
 
 
 def _read(path: Path, name: str, report: Report) -> PolicyFile | None:

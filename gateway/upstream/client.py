@@ -175,6 +175,7 @@ class Upstream:
         """Await the call within its time, and tell the circuit breaker what it showed of upstream."""
         is_create = question.operation is Operation.CREATE_REQUEST
         works = False
+        began = self._ticks()
         try:
             async with asyncio.timeout(self._limits.create_timeout if is_create else self._limits.timeout):
                 answer = await call
@@ -185,15 +186,15 @@ class Upstream:
             works = failure.sent is Sent.ANSWERED
             raise
         finally:
-            self._tell_circuit(works=works)
+            self._tell_circuit(began, works=works)
         return answer
 
-    def _tell_circuit(self, *, works: bool) -> None:
+    def _tell_circuit(self, began: float, *, works: bool) -> None:
         before = self._breaker.state
         if works:
             self._breaker.succeed()
         else:
-            self._breaker.fail(self._ticks())
+            self._breaker.fail(began, self._ticks())
         if self._breaker.state is not before:
             log_event(logging.WARNING, "upstream circuit", state=self._breaker.state.value)
             self._show_circuit()

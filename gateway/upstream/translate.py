@@ -1,7 +1,7 @@
 """Upstream's JSON made ours, reading only what is needed and keeping what is passed on as it was sent."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ LARGEST_WHOLE_RECORD = 256 * 1024
 _LONGEST_STATUS = 64
 _LONGEST_KEPT_TEXT = 2048
 _UNDATED = float("inf")
+_HIGHEST_PRICE = 10**12
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class _ParameterFields(msgspec.Struct):
 
 
 class _PriceFields(msgspec.Struct):
-    price: int
+    price: Annotated[int, msgspec.Meta(ge=0, le=_HIGHEST_PRICE)]
     unit: str
 
 
@@ -102,7 +103,7 @@ def model_detail(body: bytes) -> ModelDetail | None:
     return ModelDetail(
         model,
         tuple(Parameter(each.name, each.type, each.required, each.default_value) for each in parameters if each),
-        PriceInfo(price.price, price.unit) if price is not None and price.price >= 0 else None,
+        PriceInfo(price.price, price.unit) if price is not None else None,
     )
 
 

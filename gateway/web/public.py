@@ -20,7 +20,7 @@ from gateway.web.auth import Doorkeeper, authenticate, client_address
 from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Header, Reply, error_reply
-from gateway.web.routes import RouteTable, method_of
+from gateway.web.routes import Q, RouteTable, method_of
 from gateway.web.tracing import request_id_of, trace_context
 
 
@@ -78,9 +78,7 @@ class PublicApp:
         await self._count(call, now)
         found = self._routes.find(call.scope["raw_path"])
         if found is None:
-            raise Refusal(
-                Code.UNKNOWN_ROUTE, "There is no such path here; see GET /gateway/v1/openapi.json.", close=True
-            )
+            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {Q}.")
         call.route, call.identifier = found
         method = method_of(call.route, call.scope["method"])
         if method.scope is not None and not may_call(call.caller.key, method.scope):

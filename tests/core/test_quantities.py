@@ -20,11 +20,11 @@ def test_durations(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "MiB", "-1 MiB", "1 mb", "1 MiB 2", "nan", "٣ MiB", "9" * 16])
 def test_what_is_no_size_says_what_one_is(text: str) -> None:
-    with pytest.raises(ValueError, match="^must be a size such as `32 MiB`$"):
+    with pytest.raises(ValueError, match=r"^must be a size such as `32 MiB`$"):
         parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["soon", "1 m", "inf"])
 def test_what_is_no_duration_says_what_one_is(text: str) -> None:
-    with pytest.raises(ValueError, match="^must be a duration such as `300 s`$"):
+    with pytest.raises(ValueError, match=r"^must be a duration such as `300 s`$"):
         parse_duration(text)

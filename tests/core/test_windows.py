@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pytest
@@ -27,6 +28,7 @@ zones = st.sampled_from(HARD_ZONES) | st.sampled_from(sorted(available_timezones
 instants = st.floats(min_value=0, max_value=at("2040-01-01T00:00:00"), allow_nan=False)
 
 
+@cache
 def changes(timezone: str, year: int) -> list[float]:
     """The instants of a year at which the zone's clock is changed, to the hour."""
     zone, start = ZoneInfo(timezone), datetime(year, 1, 1, tzinfo=UTC)

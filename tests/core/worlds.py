@@ -3,7 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from gateway.core.policy import Caller, Key, Limit, Mode, Period, PolicySet, Scope, Team, Unit
+from gateway.core.policy import Caller, Key, Limit, Period, PolicySet, Price, Team, Unit, Unpriced
 from gateway.core.wire import Draft
 
 KEY = Key("web", "0" * 64)
@@ -32,21 +32,6 @@ def draft(payload: dict[str, object] | None = None, model: str = "Veo3") -> Draf
     return Draft(model, payload or {}, b"")
 
 
-def policies(caller: Caller, **fields: object) -> PolicySet:
+def policies(caller: Caller, *prices: Price, unpriced: Unpriced = Unpriced.REFUSE) -> PolicySet:
     """The policy set that holds this caller's team alone."""
-    return PolicySet({caller.team.name: caller.team}, {}, **fields)  # type: ignore[arg-type]  # prices, unpriced
-
-
-__all__ = [
-    "KEY",
-    "NOON",
-    "Mode",
-    "Period",
-    "Scope",
-    "Unit",
-    "at",
-    "caller_with",
-    "draft",
-    "limit",
-    "policies",
-]
+    return PolicySet({caller.team.name: caller.team}, {}, prices, unpriced)

@@ -1,4 +1,6 @@
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,21 +92,35 @@ def test_po5_a_file_of_100_mb_is_not_read(folder: Path) -> None:
     assert messages(folder) == []
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_po5_what_may_not_be_opened(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused by the system itself, as for a user who is not root."""
-    target = folder / ("b.yaml" if kind == "file" else "teams")
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user can reach, and this process as a user who is not root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "teams" / "sub").mkdir(parents=True)
+        (folder / "a.yaml").write_text("a")
+        (folder / "teams" / "sub" / "b.yaml").write_text("b")
+        was = os.geteuid()
+        if was == 0:
+            os.seteuid(65534)
+        yield folder
+        os.seteuid(was)
 
-    def refuse(path: Path) -> None:
-        if path == target:
-            raise PermissionError(13, "Permission denied")
 
-    plain_open, plain_stat = os.open, Path.stat
-    monkeypatch.setattr(os, "open", lambda path, *rest: (refuse(path), plain_open(path, *rest))[1])
-    monkeypatch.setattr(Path, "iterdir", lambda path: (refuse(path), map(path.joinpath, os.listdir(path)))[1])
-    assert messages(folder) == [f"policies/{target.name}:1:1: cannot be read: Permission denied"]
-    monkeypatch.setattr(Path, "stat", lambda path, **rest: (refuse(path), plain_stat(path, **rest))[1])
-    assert len(messages(folder)) == (1 if kind == "file" else 0)
+@pytest.mark.parametrize(
+    ("name", "mode", "refused"),
+    [("a.yaml", 0o000, "a.yaml"), ("teams", 0o000, "teams"), ("teams", 0o644, "teams/sub"), ("", 0o000, "")],
+)
+def test_po5_what_may_not_be_opened(open_folder: Path, name: str, mode: int, refused: str) -> None:
+    me, owner = os.geteuid(), open_folder.stat().st_uid
+    os.seteuid(owner)
+    (open_folder / name).chmod(mode)
+    os.seteuid(me)
+    problems = [str(problem) for problem in read_settled(open_folder).problems]
+    os.seteuid(owner)
+    (open_folder / name).chmod(0o755)
+    assert problems == [f"{open_folder / refused}:1:1: cannot be read: Permission denied"]
 
 
 def test_a_yml_file_is_warned_of(folder: Path) -> None:

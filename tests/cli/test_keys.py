@@ -1,0 +1,188 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from gateway.core.keys import digest, is_well_formed
+from gateway.policies import load
+from tests.command_line import FILMS, NOW, Shell
+
+
+def films(shell: Shell) -> Path:
+    return shell.policies / "films.yaml"
+
+
+def test_new_prints_the_key_alone_and_keeps_only_its_hash(shell: Shell) -> None:
+    made = shell.run("keys", "new", "films", "--name", "batch")
+    key = made.out.removesuffix("\n")
+    assert made.status == 0
+    assert is_well_formed(key)
+    text = films(shell).read_text()
+    assert f"  - name: batch\n    hash: sha256:{digest(key)}\n" in text
+    assert key not in text + made.err
+    assert made.err.splitlines() == [
+        f"key `batch` of films, without expiry, added to {films(shell)}",
+        "this is the only time the key is shown:",
+    ]
+
+
+def test_new_keeps_every_other_line_and_the_files_mode(shell: Shell) -> None:
+    films(shell).chmod(0o640)
+    shell.run("keys", "new", "films", "--name", "batch")
+    added = [line for line in films(shell).read_text().splitlines() if line not in FILMS.splitlines()]
+    assert [line.split(":")[0] for line in added] == ["  - name", "    hash"]
+    assert set(FILMS.splitlines()) <= set(films(shell).read_text().splitlines())
+    assert stat.S_IMODE(films(shell).stat().st_mode) == 0o640
+
+
+def test_two_keys_are_never_the_same(shell: Shell) -> None:
+    assert shell.run("keys", "new", "films", "--name", "a").out != shell.run("keys", "new", "films", "--name", "b").out
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("90d", "2027-02-21T12:00:00Z"),
+        ("2027-01-01", "2027-01-01"),
+        ("2027-01-01T00:00:00+01:00", "2027-01-01T00:00:00+01:00"),
+    ],
+)
+def test_an_expiry_is_written_as_a_date_or_an_instant(shell: Shell, given: str, written: str) -> None:
+    made = shell.run("keys", "new", "films", "--name", "batch", "--expires", given)
+    assert made.status == 0
+    assert f"    expires: {written}\n" in films(shell).read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("2026-11-01", "--expires 2026-11-01 is in the past"),
+        ("90 fortnights", "--expires must be a duration such as `300 s`"),
+        ("tomorrow", "--expires must be a date such as `2027-01-01`, or `2027-01-01T12:00:00Z`, not `tomorrow`"),
+        ("90", "--expires must be a date such as `2027-01-01`, or `2027-01-01T12:00:00Z`, not `90`"),
+    ],
+)
+def test_an_expiry_that_is_none_changes_nothing(shell: Shell, given: str, why: str) -> None:
+    made = shell.run("keys", "new", "films", "--name", "batch", "--expires", given)
+    assert (made.status, made.out, made.err) == (2, "", f"gmi-gateway keys: {why}\n")
+    assert films(shell).read_text() == FILMS
+
+
+def test_print_shows_the_lines_and_leaves_the_file(shell: Shell) -> None:
+    made = shell.run("keys", "new", "films", "--name", "batch", "--print", "--expires", "2027-01-01")
+    key = made.out.removesuffix("\n")
+    assert made.err.splitlines() == [
+        "# a key for films: paste these lines under `keys:`",
+        "- name: batch",
+        f"  hash: sha256:{digest(key)}",
+        "  expires: 2027-01-01",
+        "this is the only time the key is shown:",
+    ]
+    assert films(shell).read_text() == FILMS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("new", "flims", "--name", "a"), "there is no team `flims`; did you mean `films`?"),
+        (("revoke", "films", "--name", "wep"), "films has no key `wep`; did you mean `web`?"),
+        (("rotate", "films", "--name", "nobody"), "films has no key `nobody`"),
+        (
+            ("new", "films", "--name", "web"),
+            "the team has a key `web` already: choose another name, or revoke that one first",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_and_changes_nothing(shell: Shell, arguments: tuple[str, ...], why: str) -> None:
+    made = shell.run("keys", *arguments)
+    assert (made.status, made.out, made.err) == (2, "", f"gmi-gateway keys: {why}\n")
+    assert films(shell).read_text() == FILMS
+
+
+def test_a_set_that_is_not_valid_is_not_edited(shell: Shell) -> None:
+    other = shell.policies / "other.yaml"
+    other.write_text("team: other\nmodels: {allow: [Veo3]}\nlimits: [nonsense]\n")
+    made = shell.run("keys", "new", "films", "--name", "batch")
+    assert (made.status, made.out) == (2, "")
+    assert f"{other}:3:10: " in made.err
+    assert films(shell).read_text() == FILMS
+
+
+def test_an_edit_that_would_not_validate_is_not_written(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.keys.add_key", lambda text, *_: text + "limit: 1 job per day\n")
+    made = shell.run("keys", "new", "films", "--name", "batch")
+    assert (made.status, made.out) == (2, "")
+    assert made.err.startswith("gmi-gateway keys: nothing was changed: the policies would not be valid\n")
+    assert f"{films(shell)}:13:1: " in made.err
+    assert films(shell).read_text() == FILMS
+
+
+def test_rotate_adds_a_key_with_the_same_scopes_and_ends_the_old_one(shell: Shell) -> None:
+    made = shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "2d")
+    key = made.out.removesuffix("\n")
+    loaded = load(shell.policies)
+    assert loaded.policy is not None
+    old, new = loaded.policy.teams["films"].keys
+    assert (old.name, old.expires) == ("web", NOW + 2 * 86400)
+    assert (new.name, new.digest, new.expires, new.scopes) == ("web-2", digest(key), None, old.scopes)
+    assert "  - name: web # the web app\n" in films(shell).read_text()
+    assert made.err.splitlines()[:2] == [
+        f"key `web-2` of films, without expiry, added to {films(shell)}",
+        "the old key `web` works until 2026-11-25T12:00:00Z",
+    ]
+
+
+def test_rotating_again_takes_the_next_name_and_never_lengthens_a_life(shell: Shell) -> None:
+    shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "1d")
+    shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "9d")
+    shell.run("keys", "rotate", "films", "--name", "web-2", "--overlap", "9d")
+    loaded = load(shell.policies)
+    assert loaded.policy is not None
+    lives = {key.name: key.expires for key in loaded.policy.teams["films"].keys}
+    assert lives == {"web": NOW + 86400, "web-2": NOW + 9 * 86400, "web-3": None, "web-4": None}
+
+
+def test_a_key_that_has_expired_is_not_rotated(shell: Shell) -> None:
+    shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "1d")
+    shell.now = NOW + 86400
+    made = shell.run("keys", "rotate", "films", "--name", "web")
+    assert made.err == "gmi-gateway keys: the key `web` has expired: make a new one with `keys new`\n"
+    assert made.status == 2
+
+
+def test_revoke_removes_the_key_and_nothing_else(shell: Shell) -> None:
+    shell.run("keys", "new", "films", "--name", "batch")
+    revoked = shell.run("keys", "revoke", "films", "--name", "batch")
+    assert (revoked.status, revoked.out) == (0, "")
+    assert "running gateways refuse it within 2 s" in revoked.err
+    assert films(shell).read_text() == FILMS
+
+
+def test_list_shows_names_scopes_and_lives_and_never_a_hash(shell: Shell) -> None:
+    shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "1d")
+    shell.now = NOW + 2 * 86400
+    listed = shell.run("keys", "list")
+    assert listed.out.splitlines() == [
+        "TEAM   KEY    SCOPES            EXPIRES               STATE",
+        "films  web    models jobs:read  2026-11-24T12:00:00Z  expired",
+        "films  web-2  models jobs:read  never                 active",
+    ]
+    rows = json.loads(shell.run("keys", "list", "films", "--format", "json").out)
+    assert rows[1] == {
+        "team": "films",
+        "key": "web-2",
+        "scopes": ["models", "jobs:read"],
+        "expires": None,
+        "state": "active",
+    }
+
+
+def test_a_file_that_cannot_be_written_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(shell.policies))
+
+    monkeypatch.setattr("gateway.policies.edit.tempfile.mkstemp", refuse)
+    made = shell.run("keys", "new", "films", "--name", "batch")
+    assert (made.status, made.out) == (2, "")
+    assert made.err == f"gmi-gateway keys: {shell.policies}: Permission denied\n"

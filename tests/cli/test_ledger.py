@@ -1,0 +1,59 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Shell
+from tests.conftest import House
+
+
+@pytest.fixture
+def file(shell: Shell) -> Path:
+    return shell.policies.parent / "gateway.db"
+
+
+def test_migrate_creates_a_ledger_and_does_nothing_the_second_time(shell: Shell, file: Path) -> None:
+    first, second = shell.run("ledger", "migrate"), shell.run("ledger", "migrate")
+    assert (first.status, first.out, first.err) == (0, "the ledger was created with schema 0001\n", "")
+    assert (second.status, second.out, second.err) == (0, "the ledger has schema 0001\n", "")
+    assert shell.run("ledger", "verify").out == "every counter is right\n"
+
+
+async def test_verify_finds_nothing_while_a_gateway_runs(shell: Shell, house: House) -> None:
+    verified = await shell.run_beside("ledger", "verify")
+    assert (verified.status, verified.out) == (0, "every counter is right\n")
+
+
+async def test_verify_names_each_difference(shell: Shell, house: House, file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE counters SET value = value + 5 WHERE name LIKE 'USD/ads/%'")
+    connection.close()
+    verified = await shell.run_beside("ledger", "verify")
+    difference, summary = verified.out.splitlines()
+    assert verified.status == 1
+    assert difference.startswith("USD/ads//")
+    assert difference.endswith(": is 70005, should be 70000")
+    assert summary == "wrong counters: 1"
+
+
+@pytest.mark.parametrize("action", ["migrate", "verify"])
+def test_what_is_no_ledger_is_refused(shell: Shell, file: Path, action: str) -> None:
+    file.write_bytes(b"a text, not a database" * 100)
+    refused = shell.run("ledger", action)
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.startswith(f"gmi-gateway ledger: {file} cannot be ")
+
+
+def test_verify_does_not_touch_a_ledger_of_another_schema(shell: Shell, file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    refused = shell.run("ledger", "verify")
+    assert refused.status == 2
+    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0001: see `gmi-gateway ledger migrate`\n"
+
+
+def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:
+    refused = shell.run("ledger", "verify", "--ledger", "sqlite:///:memory:")
+    assert (refused.status, refused.err) == (2, "gmi-gateway ledger: the ledger must be given as sqlite:///FILE\n")

@@ -1,0 +1,71 @@
+import csv
+import io
+import json
+
+import pytest
+
+from gateway.ledger.ledger import Ledger
+from tests.command_line import Shell
+from tests.conftest import House
+
+
+async def test_jobs_and_money_by_team_key_and_model(shell: Shell, house: House) -> None:
+    shown = await shell.run_beside("usage")
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out.splitlines() == [
+        "TEAM   KEY   MODEL              JOBS  SUCCESS  FAILED  OPEN   USD  USD HELD",
+        "ads    main  seedream-5.0-lite     2    100 %       0     0  0.07      0.00",
+        "news   main  luma-ray-2            1      0 %       1     0  0.00      0.00",
+        "total                              3        -       1     0  0.07      0.00".replace("    -", " 67 %"),
+    ]
+
+
+async def test_one_team_as_json(shell: Shell, house: House) -> None:
+    shown = json.loads((await shell.run_beside("usage", "--team", "ads", "--format", "json")).out)
+    numbers = {"jobs": 2, "succeeded": 2, "failed": 0, "open": 0, "usd": 0.07, "usd_held": 0}
+    assert shown["rows"] == [{"team": "ads", "key": "main", "model": "seedream-5.0-lite", **numbers}]
+    assert shown["total"] == numbers
+
+
+async def test_csv_has_a_line_a_row_and_no_total(shell: Shell, house: House) -> None:
+    text = (await shell.run_beside("usage", "--format", "csv")).out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["team"], row["jobs"], row["usd"]) for row in rows] == [("ads", "2", "0.07"), ("news", "1", "0")]
+
+
+async def test_a_team_that_left_the_policies_still_shows(shell: Shell, house: House) -> None:
+    (shell.policies / "news.yaml").unlink()
+    shown = await shell.run_beside("usage", "--team", "news")
+    assert "news   main  luma-ray-2" in shown.out
+
+
+async def test_another_month_is_empty(shell: Shell, house: House) -> None:
+    shown = await shell.run_beside("usage", "--month", "2026-01", "--format", "json")
+    assert json.loads(shown.out)["month"] == "2026-01"
+    assert json.loads(shown.out)["rows"] == []
+    header, *rows = (await shell.run_beside("usage", "--month", "2026-01", "--format", "csv")).out.splitlines()
+    assert header == "team,key,model,jobs,succeeded,failed,open,usd,usd_held"
+    assert rows == []
+
+
+@pytest.mark.parametrize("month", ["2026", "2026-13", "november"])
+def test_a_month_that_is_none_is_refused(shell: Shell, month: str) -> None:
+    shown = shell.run("usage", "--month", month)
+    assert shown.status == 2
+    assert shown.err.endswith("argument --month: must be a month such as 2026-11\n")
+
+
+def test_without_a_ledger_it_says_so_and_creates_none(shell: Shell) -> None:
+    shown = shell.run("usage")
+    assert shown.status == 2
+    file = shell.policies.parent / "gateway.db"
+    assert shown.err == f"gmi-gateway usage: there is no ledger at {file}: point to it with --ledger\n"
+    assert not file.exists()
+
+
+async def test_a_team_nobody_knows_is_refused(shell: Shell) -> None:
+    ledger = Ledger(shell.environment["GATEWAY_LEDGER"])
+    await ledger.open()
+    await ledger.close()
+    shown = shell.run("usage", "--team", "flims")
+    assert (shown.status, shown.err) == (2, "gmi-gateway usage: there is no team `flims`; did you mean `films`?\n")

@@ -1,0 +1,110 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.breaker import FAILURES_TO_OPEN, LONGEST_COOL_DOWN, PROBE_PATIENCE, Breaker, Circuit
+
+
+def opened(now: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.fail(now)
+    return breaker
+
+
+def test_up15_nine_failures_are_borne_the_tenth_opens() -> None:
+    breaker = Breaker()
+    for _ in range(9):
+        breaker.fail(0)
+        assert breaker.admit(0)
+    breaker.fail(0)
+    assert breaker.state is Circuit.OPEN
+    assert not breaker.admit(0.99)
+
+
+def test_up15_failures_count_only_in_a_row() -> None:
+    breaker = Breaker()
+    for _ in range(50):
+        breaker.fail(0)
+        breaker.succeed()
+    assert breaker.state is Circuit.CLOSED
+
+
+def test_up15_one_probe_goes_and_its_success_closes() -> None:
+    breaker = opened()
+    assert [breaker.admit(1.0) for _ in range(3)] == [True, False, False]
+    assert breaker.state is Circuit.HALF_OPEN
+    breaker.succeed()
+    assert breaker.state is Circuit.CLOSED
+    assert [breaker.admit(1.0) for _ in range(3)] == [True, True, True]
+
+
+def test_up15_a_failed_probe_opens_for_twice_as_long_up_to_half_a_minute() -> None:
+    breaker, now, waits = opened(), 0.0, []
+    for _ in range(8):
+        start = now
+        while not breaker.admit(now):
+            now += 0.5
+        waits.append(now - start)
+        breaker.fail(now)
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_success_makes_the_next_cool_down_short_again() -> None:
+    breaker = opened()
+    assert breaker.admit(1)
+    breaker.fail(1)
+    assert breaker.admit(3)
+    breaker.succeed()
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.fail(10)
+    assert breaker.admit(11)
+
+
+@pytest.mark.parametrize("late", ["success", "failure"])
+def test_news_of_calls_from_before_it_opened_changes_nothing(late: str) -> None:
+    breaker = opened()
+    if late == "success":
+        breaker.succeed()
+    else:
+        breaker.fail(0.9)
+    assert breaker.state is Circuit.OPEN
+    assert breaker.admit(1.0)
+
+
+def test_a_probe_that_never_reports_makes_room_for_another() -> None:
+    breaker = opened()
+    assert breaker.admit(1)
+    assert not breaker.admit(PROBE_PATIENCE)
+    assert breaker.admit(1 + PROBE_PATIENCE)
+    assert not breaker.admit(1 + PROBE_PATIENCE)
+
+
+@pytest.mark.parametrize(("now", "seconds"), [(0.0, 2), (0.5, 1), (5.0, 1)])
+def test_a_refused_caller_is_told_when_to_come_back(now: float, seconds: int) -> None:
+    assert opened().wait(now) == seconds
+
+
+def test_a_caller_refused_while_the_probe_runs_waits_half_a_minute_at_most() -> None:
+    breaker = opened()
+    assert breaker.admit(1)
+    assert breaker.wait(2) == LONGEST_COOL_DOWN
+
+
+def test_it_shows_where_it_stands() -> None:
+    assert repr(opened()) == "<Breaker open, 10 failures, until 1>"
+
+
+@given(st.lists(st.sampled_from(["admit", "succeed", "fail"]), max_size=60))
+def test_calls_pass_freely_exactly_while_it_is_closed(events: list[str]) -> None:
+    breaker = Breaker()
+    for tick, event in enumerate(events):
+        before = breaker.state
+        if event == "succeed":
+            breaker.succeed()
+        elif event == "fail":
+            breaker.fail(tick)
+        elif breaker.admit(tick):
+            assert before is Circuit.CLOSED or breaker.state is Circuit.HALF_OPEN
+        else:
+            assert before is not Circuit.CLOSED

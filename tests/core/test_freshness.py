@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.freshness import (
+    LIVE_RECORD,
+    MODELS,
+    NEGATIVE,
+    TERMINAL_RECORD,
+    Freshness,
+    Rules,
+    follow_interval,
+    freshness,
+)
+
+ORDER = list(Freshness)
+
+
+@pytest.mark.parametrize(
+    ("rules", "age", "state"),
+    [
+        (MODELS, 0, Freshness.FRESH),
+        (MODELS, 299.9, Freshness.FRESH),
+        (MODELS, 300, Freshness.STALE_USABLE),
+        (MODELS, 3599.9, Freshness.STALE_USABLE),
+        (MODELS, 3600, Freshness.STALE_ON_ERROR),
+        (MODELS, 86399.9, Freshness.STALE_ON_ERROR),
+        (MODELS, 86400, Freshness.EXPIRED),
+        (NEGATIVE, 29.9, Freshness.FRESH),
+        (NEGATIVE, 30, Freshness.EXPIRED),
+        (LIVE_RECORD, 0.99, Freshness.FRESH),
+        (LIVE_RECORD, 1, Freshness.STALE_ON_ERROR),
+        (LIVE_RECORD, 59.9, Freshness.STALE_ON_ERROR),
+        (LIVE_RECORD, 60, Freshness.EXPIRED),
+        (TERMINAL_RECORD, 1e12, Freshness.FRESH),
+    ],
+)
+def test_an_answer_ages_through_its_states(rules: Rules, age: float, state: Freshness) -> None:
+    assert freshness(age, rules) is state
+
+
+@pytest.mark.parametrize("rules", [MODELS, NEGATIVE, LIVE_RECORD, TERMINAL_RECORD])
+def test_tw4_an_answer_from_the_future_is_asked_anew(rules: Rules) -> None:
+    assert freshness(-1, rules) is Freshness.STALE_ON_ERROR
+
+
+@given(st.sampled_from([MODELS, NEGATIVE, LIVE_RECORD]), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_an_answer_never_gets_younger(rules: Rules, age: float, more: float) -> None:
+    assert ORDER.index(freshness(age, rules)) <= ORDER.index(freshness(age + more, rules))
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0, 5), (50, 5), (100, 10), (300, 30), (86400, 30), (-5, 5)])
+def test_a_job_is_followed_ever_more_slowly(age: float, seconds: float) -> None:
+    assert follow_interval(age) == seconds

@@ -1,0 +1,206 @@
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.detail import ModelDetail, Parameter, PriceInfo
+from gateway.core.errors import Code, Refusal
+from gateway.core.policy import Per, PolicySet, Price
+from gateway.core.pricing import Quote, quote
+
+VEO = Price(("Veo3",), 400_000, Per.SECOND, "durationSeconds", 8)
+
+
+def priced(payload: dict[str, Any], *prices: Price, model: str = "Veo3", detail: ModelDetail | None = None) -> Quote:
+    return quote(PolicySet({}, {}, prices), model, payload, detail)
+
+
+def refused(payload: dict[str, Any], *prices: Price, detail: ModelDetail | None = None) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        priced(payload, *prices, detail=detail)
+    assert caught.value.code is Code.PAYLOAD_REJECTED
+    return caught.value
+
+
+def stated(unit: str, amount: int = 152_000, *parameters: Parameter) -> ModelDetail:
+    return ModelDetail("Veo3", parameters, PriceInfo(amount, unit))
+
+
+@pytest.mark.parametrize("value", [8, "8", 8.0, "8.0"])
+def test_bo8_eight_seconds_cost_the_same_however_they_are_written(value: Any) -> None:
+    quoted = priced({"durationSeconds": value}, VEO)
+    assert (quoted.amount, quoted.seconds) == (3_200_000, 8)
+    assert quoted.text == "8 x 0.40 USD per second = 3.20 USD, by the policy's price for Veo3"
+
+
+@pytest.mark.parametrize("payload", [{}, {"durationSeconds": None}])
+def test_bo8_what_is_absent_costs_the_default(payload: dict[str, Any]) -> None:
+    assert priced(payload, VEO).amount == 3_200_000
+
+
+@pytest.mark.parametrize("value", ["8s", True, False, [8], {"a": 8}, -1, 0, "0", "", "08", 10**10, 10**4000, 1e300])
+def test_bo8_what_is_no_quantity_is_refused_never_priced(value: Any) -> None:
+    refusal = refused({"durationSeconds": value}, VEO)
+    assert refusal.message == "`durationSeconds` must be a number above 0: the price depends on it."
+    assert refusal.siblings == {"parameter": "durationSeconds", "rule": "price"}
+
+
+@pytest.mark.parametrize("name", ["durationseconds", "DurationSeconds", "duration_seconds"])
+def test_bo8_a_priced_name_in_another_spelling_is_refused(name: str) -> None:
+    assert refused({name: 60}, VEO).message == f"`{name}` must be written `durationSeconds`."
+
+
+def test_a_fraction_of_a_micro_dollar_is_rounded_up() -> None:
+    assert priced({"durationSeconds": 1.0000001}, VEO).amount == 400_001
+    assert priced({"durationSeconds": "0.0000001"}, VEO).amount == 1
+
+
+def test_the_first_price_that_matches_wins() -> None:
+    sharp = Price(("seedance-*",), 374_000, Per.SECOND, "duration", when={"resolution": "1080p"})
+    soft = Price(("seedance-*",), 70_000, Per.SECOND, "duration")
+    assert priced({"duration": 5, "resolution": "1080p"}, sharp, soft, model="seedance-2").amount == 1_870_000
+    assert priced({"duration": 5, "resolution": "480p"}, sharp, soft, model="seedance-2").amount == 350_000
+    assert priced({"duration": 5}, sharp, soft, model="seedance-2").amount == 350_000
+    assert priced({"duration": 5}, sharp, soft, model="Veo3").amount is None
+
+
+def test_a_condition_takes_the_models_default_for_what_is_absent() -> None:
+    sharp = Price(("*",), 374_000, Per.SECOND, "duration", when={"resolution": "1080p", "fps": 24})
+    detail = ModelDetail("m", (Parameter("resolution", "enum", default="1080p"), Parameter("fps", "integer", default=24)))
+    assert priced({"duration": 1}, sharp, detail=detail).amount == 374_000
+    assert priced({"duration": 1, "fps": "24"}, sharp, detail=detail).amount == 374_000
+    assert priced({"duration": 1, "fps": 30}, sharp, detail=detail).amount is None
+
+
+def test_az5_a_condition_in_another_spelling_is_refused() -> None:
+    price = Price(("*",), 374_000, Per.SECOND, "duration", when={"resolution": "480p"})
+    assert refused({"duration": 1, "Resolution": "1080p"}, price).message == "`Resolution` must be written `resolution`."
+
+
+def test_a_job_has_one_price() -> None:
+    quoted = priced({"duration": 5}, Price(("Kling-*",), 280_000, Per.JOB), model="Kling-V2.1")
+    assert (quoted.amount, quoted.seconds) == (280_000, 5)
+    assert quoted.text == "0.28 USD per job = 0.28 USD, by the policy's price for Kling-*"
+
+
+@pytest.mark.parametrize(("count", "amount"), [(None, 35_000), (1, 35_000), ("3", 105_000), (1.5, 70_000)])
+def test_images_are_counted_whole(count: Any, amount: int) -> None:
+    price = Price(("*",), 35_000, Per.IMAGE, "max_images", 1)
+    assert priced({"max_images": count}, price).amount == amount
+
+
+def test_characters_are_priced_in_proportion() -> None:
+    price = Price(("*",), 100_000, Per.THOUSAND_CHARACTERS, "text")
+    assert priced({"text": "\u00e9" * 1500}, price).amount == 150_000
+    assert priced({"text": "a"}, price).amount == 100
+    assert priced({"text": "abc"}, price).text == (
+        "3 x 0.10 USD per 1k characters = 0.0003 USD, by the policy's price for *"
+    )
+    for value in ("", 7, ["a"]):
+        assert refused({"text": value}, price).message == "`text` must be a text: the price depends on it."
+    assert priced({}, price).amount is None
+
+
+def test_bu3_a_price_nobody_states_is_unknown() -> None:
+    assert priced({}) == Quote(None, 0, "nobody states a price for Veo3")
+    assert priced({}, detail=ModelDetail("Veo3")).amount is None
+    assert priced({}, detail=stated("minute of fame")).amount is None
+
+
+def test_bu3_a_stated_price_of_nothing_is_no_price() -> None:
+    assert priced({"duration": 5}, detail=stated("second", 0)).amount is None
+
+
+def test_a_quantity_nobody_says_leaves_the_price_unknown() -> None:
+    quoted = priced({}, Price(("*",), 400_000, Per.SECOND, "durationSeconds"))
+    assert quoted == Quote(None, 0, "the policy's price for * is per second, and nothing says how many")
+
+
+@pytest.mark.parametrize("name", ["durationSeconds", "duration", "duration_seconds", "seconds"])
+def test_the_models_own_price_knows_what_models_call_seconds(name: str) -> None:
+    quoted = priced({name: "5"}, detail=stated("second"))
+    assert (quoted.amount, quoted.seconds) == (760_000, 5)
+    assert quoted.text == "5 x 0.152 USD per second = 0.76 USD, by the model's price_info"
+
+
+def test_the_models_own_default_is_priced() -> None:
+    detail = stated("second", 152_000, Parameter("prompt", "string"), Parameter("duration", "integer", default="6"))
+    assert priced({}, detail=detail) == Quote(
+        912_000, 6, "6 x 0.152 USD per second = 0.912 USD, by the model's price_info"
+    )
+
+
+def test_az5_two_parameters_that_both_say_how_many_are_refused() -> None:
+    refusal = refused({"duration": 1, "durationSeconds": 60}, detail=stated("second"))
+    assert refusal.message == "`durationSeconds` and `duration` both say how many; send one of them."
+
+
+@pytest.mark.parametrize(
+    ("unit", "payload", "amount"),
+    [
+        ("request", {}, 152_000),
+        ("Request", {"n": 4}, 152_000),
+        ("image", {}, 152_000),
+        ("image", {"num_images": 2}, 304_000),
+        ("image", {"sampleCount": "4"}, 608_000),
+        ("1k characters", {"text": "a" * 500}, 76_000),
+    ],
+)
+def test_the_units_of_the_models_own_price(unit: str, payload: dict[str, Any], amount: int) -> None:
+    assert priced(payload, detail=stated(unit)).amount == amount
+
+
+def test_more_than_a_billion_dollars_is_refused() -> None:
+    price = Price(("*",), 10**15, Per.SECOND, "duration")
+    assert refused({"duration": 2}, price).message == "This would cost more than one billion dollars; ask for less."
+    assert priced({"duration": 1}, price).amount == 10**15
+
+
+@pytest.mark.parametrize(
+    ("payload", "seconds"),
+    [
+        ({"duration": 5}, 5),
+        ({"duration": "5.5"}, 6),
+        ({}, 0),
+        ({"duration": "5s"}, None),
+        ({"duration": -5}, None),
+        ({"duration": 10**10}, None),
+        ({"Duration": 5}, None),
+        ({"duration": 5, "seconds": 9}, None),
+    ],
+)
+def test_seconds_are_read_whatever_the_price_is_per(payload: dict[str, Any], seconds: int | None) -> None:
+    assert priced(payload, Price(("*",), 1, Per.JOB)).seconds == seconds
+
+
+def test_seconds_a_model_has_but_nobody_says_are_unknown() -> None:
+    detail = ModelDetail("Veo3", (Parameter("prompt", "string"), Parameter("duration", "integer")))
+    assert priced({}, detail=detail).seconds is None
+    assert priced({}, detail=ModelDetail("Veo3", (Parameter("prompt", "string"),))).seconds == 0
+
+
+def test_seconds_are_those_the_price_names() -> None:
+    assert priced({"length": 7, "duration": "x"}, Price(("*",), 1, Per.SECOND, "length")).seconds == 7
+    assert priced({}, Price(("*",), 1, Per.SECOND, "length", 2.5)).seconds == 3
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**6), st.integers(1, 10**6 - 1))
+def test_bu2_prices_are_exact_integers(amount: int, whole: int, millionths: int) -> None:
+    text = f"{whole}.{millionths:06d}"
+    quoted = priced({"duration": text}, Price(("*",), amount, Per.SECOND, "duration"))
+    assert type(quoted.amount) is int
+    assert quoted.amount == ceil(Fraction(amount * (whole * 10**6 + millionths), 10**6))
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=2)))
+def test_bo8_whatever_is_sent_is_never_priced_at_nothing(value: Any) -> None:
+    try:
+        quoted = priced({"durationSeconds": value}, VEO)
+    except Refusal as refusal:
+        assert refusal.code is Code.PAYLOAD_REJECTED
+    else:
+        assert quoted.amount is not None
+        assert quoted.amount > 0

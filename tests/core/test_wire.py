@@ -1,0 +1,221 @@
+import json
+from time import thread_time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import Code, Refusal
+from gateway.core.wire import MOST_VALUES, canonical_payload, parse_create, parse_upload, shown
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=20,
+)
+payloads = st.dictionaries(texts, values, max_size=5)
+
+
+def create(payload: bytes) -> bytes:
+    return b'{"model":"Veo3","payload":' + payload + b"}"
+
+
+def refused(body: bytes) -> str:
+    with pytest.raises(Refusal) as caught:
+        parse_create(body)
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert caught.value.status == 400
+    return caught.value.message
+
+
+@given(payloads, st.booleans(), st.sampled_from([None, 2]))
+def test_bo3_any_payload_is_read_as_it_is_and_its_bytes_kept(payload: dict[str, Any], ascii: bool, indent: int) -> None:
+    body = json.dumps({"payload": payload, "model": "Veo3"}, ensure_ascii=ascii, indent=indent).encode()
+    draft = parse_create(body)
+    assert draft.model == "Veo3"
+    assert draft.payload == payload
+    assert draft.body is body
+
+
+@given(st.binary(max_size=60))
+def test_bo1_any_bytes_are_a_draft_or_a_refusal(body: bytes) -> None:
+    try:
+        parse_create(body)
+    except Refusal as refusal:
+        assert refusal.code is Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The body is not JSON: Expecting value at line 1, column 1."),
+        (b"{", "The body is not JSON: Expecting property name enclosed in double quotes at line 1, column 2."),
+        (b"null", "The body must be a JSON object with `model` and `payload`."),
+        (b"[]", "The body must be a JSON object with `model` and `payload`."),
+        (b'"x"', "The body must be a JSON object with `model` and `payload`."),
+        (b"7", "The body must be a JSON object with `model` and `payload`."),
+        (create(b"{}") + b"x", "The body is not JSON: Extra data at line 1, column 30."),
+        (create(b'{"a":NaN}'), "The body is not JSON: NaN is not a number."),
+        (create(b'{"a":-Infinity}'), "The body is not JSON: -Infinity is not a number."),
+        (create(b'{"a":1e999}'), "The body holds a number that is too large."),
+        (create(b'{"a":-1e999}'), "The body holds a number that is too large."),
+        (create(b'{"a":' + b"9" * 5000 + b"}"), "The body holds a number with too many digits."),
+        (create(rb'{"a":"\ud800"}'), r"The body holds half of a surrogate pair (`\ud800` to `\udfff`), which is no text."),
+        (create(rb'{"\uDFFF":1}'), r"The body holds half of a surrogate pair (`\ud800` to `\udfff`), which is no text."),
+        (create(b'{"a":"\xff"}'), "The body must be UTF-8."),
+        (create(b'{"a":"\xed\xa0\x80"}'), "The body must be UTF-8."),
+        (create(b"{}").decode().encode("utf-16-le"), "The body is not JSON: Expecting property name enclosed in"),
+        (create(b"{}").decode().encode("utf-16"), "The body must be UTF-8."),
+        (b"\xef\xbb\xbf" + create(b"{}"), "The body is not JSON: Expecting value at line 1, column 1."),
+        (create(b'{"a":"\n"}'), "The body is not JSON: Invalid control character at"),
+    ],
+)
+def test_bo1_what_is_not_one_plain_json_object_is_refused(body: bytes, message: str) -> None:
+    assert refused(body).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"model":"a","model":"b","payload":{}}', "`model` stands twice in one object."),
+        (b'{"model":"a","mod\\u0065l":"b","payload":{}}', "`model` stands twice in one object."),
+        (create(b'{"a":1,"b":2,"a":1}'), "`a` stands twice in one object."),
+        (create(b'{"a":[{"b":{"c":1,"\\u0063":2}}]}'), "`c` stands twice in one object."),
+        (b'{"model":"a","Model":"b","payload":{}}', "`Model` must be written `model`."),
+        (b'{"model":"a","PAYLOAD":{},"payload":{}}', "`PAYLOAD` must be written `payload`."),
+        (b'{"Model":"a","payload":{}}', "`Model` must be written `model`."),
+    ],
+)
+def test_az5_bo2_a_name_stands_once_in_one_spelling(body: bytes, message: str) -> None:
+    assert refused(body) == message
+
+
+@pytest.mark.parametrize("name", ["org_id", "is_public", "api_base", "callback_url", "user", "priority"])
+def test_az6_other_fields_are_refused_by_name(name: str) -> None:
+    body = json.dumps({"model": "Veo3", "payload": {}, name: "secret value"}).encode()
+    assert refused(body) == f"`{name}` is not a field of this request; send exactly `model` and `payload`."
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{}", "`model` is missing; the body must have exactly `model` and `payload`."),
+        (b'{"model":"Veo3"}', "`payload` is missing; the body must have exactly `model` and `payload`."),
+        (b'{"model":["Veo3"],"payload":{}}', "`model` must be a string: the id of a model from GET …/models."),
+        (b'{"model":null,"payload":{}}', "`model` must be a string: the id of a model from GET …/models."),
+        (b'{"model":7,"payload":{}}', "`model` must be a string: the id of a model from GET …/models."),
+        (b'{"model":"Veo3","payload":[]}', "`payload` must be an object: the model's parameters."),
+        (b'{"model":"Veo3","payload":null}', "`payload` must be an object: the model's parameters."),
+    ],
+)
+def test_both_fields_are_there_and_of_their_type(body: bytes, message: str) -> None:
+    assert refused(body) == message
+
+
+def nested(depth: int, opening: bytes, closing: bytes, inner: bytes) -> bytes:
+    """A body whose arrays and objects stand `depth` deep, with `inner` in the innermost."""
+    return create(b'{"a":' + opening * (depth - 2) + inner + closing * (depth - 2) + b"}")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"b":', b"}")])
+def test_bo5_depth_64_is_the_last_that_passes(opening: bytes, closing: bytes) -> None:
+    assert parse_create(nested(64, opening, closing, b"1")).model == "Veo3"
+    message = "Arrays and objects stand in one another more than 64 levels deep."
+    assert refused(nested(65, opening, closing, b"1")) == message
+    assert refused(nested(64, opening, closing, b"[]")) == message
+    assert refused(nested(1000, opening, closing, b"1")) == message
+    assert refused(nested(15_000, opening, closing, b"1")) == message
+
+
+def test_many_shallow_objects_are_not_deep() -> None:
+    payload = json.dumps({"items": [{"a": [1]}] * 100}).encode()
+    assert len(parse_create(create(payload)).payload["items"]) == 100
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"a":[' + b"1," * 1_000_000 + b"1]}",
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"a":' + b'{"b":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+        json.dumps({str(number): number for number in range(100_000)}).encode(),
+        json.dumps({str(number): number for number in range(MOST_VALUES)} | {"last": [{}]}).encode()[:-4] + b"}}]}",
+        json.dumps({"a": [[]] * MOST_VALUES}).encode(),
+    ],
+    ids=["array", "depth", "object-depth", "keys", "limit-and-broken", "brackets"],
+)
+def test_bo5_huge_structures_are_refused_at_once(payload: bytes) -> None:
+    body = create(payload)
+    started = thread_time()
+    refused(body)
+    assert thread_time() - started < 0.05
+
+
+def test_bo5_a_repeated_name_among_very_many_is_found_at_once() -> None:
+    payload = json.dumps({str(number): 0 for number in range(MOST_VALUES - 2)}).encode()
+    started = thread_time()
+    assert refused(create(payload[:-1] + b',"0":1}')) == "`0` stands twice in one object."
+    assert thread_time() - started < 0.05
+
+
+def test_bo6_a_large_text_is_no_large_structure() -> None:
+    image = "data:image/png;base64," + "A" * 4_000_000
+    assert parse_create(create(json.dumps({"image": image}).encode())).payload == {"image": image}
+
+
+def test_surrogate_pairs_are_text() -> None:
+    assert parse_create(create(rb'{"a":"\ud83d\ude00"}')).payload == {"a": "\U0001f600"}
+
+
+def test_a_draft_does_not_show_its_prompt() -> None:
+    assert repr(parse_create(create(b'{"prompt":"secret"}'))) == "Draft(model='Veo3')"
+
+
+@pytest.mark.parametrize("body", [b'{"file_type":"png"}', b' {"file_type" : "png"} '])
+def test_an_upload_names_its_file_type(body: bytes) -> None:
+    assert parse_upload(body) == "png"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"file_type":7}', "`file_type` must be a string such as `png`."),
+        (b'{"fileType":"png"}', "`fileType` is not a field of this request; send exactly `file_type`."),
+        (b"{}", "`file_type` is missing; the body must have exactly `file_type`."),
+    ],
+)
+def test_an_upload_names_nothing_else(body: bytes, message: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        parse_upload(body)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("durationSeconds", "durationSeconds"), ("a\r\nb", "a??b"), ("x" * 65, "x" * 64 + "…"), ("x" * 64, "x" * 64)],
+)
+def test_names_are_shown_short_and_on_one_line(name: str, text: str) -> None:
+    assert shown(name) == text
+
+
+def test_equal_payloads_have_one_canonical_form() -> None:
+    assert canonical_payload({"b": 8.0, "a": [1.5, {"é": True}]}) == '{"a":[1.5,{"é":true}],"b":8}'.encode()
+    assert canonical_payload({"a": [1.5, {"é": True}], "b": 8}) == canonical_payload({"b": 8.0, "a": [1.5, {"é": True}]})
+
+
+def test_upstreams_odd_texts_have_a_canonical_form_too() -> None:
+    assert canonical_payload({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
+
+
+@given(payloads)
+def test_the_canonical_form_survives_a_round_trip(payload: dict[str, Any]) -> None:
+    canonical = canonical_payload(payload)
+    assert canonical_payload(json.loads(canonical)) == canonical
+
+
+@given(payloads, payloads)
+def test_different_payloads_have_different_forms(one: dict[str, Any], other: dict[str, Any]) -> None:
+    if canonical_payload(one) == canonical_payload(other):
+        assert one == other

@@ -1,0 +1,107 @@
+"""A friendly upstream made of bytes: answers as GMI does, and keeps every request exactly as it came.
+
+What it answers can be changed on the way: more response headers, one job's status, or any bytes at all for one path.
+"""
+
+import json
+import time
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from tests.scripted_upstream import Connection, Received, ScriptedUpstream, response
+
+Q = "/api/v1/ie/requestqueue/apikey"
+MODELS = ("Veo3", "Veo3-Fast", "Kling V2.1+Master", "seedream-5.0-lite")
+
+
+class FakeUpstream:
+    """Entered as `async with FakeUpstream() as upstream`; `url` is what a gateway is pointed at."""
+
+    def __init__(self) -> None:
+        self._server = ScriptedUpstream(self._serve)
+        self.models = list(MODELS)
+        self.details: dict[str, dict[str, Any]] = {}
+        """By model: fields of its detail that differ from the usual ones."""
+        self.jobs: dict[str, dict[str, Any]] = {}
+        """By request id: the full record."""
+        self.headers: list[str] = []
+        """Lines added to every response."""
+        self.answers: dict[tuple[str, str], bytes] = {}
+        """By method and target: a whole response to give instead."""
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def received(self) -> list[Received]:
+        """Every request so far."""
+        return self._server.requests
+
+    def calls(self, method: str, target: str) -> list[Received]:
+        """The requests with this method and target."""
+        return [each for each in self.received if (each.method, each.target) == (method, target)]
+
+    @property
+    def creates(self) -> list[Received]:
+        """What would have been paid for."""
+        return self.calls("POST", f"{Q}/requests")
+
+    async def __aenter__(self) -> Self:
+        await self._server.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.__aexit__(kind, error, trace)
+
+    async def _serve(self, connection: Connection) -> None:
+        while True:
+            request = await connection.request()
+            await connection.send(self._answer(request))
+
+    def _answer(self, request: Received) -> bytes:
+        prepared = self.answers.get((request.method, request.target))
+        if prepared is not None:
+            return prepared
+        path = request.target.partition("?")[0]
+        assert path.startswith(f"{Q}/"), request.target
+        match [request.method, *path.removeprefix(f"{Q}/").split("/")]:
+            case ["GET", "models"]:
+                return self._json({"model_ids": self.models, "object": "list"})
+            case ["GET", "models", model]:
+                return self._json(self._detail(model))
+            case ["POST", "requests"]:
+                return self._json(self._create(json.loads(request.body)))
+            case ["GET", "requests"]:
+                records = list(self.jobs.values())
+                return self._json({"requests": records, "has_more": False, "total": len(records)})
+            case ["GET" | "DELETE", "requests", request_id] if request_id in self.jobs:
+                return self._json(self.jobs[request_id])
+            case ["POST", "upload-url"]:
+                url = f"https://storage.googleapis.com/bucket/{uuid4()}"
+                return self._json({"upload_url": f"{url}?X-Goog-Signature=canary", "public_url": url})
+        return self._json({"error": "not found"}, "404 Not Found")
+
+    def _detail(self, model: str) -> dict[str, Any]:
+        usual = {"model": model, "parameters": [], "price_info": {"price": 100_000, "unit": "request"}}
+        return usual | self.details.get(model, {})
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        now = int(time.time())  # noqa: TID251 - a stand-in for another machine's clock
+        request_id = str(uuid4())
+        head = {"request_id": request_id, "model": body["model"], "status": "queued"}
+        self.jobs[request_id] = {
+            **head,
+            "payload": body["payload"],
+            "outcome": None,
+            "created_at": now,
+            "updated_at": now,
+            "queued_at": now,
+        }
+        return {**head, "created_at": now, "updated_at": now, "queued_at": now}
+
+    def _json(self, value: object, status: str = "200 OK") -> bytes:
+        return response(json.dumps(value, separators=(",", ":")).encode(), status, *self.headers)

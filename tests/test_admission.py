@@ -1,0 +1,200 @@
+"""A job is created: what it takes, what upstream receives, and what comes back when there is no job."""
+
+import asyncio
+
+import pytest
+
+from tests.conftest import OpenHouse, Q, team
+
+THREE_WAYS = {
+    "counts": ("limits: [10 jobs per day]", "jobs", 1, 429, "quota_exceeded"),
+    "slots": ("limits: [10 jobs at once]", "jobs", 1, 429, "concurrency_exceeded"),
+    "money": ("limits: [32 USD per month]", "USD", 3_200_000, 402, "budget_exceeded"),
+}
+
+
+@pytest.mark.parametrize("way", THREE_WAYS)
+async def test_qu1_two_hundred_parallel_creates_against_a_limit_of_ten(open_house: OpenHouse, way: str) -> None:
+    limits, unit, each, status, code = THREE_WAYS[way]
+    house = await open_house({"a.yaml": team("a", "key", limits)}, speed=1)
+    client = house.client("key")
+
+    answers = await asyncio.gather(*(client.create() for _ in range(200)))
+
+    admitted = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(admitted) == 10
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(status, code)}
+    assert house.received("create_request") == 10
+    assert await house.used(unit, "a") == 10 * each
+    assert await house.gw.ledger.verify() == []
+
+
+async def test_qu2_an_unreachable_upstream_gives_everything_back_and_then_ten_succeed(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [10 jobs per day]")}, upstream="http://127.0.0.1:1")
+    answers = await asyncio.gather(*(house.client("key").create() for _ in range(100)))
+    # While ten creates hold the whole limit, the others are rightly told that it is full.
+    assert {answer.status_code for answer in answers} <= {502, 429}
+    assert await house.used("jobs", "a") == 0
+
+    healed = await open_house({})
+    later = [(await healed.client("key").create()).status_code for _ in range(11)]
+    assert later == [200] * 10 + [429]
+
+
+async def test_qu4_a_full_limit_leaves_every_other_counter_alone(open_house: OpenHouse) -> None:
+    limits = "limits: [100 jobs per day, {limit: 100 USD per month}, {limit: 1 jobs per hour, models: [Veo3], name: last}]"
+    house = await open_house({"a.yaml": team("a", "key", limits)})
+    client = house.client("key")
+    assert (await client.create()).status_code == 200
+    before = await house.gw.ledger.used(await house.counters())
+
+    refused = await client.create()
+
+    assert refused.status_code == 429
+    assert refused.json()["quota"]["name"] == "last"
+    assert await house.gw.ledger.used(await house.counters()) == before
+
+
+async def test_qu6_a_limit_lowered_below_its_use_shows_nothing_left_and_a_raised_one_admits(
+    open_house: OpenHouse,
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [3 jobs per day]")})
+    client = house.client("key")
+    for _ in range(3):
+        assert (await client.create()).status_code == 200
+
+    async def with_limit(limit: str) -> int:
+        (house.policies / "a.yaml").write_text(team("a", "key", f"limits: [{limit}]"))
+        assert (await house.http.post(f"{house.running.admin_url}/reload")).status_code == 200
+        return (await client.create()).status_code
+
+    assert await with_limit("1 jobs per day") == 429
+    usage = (await client.get("/gateway/v1/usage")).json()
+    assert (usage["limits"][0]["used"], usage["limits"][0]["remaining"]) == (3, 0)
+    assert await with_limit("4 jobs per day") == 200
+    assert await with_limit("0 jobs per day") == 429
+
+
+async def test_qu7_a_refusal_says_when_to_come_back_in_every_way(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [1 jobs per day]")})
+    client = house.client("key")
+    await client.create(headers={"Idempotency-Key": "first"})
+
+    refused = await client.create(headers={"Idempotency-Key": "second"})
+
+    body = refused.json()
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) * 1000 == body["rate_limit"]["retry_after_ms"]
+    assert body["rate_limit"]["limit_type"] == "jobs per day"
+    assert body["quota"]["limit"] == body["quota"]["used"] == 1
+    assert house.received("create_request") == 1
+    (house.policies / "a.yaml").write_text(team("a", "key", "limits: [2 jobs per day]"))
+    await house.http.post(f"{house.running.admin_url}/reload")
+    assert (await client.create(headers={"Idempotency-Key": "second"})).status_code == 200
+
+
+async def test_bu1_a_budget_of_ten_takes_three_creates_at_three(open_house: OpenHouse) -> None:
+    prices = "prices: [{models: [Veo3], usd: 3, per: job}]"
+    house = await open_house({"a.yaml": team("a", "key", "limits: [10 USD per month]"), "p.yaml": prices})
+    answers = await asyncio.gather(*(house.client("key").create() for _ in range(100)))
+    assert sorted({answer.status_code for answer in answers}) == [200, 402]
+    assert sum(answer.status_code == 200 for answer in answers) == 3
+    refused = next(answer for answer in answers if answer.status_code == 402).json()
+    assert (refused["code"], refused["price"], refused["left"]) == ("budget_exceeded", 3, 1)
+
+
+async def test_bu3_a_job_nobody_can_price_is_refused_to_a_team_with_a_budget(open_house: OpenHouse) -> None:
+    unpriced = "2f1c7a9e-5b0d-4c3e-9a76-0d8e4b6f1a25"
+    files = {"a.yaml": team("a", "key", "limits: [10 USD per month]"), "b.yaml": team("b", "other")}
+    house = await open_house(files)
+    refused = await house.client("key").create(unpriced)
+    assert (refused.status_code, refused.json()["code"]) == (403, "price_unknown")
+    assert house.received("create_request") == 0
+    assert (await house.client("other").create(unpriced)).status_code == 200
+
+
+async def test_a_shadow_limit_counts_and_lets_pass(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [{limit: 1 jobs per day, mode: shadow}]")})
+    for _ in range(3):
+        assert (await house.client("key").create()).status_code == 200
+    metrics = (await house.admin("/metrics")).text
+    assert 'gateway_quota_shadow_denied_total{limit="jobs-day",team="a"} 2.0' in metrics
+
+
+async def test_each_key_may_have_a_count_of_its_own(open_house: OpenHouse) -> None:
+    policy = team("a", "one", "limits: [{limit: 1 jobs per day, per: key}]").replace(
+        "models:", "  - {name: second, hash: " + team("x", "two").split("hash: ")[1].split("\n")[0] + "}\nmodels:"
+    )
+    house = await open_house({"a.yaml": policy})
+    assert [(await house.client("one").create()).status_code for _ in range(2)] == [200, 429]
+    assert (await house.client("two").create()).status_code == 200
+
+
+@pytest.mark.parametrize(("fault", "status"), [("402", 402), ("429", 429)])
+async def test_up12_a_refusal_of_upstream_passes_untouched_and_gives_everything_back(
+    open_house: OpenHouse, fault: str, status: int
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [5 jobs per day, {limit: 5 USD per month}]")})
+    house.break_upstream(f"create_request:{fault}")
+    answer = await house.client("key").create()
+    assert answer.status_code == status
+    assert "code" not in answer.json()
+    assert (await house.used("jobs", "a"), await house.used("USD", "a")) == (0, 0)
+    if status == 429:
+        assert answer.headers["retry-after"] == str(-(-answer.json()["rate_limit"]["retry_after_ms"] // 1000))
+
+
+async def test_up9_a_refused_real_key_is_never_shown_as_the_callers(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [5 jobs per day]")})
+    house.break_upstream("create_request:401")
+    answer = await house.client("key").create()
+    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_credentials_rejected")
+    assert "www-authenticate" not in answer.headers
+    assert await house.used("jobs", "a") == 0
+
+
+async def test_id1_a_repeat_with_the_same_key_gets_the_first_answer_and_pays_nothing(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [5 jobs per day]")})
+    client = house.client("key")
+    first = await client.create(headers={"Idempotency-Key": "k"})
+    again = await client.create(headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert house.received("create_request") == 1
+    assert await house.used("jobs", "a") == 1
+
+
+async def test_id2_the_same_key_with_another_body_is_refused(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key")})
+    client = house.client("key")
+    await client.create(headers={"Idempotency-Key": "k"})
+    other = await client.create(payload={"prompt": "another"}, headers={"Idempotency-Key": "k"})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+
+
+async def test_id3_of_twenty_duplicates_at_once_one_executes(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [5 jobs per day]")})
+    client = house.client("key")
+    answers = await asyncio.gather(*(client.create(headers={"Idempotency-Key": "k"}) for _ in range(20)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 409)
+    assert house.received("create_request") == 1
+    assert await house.used("jobs", "a") == 1
+
+
+async def test_ac3_a_create_goes_on_when_its_client_hangs_up(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [5 jobs per day]")})
+    house.break_upstream("create_request:latency:0.3")
+    client = house.client("key")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.create(headers={"Idempotency-Key": "k"}), 0.1)
+
+    async def replayed() -> bool:
+        answer = await client.create(headers={"Idempotency-Key": "k"})
+        return answer.status_code == 200 and "idempotency-replayed" in answer.headers
+
+    await house.eventually(replayed)
+    assert house.received("create_request") == 1
+    listed = (await client.get(f"{Q}/requests")).json()
+    assert listed["total"] == 1

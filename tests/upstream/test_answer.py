@@ -1,0 +1,56 @@
+"""Which headers are the client's business, and how long it is told to wait."""
+
+import pytest
+
+from gateway.core.errors import Code
+from gateway.upstream.answer import Answer, end_to_end, require_json_object, retry_after
+from gateway.upstream.failures import UpstreamFailure
+
+DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
+
+
+def test_hd4_nominated_fields_stay_here_however_they_are_written() -> None:
+    headers = [(b"Connection", b"close , X-A"), (b"connection", b"x-b"), (b"X-A", b"1"), (b"x-B", b"2"), (b"X-C", b"3")]
+    assert end_to_end(headers) == ((b"x-c", b"3"),)
+
+
+def test_repeated_fields_and_their_order_stay() -> None:
+    headers = [(b"Link", b"a"), (b"X-Z", b"1"), (b"Link", b"b")]
+    assert end_to_end(headers) == ((b"link", b"a"), (b"x-z", b"1"), (b"link", b"b"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry-after": "30"}, b"", 30),
+        ({"retry-after": "0"}, b"", 1),
+        ({"retry-after": "-1"}, b"", 1),
+        ({"retry-after": "9" * 12}, b"", 300),
+        ({"retry-after": "Mon, 23 Nov 2026 00:01:00 GMT", "date": DATE}, b"", 60),
+        ({"retry-after": "Sun, 22 Nov 2026 00:01:00 GMT", "date": DATE}, b"", 1),
+        ({"retry-after": "Mon, 23 Nov 2026 00:01:00 GMT"}, b"", 5),
+        ({"retry-after": "Mon, 23 Nov 2026 00:01:00", "date": DATE}, b"", 5),
+        ({}, b'{"error":"x","rate_limit":{"retry_after_ms":29970}}', 30),
+        ({}, b'{"rate_limit":{"retry_after_ms":"soon"}}', 5),
+        ({}, b"\xff", 5),
+    ],
+)
+def test_up10_retry_after(headers: dict[str, str], body: bytes, seconds: int) -> None:
+    assert retry_after(headers, body) == seconds
+
+
+@pytest.mark.parametrize("media_type", [b"application/json", b"application/json; charset=utf-8", b"Application/JSON"])
+def test_a_json_object_is_accepted(media_type: bytes) -> None:
+    require_json_object(Answer(200, ((b"content-type", media_type),), b'{"a":{"b":[1,2.5,null,"\\u00e9"]}}'))
+
+
+@pytest.mark.parametrize("body", [b"", b"1", b"[]", b"{", b'{"a":}', b'{"a":[1,}', b'{"a":1}{', b'{"a":NaN}'])
+def test_up7_anything_else_is_not(body: bytes) -> None:
+    with pytest.raises(UpstreamFailure) as caught:
+        require_json_object(Answer(200, ((b"content-type", b"application/json"),), body))
+    assert caught.value.code is Code.UPSTREAM_INVALID
+
+
+def test_the_first_value_of_a_header() -> None:
+    answer = Answer(200, ((b"x", b"1"), (b"x", b"2")), b"")
+    assert (answer.header(b"x"), answer.header(b"y")) == (b"1", None)

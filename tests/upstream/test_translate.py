@@ -1,0 +1,175 @@
+"""Upstream's JSON made ours, in the shapes that were seen and in those that were not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.core.detail import ModelDetail, Parameter, PriceInfo
+from gateway.core.errors import Code
+from gateway.upstream.failures import UpstreamFailure
+from gateway.upstream.translate import filter_models, list_page, model_detail, model_ids, record_head, slim_record
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def test_the_listing_keeps_its_order_and_its_other_fields() -> None:
+    body = b'{"next":null,"model_ids":["b","a","Veo 3","a"],"x":{"z":1,"a":2.50}}'
+    assert model_ids(body) == ("b", "a", "Veo 3", "a")
+    kept = filter_models(body, lambda model: model != "b")
+    assert kept == b'{"next":null,"model_ids":["a","Veo 3","a"],"x":{"z":1,"a":2.50}}'
+    assert filter_models(body, lambda _: False) == b'{"next":null,"model_ids":[],"x":{"z":1,"a":2.50}}'
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"model_ids":"x"}', b'{"model_ids":[1]}', b'{"model_ids":null}', b"\xff"]
+)
+def test_up7_what_is_no_listing_is_invalid(body: bytes) -> None:
+    with pytest.raises(UpstreamFailure) as caught:
+        model_ids(body)
+    assert caught.value.code is Code.UPSTREAM_INVALID
+
+
+def test_a_detail_says_what_decisions_need() -> None:
+    body = encode(
+        {
+            "model": "Veo3",
+            "org_id": "google",
+            "price_info": {"price": 152000, "unit": "second", "pricing_type": "x"},
+            "parameters": [
+                {"name": "prompt", "type": "string", "required": True, "display_name": "Prompt"},
+                {"name": "durationSeconds", "type": "enum", "default_value": "8", "options": ["4", "8"]},
+                {"name": "audio", "type": "boolean", "required": False, "default_value": False},
+                {"name": "n", "type": "integer", "default_value": 0},
+                {"name": "odd", "type": "list", "default_value": [1]},
+                {"type": "nameless"},
+                "nonsense",
+            ],
+        }
+    )
+    assert model_detail(body) == ModelDetail(
+        "Veo3",
+        (
+            Parameter("prompt", "string", required=True),
+            Parameter("durationSeconds", "enum", default="8"),
+            Parameter("audio", "boolean", default=False),
+            Parameter("n", "integer", default=0),
+        ),
+        PriceInfo(152000, "second"),
+    )
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        {"price": 0.5, "unit": "second"},
+        {"price": -1, "unit": "second"},
+        {"price": True, "unit": "x"},
+        {"price": "1", "unit": "x"},
+        {"price": 1},
+        {"price": 10**400, "unit": "x"},
+        [],
+        None,
+        5,
+    ],
+)
+def test_bu3_an_odd_price_is_an_unknown_one(price: Any) -> None:
+    assert model_detail(encode({"model": "m", "price_info": price})) == ModelDetail("m")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model":7}', b"<html>", b'{"model":"m"', b"\xff"])
+def test_what_is_no_detail_is_none(body: bytes) -> None:
+    assert model_detail(body) is None
+
+
+def test_the_head_of_short_and_full_records() -> None:
+    short = record_head(b'{"request_id":"r-1","model":"Veo3","status":"queued","created_at":1700000000}')
+    assert short is not None
+    assert (short.request_id, short.model, short.status, short.created_at) == ("r-1", "Veo3", "queued", 1700000000.0)
+    full = record_head(
+        b'{"request_id":"r-1","org_id":"o","status":"success","payload":{"a":[1]},"outcome":{"video_url":"u"}}'
+    )
+    assert full is not None
+    assert (full.status, full.model, full.created_at) == ("success", None, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"status":"queued"}',
+        b'{"request_id":7,"status":"queued"}',
+        b'{"request_id":"","status":"queued"}',
+        b'{"request_id":"../x","status":"queued"}',
+        encode({"request_id": "x" * 1_000_000, "status": "queued"}),
+        b'{"request_id":"r"}',
+        b'{"request_id":"r","status":null}',
+        b'{"request_id":"r","status":""}',
+        encode({"request_id": "r", "status": "x" * 100}),
+        b"[]",
+        b"",
+        b"\xff",
+    ],
+)
+def test_up7_a_record_without_a_usable_id_or_status_is_none(body: bytes) -> None:
+    assert record_head(body) is None
+
+
+def test_a_page_of_the_list_with_records_that_cannot_be_read() -> None:
+    first = {"request_id": "r1", "model": "Veo3", "status": "queued", "created_at": 5, "payload": {"prompt": "é"}}
+    rest: list[Any] = [{"request_id": "r2", "model": "Veo3", "created_at": 4}, {"request_id": "r3"}, 7]
+    page = list_page(encode({"requests": [first, *rest], "has_more": False, "total": 4}))
+    assert page is not None
+    assert [(record.request_id, record.model, record.created_at) for record in page] == [
+        ("r1", "Veo3", 5.0),
+        ("r2", "Veo3", 4.0),
+        ("", "", float("inf")),
+        ("", "", float("inf")),
+    ]
+    assert page[0].payload == {"prompt": "é"}
+    assert page[1].payload == {}
+    assert page[0].body == encode(first)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"requests":{}}', b'{"requests":null}'])
+def test_what_is_no_page_is_none(body: bytes) -> None:
+    assert list_page(body) is None
+
+
+def test_a_record_within_the_limit_is_kept_as_it_came() -> None:
+    body = b'{ "request_id" : "r" }'
+    assert slim_record(body) == (body, True)
+
+
+def test_a_large_record_loses_payload_and_inline_data_and_nothing_else() -> None:
+    parts = [{"inlineData": {"mimeType": "image/png", "data": "A" * 300_000}}, {"text": "done"}, "B" * 5000]
+    record = {
+        "request_id": "r",
+        "status": "success",
+        "payload": {"image": "C" * 300_000},
+        "outcome": {"candidates": [{"content": {"parts": parts}}]},
+        "created_at": 1700000000,
+    }
+    kept, whole = slim_record(encode(record))
+    assert not whole
+    assert kept == encode(
+        {
+            "request_id": "r",
+            "status": "success",
+            "outcome": {
+                "candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png"}}, {"text": "done"}]}}]
+            },
+            "created_at": 1700000000,
+        }
+    )
+
+
+def test_a_record_large_with_small_parts_loses_its_outcome() -> None:
+    record = {"request_id": "r", "outcome": {str(number): "x" * 100 for number in range(5000)}, "status": "success"}
+    assert slim_record(encode(record)) == (b'{"request_id":"r","status":"success"}', False)
+
+
+def test_a_large_text_that_is_no_record_becomes_an_empty_one() -> None:
+    assert slim_record(b"<" * 300_000) == (b"{}", False)

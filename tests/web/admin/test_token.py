@@ -1,0 +1,45 @@
+"""The admin token, as text or in a file."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings
+from gateway.web.admin.token import AdminToken
+
+
+def test_without_a_setting_no_token_is_required_and_none_is_right() -> None:
+    token = AdminToken(Settings())
+    assert not token.required
+    assert not token.admits(b"")
+
+
+@pytest.mark.parametrize("presented", [b"", b"secre", b"secret ", b"Secret", b"secrett", b"s\xff"])
+def test_only_the_very_token_is_admitted(presented: bytes) -> None:
+    token = AdminToken(Settings(admin_token="secret"))
+    assert token.required
+    assert token.admits(b"secret")
+    assert not token.admits(presented)
+
+
+def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    token = AdminToken(Settings(admin_token_file=str(file)))
+    assert token.required
+    assert token.admits(b"first")
+    (tmp_path / "next").write_text("second\n")
+    (tmp_path / "next").rename(file)
+    assert token.admits(b"second")
+    assert not token.admits(b"first")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n "])
+def test_a_file_that_holds_no_token_admits_nobody(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    token = AdminToken(Settings(admin_token_file=str(file)))
+    assert token.required
+    assert not token.admits(b"")
+    assert not token.admits(b"\n")
