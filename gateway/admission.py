@@ -15,7 +15,8 @@ from gateway.core.decide import Decision, decide
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
 from gateway.core.lifecycle import State
-from gateway.core.policy import Caller, Mode, PolicySet
+from gateway.core.limits import crossed, shadowed
+from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft, canonical_payload
 from gateway.ledger.values import (
@@ -84,7 +85,7 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
-            _report_shadows(gw, order, decision, used)
+            _report(gw, order, decision, used)
             return Created(await _send(gw, order, decision), used)
 
 
@@ -182,14 +183,16 @@ def _reservation(order: Order, decision: Decision, now: float) -> NewReservation
     )
 
 
-def _report_shadows(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> None:
-    """Count what a shadow limit would have refused, and say so in the log."""
+def _report(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> None:
+    """Say which shadow limits would have refused, and which limits have just become as full as they warn of."""
     team = order.caller.team.name
+    for limit in shadowed(decision.claims, used):
+        gw.metrics.shadow_denied(team, limit.name).inc()
+        log_event(logging.INFO, "shadow limit passed", team=team, limit=limit.name)
     for claim in decision.claims:
         for bound in claim.bounds:
-            if bound.limit.mode is Mode.SHADOW and used.get(claim.counter, 0) > bound.ceiling:
-                gw.metrics.shadow_denied(team, bound.limit.name).inc()
-                log_event(logging.INFO, "shadow limit passed", team=team, limit=bound.limit.name)
+            for percent in crossed(bound, used[claim.counter] - claim.amount, used[claim.counter]):
+                log_event(logging.WARNING, "limit filling up", team=team, limit=bound.limit.name, percent=percent)
 
 
 def _reply(answer: Answer) -> Reply:

@@ -10,7 +10,7 @@ from gateway.cache import Cache
 from gateway.leases import Leases
 from gateway.ledger.ledger import Ledger
 from gateway.logs import AccessLog, log_event
-from gateway.memory import JobMemory
+from gateway.memory import Gate, JobMemory
 from gateway.policies import Policies
 from gateway.settings import Settings
 from gateway.telemetry import Denials, Metrics
@@ -73,3 +73,5 @@ class Gateway:
     draining: asyncio.Event
     wake: asyncio.Event
     denials: Denials = field(default_factory=Denials)
+    gates: dict[tuple[str, str], Gate] = field(default_factory=dict)
+    """By credential and model: what upstream wants left alone for a while."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from gateway.ledger.values import Owner
+from gateway.ledger.values import Owner, Reply
 from gateway.upstream.client import Answer
 
 OWNER_TRUSTED_FOR = 60.0
@@ -23,6 +23,14 @@ class Seen:
     asked_at: float
     terminal: bool
     etag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock."""
+
+    opens_at: float
+    answer: Reply
 
 
 class JobMemory:

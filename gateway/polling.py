@@ -36,9 +36,13 @@ class Watched:
 
 
 async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
-    """The owner entry of the caller's own job; Refusal 404, the same for a stranger's id and for none."""
+    """The owner entry of the caller's own job; Refusal 404, the same for a stranger's id and for none.
+
+    Memory answers only for the caller's own: asking the ledger makes a stranger's id take as long as none, and fail
+    with the ledger as none does.
+    """
     owner = gw.jobs.owner(request_id, gw.ticks())
-    if owner is None:
+    if owner is None or owner.team != caller.team.name:
         owner = await gw.ledger.owner_of(request_id)
         if owner is not None:
             gw.jobs.remember_owner(request_id, owner, gw.ticks())

@@ -68,9 +68,12 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
 
 
 async def recall(gw: Gateway, request_id: str) -> Seen | None:
-    """The terminal record from the ledger, if it was kept whole; it is in memory afterwards."""
+    """The terminal record from the ledger, if it was kept whole; it is in memory afterwards.
+
+    What was last seen of a job that was closed without upstream's word is no terminal record.
+    """
     job = await gw.ledger.job(request_id)
-    if job is None or job.record is None or not job.complete or job.outcome is None:
+    if job is None or job.record is None or not job.complete or job.outcome in (None, Outcome.EXPIRED):
         return None
     seen = Seen(Answer(200, _JSON, job.record), gw.ticks(), terminal=True, etag=etag_of(job.record))
     gw.jobs.remember(request_id, seen)
@@ -145,7 +148,7 @@ async def _write_down(gw: Gateway, request_id: str, status: str, body: bytes) ->
 
 
 async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
-    """Upstream says there is no such job. Said twice, its slot is freed and its money kept: a refund is never a guess."""
+    """Upstream says there is no such job. Said twice, its slot is freed; its money is kept, a refund is no guess."""
     gw.jobs.missing[request_id] = gw.jobs.missing.get(request_id, 0) + 1
     if gw.jobs.missing[request_id] >= MISSING_CONFIRMATIONS:
         del gw.jobs.missing[request_id]

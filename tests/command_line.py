@@ -1,6 +1,9 @@
 """Commands run in this process, as a person runs them: arguments in, status and both outputs back."""
 
 import asyncio
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,3 +62,14 @@ class Shell:
     async def run_beside(self, *arguments: str) -> Outcome:
         """The same in a thread, while this loop goes on serving."""
         return await asyncio.to_thread(self.run, *arguments)
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own, with both outputs to read, which does not outlive the block."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

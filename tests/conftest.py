@@ -125,7 +125,11 @@ async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
     async with AsyncExitStack() as stack:
 
         async def open_(
-            files: dict[str, str], upstream: str | None = None, speed: float = 1000, **settings: str
+            files: dict[str, str],
+            upstream: str | None = None,
+            speed: float = 1000,
+            origin: str | None = None,
+            **settings: str,
         ) -> House:
             policies = tmp_path / "policies"
             policies.mkdir(exist_ok=True)
@@ -140,7 +144,8 @@ async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
             }
             simulator = None
             if upstream is None:
-                made = Simulator(SimulatorSettings(keys=(REAL_KEY,), organizations=(REAL_ORG,), speed=speed))
+                simulated = SimulatorSettings(keys=(REAL_KEY,), organizations=(REAL_ORG,), speed=speed, origin=origin)
+                made = Simulator(simulated)
                 simulator = await stack.enter_async_context(made)
             environment["GATEWAY_UPSTREAM_URL"] = upstream or (simulator.url if simulator else "")
             environment |= {"GMI_API_KEY": REAL_KEY, "GMI_ORG_ID": REAL_ORG}

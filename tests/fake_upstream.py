@@ -3,10 +3,12 @@
 What it answers can be changed on the way: more response headers, one job's status, or any bytes at all for one path.
 """
 
+import asyncio
 import json
 import time
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 from uuid import uuid4
 
 from tests.scripted_upstream import Connection, Received, ScriptedUpstream, response
@@ -29,6 +31,9 @@ class FakeUpstream:
         """Lines added to every response."""
         self.answers: dict[tuple[str, str], bytes] = {}
         """By method and target: a whole response to give instead."""
+        self.go = asyncio.Event()
+        """Clear it to hold every answer to a create back."""
+        self.go.set()
 
     @property
     def url(self) -> str:
@@ -60,7 +65,10 @@ class FakeUpstream:
     async def _serve(self, connection: Connection) -> None:
         while True:
             request = await connection.request()
-            await connection.send(self._answer(request))
+            answer = self._answer(request)
+            if request.method == "POST":
+                await self.go.wait()
+            await connection.send(answer)
 
     def _answer(self, request: Received) -> bytes:
         prepared = self.answers.get((request.method, request.target))
@@ -72,7 +80,7 @@ class FakeUpstream:
             case ["GET", "models"]:
                 return self._json({"model_ids": self.models, "object": "list"})
             case ["GET", "models", model]:
-                return self._json(self._detail(model))
+                return self._json(self._detail(unquote(model)))
             case ["POST", "requests"]:
                 return self._json(self._create(json.loads(request.body)))
             case ["GET", "requests"]:

@@ -131,9 +131,7 @@ class ScriptedUpstream:
             connection.writer.close()
 
 
-def response(
-    body: bytes = b"{}", status: str = "200 OK", *headers: str, media_type: str = "application/json"
-) -> bytes:
+def response(body: bytes = b"{}", status: str = "200 OK", *headers: str, media_type: str = "application/json") -> bytes:
     """A whole response with its right length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {media_type}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body

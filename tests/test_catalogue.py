@@ -8,6 +8,8 @@ import pytest
 from gateway import catalogue
 from gateway.core.detail import ModelDetail, PriceInfo
 from gateway.core.policy import Caller
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.values import Snapshot
 from tests.conftest import House, OpenHouse, Q, digest, team
 from tests.scripted_upstream import Connection, ScriptedUpstream, response
 
@@ -153,6 +155,17 @@ async def test_ch1_an_error_of_upstreams_passes_untouched_and_is_not_kept(open_h
         assert (await a.get(f"{Q}/models")).status_code == 200
 
 
+async def test_ch1_an_error_about_one_model_passes_untouched(open_house: OpenHouse) -> None:
+    shop = Shop()
+    shop.pages["/models/Veo3"] = response(b'{"error":"Backend error"}', "500 Internal Server Error")
+    async with ScriptedUpstream(shop) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        for _ in range(2):
+            answer = await house.client("gmigw_a").get(f"{Q}/models/Veo3")
+            assert (answer.status_code, answer.json()) == (500, {"error": "Backend error"})
+    assert asked(upstream).count("/models/Veo3") == 2
+
+
 async def test_up7_a_listing_that_is_none_is_invalid(open_house: OpenHouse) -> None:
     shop = Shop()
     shop.pages["/models"] = response(b'{"models":[]}')
@@ -195,6 +208,43 @@ async def test_sh5_after_a_restart_with_upstream_down_the_last_catalogue_is_serv
         after = await again.get(Q + path)
         assert (after.status_code, after.content) == (200, before.content)
         assert after.headers["etag"] == before.headers["etag"]
+
+
+@pytest.mark.parametrize(("hours", "status"), [(2, 200), (25, 502)])
+async def test_what_the_ledger_kept_grows_too_old_as_well(open_house: OpenHouse, hours: int, status: int) -> None:
+    async with ScriptedUpstream(Shop()) as upstream:
+        pass
+    house = await open_house(FILES, upstream=upstream.url)
+    kept = Snapshot(((b"content-type", b"application/json"),), LISTING, house.gw.now() - hours * 3600)
+    await house.gw.ledger.save_snapshot(f"models {upstream.url} default", kept)
+    answer = await house.client("gmigw_a").get(f"{Q}/models")
+    assert answer.status_code == status
+    if status == 200:
+        assert (answer.json()["model_ids"], answer.headers["age"]) == (["Veo3", "a b"], str(hours * 3600))
+
+
+async def test_without_a_ledger_the_catalogue_is_served_and_not_kept(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object) -> None:
+        raise LedgerUnavailable("gone")
+
+    async with ScriptedUpstream(Shop()) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        monkeypatch.setattr(house.gw.ledger, "load_snapshot", unavailable)
+        monkeypatch.setattr(house.gw.ledger, "save_snapshot", unavailable)
+        for _ in range(2):
+            assert (await house.client("gmigw_a").get(f"{Q}/models")).status_code == 200
+    assert asked(upstream) == ["/models"]
+
+
+async def test_in_front_of_the_simulator_nothing_is_kept(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "gmigw_a")}, simulate="on")
+    a = house.client("gmigw_a")
+    ids = (await a.get(f"{Q}/models")).json()["model_ids"]
+    assert "Veo3" in ids
+    assert (await a.get(f"{Q}/models/Veo3")).json()["model"] == "Veo3"
+    assert await house.gw.ledger.load_snapshot(f"models {house.gw.settings.upstream_url} default") is None
 
 
 async def test_a_decision_knows_price_and_parameters(open_house: OpenHouse) -> None:

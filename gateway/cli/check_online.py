@@ -91,22 +91,20 @@ def _price(policy: PolicySet, model: str, detail: ModelDetail | None) -> int | N
 
 
 class _Marks:
-    """Where in the files teams and prices stand."""
+    """Where in the files teams and prices stand; the folder itself for what was there a moment ago."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = Mark(str(path))
         nodes = (compose_file(file, Report()) for file in read_settled(path).files)
         self._roots = [node for node in nodes if isinstance(node, Table)]
 
     def team(self, name: str) -> Mark:
         """Of a team's name."""
         nodes = (root.get("team") for root in self._roots)
-        return next(
-            (node.mark for node in nodes if isinstance(node, Scalar) and node.text == name), Mark(str(self._path))
-        )
+        return next((node.mark for node in nodes if isinstance(node, Scalar) and node.text == name), self._path)
 
     def price(self, policy: PolicySet, model: str) -> Mark:
         """Of the first price for a model."""
         position = next(index for index, price in enumerate(policy.prices) if matches(price.models, model))
-        listing = next(node for root in self._roots if isinstance(node := root.get("prices"), Listing))
-        return listing.items[position].mark
+        listings = (node.items for root in self._roots if isinstance(node := root.get("prices"), Listing))
+        return next((items[position].mark for items in listings if position < len(items)), self._path)

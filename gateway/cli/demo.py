@@ -6,6 +6,7 @@ machine, no account is needed, and the policies and the ledger are temporary cop
 
 import asyncio
 import functools
+import os
 import secrets
 import shutil
 import socket
@@ -45,7 +46,7 @@ def add_options(parser: ArgumentParser) -> None:
 def run(call: Invocation) -> int:
     """Tell the story, then stay up until told to end."""
     sample = _sample_policies(call.options.policies)
-    with tempfile.TemporaryDirectory(prefix="gmi-gateway-demo-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"gmi-gateway-demo-{os.getpid()}-") as name:
         folder = Path(name)
         try:
             keys = _copy_policies(sample, folder / "policies")
@@ -87,8 +88,9 @@ def _print_places(gateway: Running, keys: Mapping[str, str]) -> None:
         **{f"key of {team}": key for team, key in keys.items()},
     }
     print("The demo stays up until Ctrl-C:")
+    width = max(map(len, places))
     for name, place in places.items():
-        print(f"  {name:16} {place}", flush=True)
+        print(f"  {name:{width}}  {place}", flush=True)
 
 
 def _sample_policies(given: str | None) -> Path:

@@ -4,7 +4,8 @@
                                       ▲                                          │
                                       └────────── failure, cool-down doubled ────┘
 
-Calls that began before the circuit opened may still report; in `open` their news is ignored: the probe decides.
+Calls that began before the circuit opened may still report: their failures say nothing new, and in `open` their
+successes are ignored too, because the probe decides.
 """
 
 from enum import StrEnum
@@ -58,11 +59,11 @@ class Breaker:
             self._cool_down = FIRST_COOL_DOWN
 
     def fail(self, began: float, now: float) -> None:
-        """A call that began then did not reach upstream, or got an answer that shows it failing.
+        """A call that `began` then did not reach upstream, or got an answer that shows it failing.
 
-        Calls that were under way together say the same thing: of those, the first to fail counts.
+        Calls under way together say the same thing: of those, the first to fail counts.
         """
-        if self.state is Circuit.OPEN or (self.state is Circuit.CLOSED and began < self._failed_at):
+        if self.state is Circuit.OPEN or began < self._failed_at:
             return
         self._failures += 1
         self._failed_at = now

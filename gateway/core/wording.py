@@ -1,6 +1,7 @@
 """How amounts, limits and instants read in a sentence, the same on every surface."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from gateway.core.money import format_usd
@@ -28,4 +29,10 @@ def instant_words(instant: float, timezone: str) -> str:
 
 def rfc3339(instant: float) -> str:
     """An instant as RFC 3339 in UTC, whole seconds."""
-    return f"{datetime.fromtimestamp(int(instant), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return _rfc3339_second(int(instant))
+
+
+@lru_cache(maxsize=64)
+def _rfc3339_second(second: int) -> str:
+    """Kept, because every access line asks for the second it is written in."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"

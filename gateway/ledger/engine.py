@@ -7,6 +7,7 @@ first and writes later fails at once when another one wrote in between.
 
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -61,6 +62,8 @@ def prepare(url: URL) -> None:
         log_event(logging.WARNING, "ledger created, there was none", file=name)
     engine = writing_engine(url, MIGRATION_TIMEOUT)
     try:
+        if _enter_wal(engine) != "wal":
+            raise LedgerUnavailable(f"{name} lies on a file system that cannot hold a ledger: it must be a local one")
         with engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if found != "ok":
@@ -72,6 +75,26 @@ def prepare(url: URL) -> None:
         raise LedgerUnavailable(f"{name} {error}") from error
     finally:
         engine.dispose()
+
+
+def _enter_wal(engine: Engine) -> str:
+    """Switch the file to WAL, which it remembers; the mode it is in afterwards.
+
+    Two that create the file together get in each other's way here, and SQLite does not wait by itself.
+    """
+    began = time.monotonic()
+    while True:
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return "".join(cursor.fetchone() or ())
+        except sqlite3.OperationalError:
+            if time.monotonic() - began > BUSY_TIMEOUT:
+                raise
+            time.sleep(0.02)
+        finally:
+            connection.close()
 
 
 def writing_engine(url: URL, timeout: float = BUSY_TIMEOUT) -> Engine:
@@ -93,12 +116,7 @@ def reading_engine(url: URL) -> Engine:
 
 def _set_up(driver: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     driver.isolation_level = None  # the driver begins no transactions of its own
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "journal_size_limit = 67108864",
-    ):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 67108864"):
         driver.execute(f"PRAGMA {pragma}")
 
 

@@ -110,9 +110,12 @@ class Writer:
                 self._probe()
                 continue
             self._gather(waiting)
-            batch = [operation for operation in waiting if operation is not None]
-            self._commit(batch)
-            _answer(batch)
+            batch = _operations(waiting)
+            if not self._commit(batch):
+                self._gather(waiting)  # what came meanwhile fails as well: nobody waits for two timeouts
+                for operation in _operations(waiting)[len(batch) :]:
+                    operation.error = batch[0].error
+            _answer(_operations(waiting))
             if waiting[-1] is None:
                 return
 
@@ -122,10 +125,11 @@ class Writer:
             while waiting[-1] is not None and len(waiting) < MOST_AT_ONCE:
                 waiting.append(self._waiting.get_nowait())
 
-    def _commit(self, batch: list[Operation[Any]]) -> None:
-        """Run and commit the batch. If its transaction is lost under way, each operation gets one of its own.
+    def _commit(self, batch: list[Operation[Any]]) -> bool:
+        """Run and commit the batch. False if the file could not be locked in time, so that nothing was tried.
 
-        SQLite gives up a whole transaction when the disk is full; an operation that needs no space still succeeds then.
+        If the transaction is lost under way, each operation gets one of its own: SQLite gives up a whole transaction
+        when the disk is full, and an operation that needs no space still succeeds then.
         """
         begun = False
         try:
@@ -139,16 +143,21 @@ class Writer:
             if begun and len(batch) > 1:
                 for operation in batch:
                     self._commit([operation])
-                return
+                return True
             for operation in batch:
                 operation.error = unavailable(error)
         self.healthy = not any(isinstance(operation.error, LedgerUnavailable) for operation in batch)
+        return begun
 
     def _probe(self) -> None:
         """Write a page that says nothing: a ledger nobody dares to use would otherwise never be found well again."""
         with suppress(*FAULTS), self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA user_version = 1")
             self.healthy = True
+
+
+def _operations(waiting: list[Operation[Any] | None]) -> list[Operation[Any]]:
+    return [operation for operation in waiting if operation is not None]
 
 
 def _answer(batch: list[Operation[Any]]) -> None:

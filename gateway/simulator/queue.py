@@ -24,11 +24,6 @@ DEFAULT_LIMIT = 20
 Operation = Callable[[Request, str], Awaitable[Response]]
 
 
-def base_url(request: Request) -> str:
-    """This simulator's own address, as the request reached it."""
-    return address_url(*request.scope["server"])
-
-
 class Queue:
     """The endpoints. Each takes the request and the organisation it speaks for."""
 
@@ -50,6 +45,10 @@ class Queue:
             Route(PREFIX + path, self._guard(operation), methods=[method]) for method, path, operation in operations
         ]
 
+    def base_url(self, request: Request) -> str:
+        """Where clients reach this simulator: what it was told, else the address this request came to."""
+        return self.simulation.settings.origin or address_url(*request.scope["server"])
+
     async def list_models(self, _request: Request, _organization: str) -> Response:
         """All model ids."""
         return JsonAnswer({"model_ids": list(CATALOGUE)})
@@ -68,7 +67,7 @@ class Queue:
         if draft.model.ending == "failed":
             raise Refusal(400, REFUSED, request_id=job.request_id)
         now = max(self.simulation.clock(), job.ends_at)
-        return JsonAnswer(job.full_record(now, base_url(request)))
+        return JsonAnswer(job.full_record(now, self.base_url(request)))
 
     async def list_requests(self, request: Request, organization: str) -> Response:
         """The whole organisation's jobs, newest first; `model_id`, `limit` and `offset` narrow them."""
@@ -80,7 +79,7 @@ class Queue:
         now = self.simulation.clock()
         return JsonAnswer(
             {
-                "requests": [job.full_record(now, base_url(request)) for job in page],
+                "requests": [job.full_record(now, self.base_url(request)) for job in page],
                 "has_more": offset + len(page) < len(jobs),
                 "total": len(jobs),
             }
@@ -89,22 +88,22 @@ class Queue:
     async def get_request(self, request: Request, organization: str) -> Response:
         """One job's full record; 404 for an unknown id."""
         job = self._job(request, organization)
-        return JsonAnswer(job.full_record(self.simulation.clock(), base_url(request)))
+        return JsonAnswer(job.full_record(self.simulation.clock(), self.base_url(request)))
 
     async def delete_request(self, request: Request, organization: str) -> Response:
         """Cancel a live job and answer its record; one that has ended stays as it is."""
         job = self._job(request, organization)
         now = self.simulation.clock()
         job.cancel(now)
-        return JsonAnswer(job.full_record(now, base_url(request)))
+        return JsonAnswer(job.full_record(now, self.base_url(request)))
 
     async def upload_url(self, request: Request, organization: str) -> Response:
         """A presigned URL for one file of the given type, and where it can be read afterwards."""
         file_type = _object(await request.body()).get("file_type")
         if not isinstance(file_type, str) or file_type not in FILE_TYPES:
             raise Refusal(400, f"file_type must be one of {', '.join(FILE_TYPES)}")
-        base = base_url(request)
-        host = base.removeprefix("http://")
+        base = self.base_url(request)
+        host = base.partition("://")[2]
         path, query = self.simulation.storage.presign(host, organization, file_type, self.simulation.clock())
         return JsonAnswer({"upload_url": f"{base}{path}?{query}", "public_url": f"{base}{path}"})
 

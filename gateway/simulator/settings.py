@@ -24,6 +24,9 @@ class Settings:
     speed: float = 15
     """How much faster than production jobs run: 15 makes a 90 s video take 6 s."""
 
+    origin: str | None = None
+    """Scheme and host written into artifact and upload URLs, where clients reach the simulator by another address."""
+
     seed: int | None = None
     """Makes request ids repeatable. None draws new ones at each start, as a gateway's ledger outlives us."""
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -61,7 +62,8 @@ class Upstream:
         limits: Limits = Limits(),
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = httpx.URL(url)
+        self._url = url
+        self._host = httpx.URL(url).netloc.decode("ascii")
         self._transport = transport
         self._credentials = credentials
         self._metrics = metrics
@@ -256,8 +258,8 @@ class Upstream:
     async def _send(self, question: Question, key: Secret, access: Access) -> Answer:
         sent = httpx.Request(
             question.method,
-            self._url.copy_with(raw_path=question.target.encode("ascii")),
-            headers=request.headers_for(question, self._url.netloc.decode("ascii"), key, access),
+            _parsed_url(self._url + question.target),
+            headers=request.headers_for(question, self._host, key, access),
             content=question.body,
             extensions={"timeout": {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT}},
         )
@@ -267,6 +269,12 @@ class Upstream:
             raise failure_of(error) from error
         async with aclosing(response):
             return await read_answer(response, access.keys)
+
+
+@lru_cache(maxsize=1024)
+def _parsed_url(url: str) -> httpx.URL:
+    """Parsing costs more than sending; creates all have one URL, and polled jobs theirs."""
+    return httpx.URL(url)
 
 
 def _reason_of(failure: UpstreamFailure) -> Reason | None:

@@ -72,7 +72,7 @@ async def _translate_errors(
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Gives out only connections on which upstream is silent (RFC 9112 §9.2: it answers, it does not begin)."""
+    """Uses a connection again only while upstream is silent on it (RFC 9112 §9.2: it answers, it does not begin)."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -88,19 +88,16 @@ class _Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None
-            reused = protocol in self._used
-            if not protocol.should_close and not (reused and _is_readable(protocol)):
+            if protocol not in self._used or _is_silent(protocol):
                 self._used.add(protocol)
                 return connection
             connection.close()
-            if not reused:
-                raise httpx.ConnectError("upstream spoke before it was asked")
 
 
-def _is_readable(protocol: ResponseHandler) -> bool:
-    """Whether bytes, or upstream's close, wait in the socket that the loop has not yet read."""
-    if protocol.transport is None:
-        return True
+def _is_silent(protocol: ResponseHandler) -> bool:
+    """Whether nothing, not even upstream's close, has come: neither read by the loop nor waiting in the socket."""
+    if protocol.should_close or protocol.transport is None:
+        return False
     waiting = select.poll()
     waiting.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(waiting.poll(0))
+    return not waiting.poll(0)

@@ -8,7 +8,7 @@ import ipaddress
 from typing import Any
 
 from gateway.core.errors import Code, RateLimit, Refusal
-from gateway.core.policy import Caller, PolicySet
+from gateway.core.policy import Caller, Key, PolicySet
 from gateway.settings import Network
 
 _LONGEST_KEY = 512
@@ -17,8 +17,8 @@ _MOST_ADDRESSES = 10_000
 _MOST_HOPS = 20
 
 
-def authenticate(policy: PolicySet, headers: list[tuple[bytes, bytes]], now: float) -> Caller:
-    """The caller, or Refusal 401 (400 for two credentials, which two parsers might read differently)."""
+def identify(policy: PolicySet, headers: list[tuple[bytes, bytes]]) -> Caller:
+    """Whose key it is, or Refusal 401 (400 for two credentials, which two parsers might read differently)."""
     values = [value for name, value in headers if name == b"authorization"]
     if not values:
         raise Refusal(Code.KEY_MISSING, "Send your team key as `Authorization: Bearer <key>`.")
@@ -30,11 +30,13 @@ def authenticate(policy: PolicySet, headers: list[tuple[bytes, bytes]], now: flo
     caller = policy.callers.get(hashlib.sha256(key.strip()).hexdigest()) if len(key) <= _LONGEST_KEY else None
     if caller is None:
         raise Refusal(Code.KEY_INVALID, "This key is not a team key of this gateway; ask your platform team for one.")
-    if caller.key.expires is not None and now >= caller.key.expires:
-        raise Refusal(
-            Code.KEY_EXPIRED, f"The key {caller.key.name!r} has expired; ask your platform team for a new one."
-        )
     return caller
+
+
+def check_expiry(key: Key, now: float) -> None:
+    """Refusal 401 from the instant of expiry on."""
+    if key.expires is not None and now >= key.expires:
+        raise Refusal(Code.KEY_EXPIRED, f"The key {key.name!r} has expired; ask your platform team for a new one.")
 
 
 class Doorkeeper:

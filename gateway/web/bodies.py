@@ -35,15 +35,11 @@ async def read_json_body(call: Call, limit: int) -> bytes:
 def _check_type(call: Call) -> None:
     types = call.headers(b"content-type")
     if len(types) > 1 or (types and not _JSON_TYPE.fullmatch(types[0].strip())):
+        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as `Content-Type: application/json` in UTF-8.")
+    encodings = call.headers(b"content-encoding")
+    if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
         raise Refusal(
-            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as `Content-Type: application/json` in UTF-8.", close=True
-        )
-    encoding = call.header(b"content-encoding")
-    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
-        raise Refusal(
-            Code.UNSUPPORTED_MEDIA_TYPE,
-            "Send the body without Content-Encoding; it is not unpacked here.",
-            close=True,
+            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding; it is not unpacked here."
         )
 
 

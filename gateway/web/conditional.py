@@ -5,8 +5,9 @@ import re
 _TAG = re.compile(rb'(?:W/)?("[^"]*")')
 
 
-def unchanged(if_none_match: bytes | None, etag: bytes) -> bool:
-    """Whether the client already holds the representation with this strong tag. The comparison is the weak one."""
-    if if_none_match is None:
-        return False
-    return if_none_match.strip() == b"*" or etag in _TAG.findall(if_none_match)
+def unchanged(if_none_match: list[bytes], etag: bytes) -> bool:
+    """Whether the client already holds the representation with this strong tag, by its header lines `if_none_match`.
+
+    The comparison is the weak one.
+    """
+    return any(line.strip() == b"*" or etag in _TAG.findall(line) for line in if_none_match)

@@ -5,10 +5,10 @@ import secrets
 from urllib.parse import parse_qsl
 
 from gateway import admission, catalogue, polling, settlement
+from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
 from gateway.core.limits import limit_states
 from gateway.core.wire import parse_create
-from gateway.ledger.values import Job
 from gateway.web.bodies import read_json_body
 from gateway.web.call import Call
 from gateway.web.conditional import unchanged
@@ -28,7 +28,7 @@ async def create(call: Call) -> Reply:
     body = await read_json_body(call, gw.settings.max_body)
     key = _idempotency_key(call)
     draft = parse_create(body)
-    call.model = draft.model
+    call.model = draft.model if is_model_id(draft.model) else ""
     detail = await catalogue.detail_for_decision(gw, call.caller, draft.model)
     order = admission.Order(
         caller=call.caller,
@@ -72,7 +72,7 @@ async def poll(call: Call) -> Reply:
     if not seen.etag:
         return Reply(seen.answer.status, seen.answer.body, (*seen.answer.headers, status))
     headers = (_PRIVATE, (b"etag", seen.etag), (b"age", b"%d" % watched.age), status)
-    if unchanged(call.header(b"if-none-match"), seen.etag):
+    if unchanged(call.headers(b"if-none-match"), seen.etag):
         return Reply(304, b"", headers)
     return Reply(seen.answer.status, seen.answer.body, seen.answer.headers + headers)
 
@@ -90,31 +90,24 @@ async def list_own(call: Call) -> Reply:
     model, limit, offset = _page(call.scope["query_string"])
     jobs, total = await call.gw.ledger.list_jobs(call.caller.team.name, model, limit, offset)
     more = b"true" if offset + len(jobs) < total else b"false"
-    records = b",".join(_record(job) for job in jobs)
+    records = b",".join(job.record.strip() for job in jobs if job.record is not None)
     body = b'{"requests":[%s],"has_more":%s,"total":%d}' % (records, more, total)
     return Reply(200, body, (_JSON, (b"cache-control", b"private, no-store")))
 
 
-def _record(job: Job) -> bytes:
-    """The job's last seen record; a job closed without one still shows its id and model."""
-    if job.record is not None:
-        return job.record.strip()
-    raise AssertionError("every job has the record it was created with")
-
-
 def _page(query: bytes) -> tuple[str | None, int, int]:
     """`model_id`, `limit`, `offset`, each at most once and valid; other parameters mean nothing here."""
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise Refusal(Code.INVALID_REQUEST, "The query cannot be read; send `limit=50&offset=0`.") from None
+    pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="surrogateescape")
     known = [(name, value) for name, value in pairs if name in ("model_id", "limit", "offset")]
     values = dict(known)
     if len(values) != len(known):
         raise Refusal(Code.INVALID_REQUEST, "`model_id`, `limit` and `offset` may each stand once.")
+    model = values.get("model_id")
+    if model is not None and not is_model_id(model):
+        raise Refusal(Code.INVALID_REQUEST, "`model_id` must be the id of a model.")
     limit = _number(values, "limit", DEFAULT_PAGE, 1, LARGEST_PAGE)
     offset = _number(values, "offset", 0, 0, _LARGEST_OFFSET)
-    return values.get("model_id"), limit, offset
+    return model, limit, offset
 
 
 def _number(values: dict[str, str], name: str, default: int, least: int, most: int) -> int:

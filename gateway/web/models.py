@@ -28,14 +28,12 @@ def _reply(call: Call, page: catalogue.Page) -> Reply:
     call.upstream_seconds = page.upstream_seconds
     if not page.etag:
         return Reply(page.status, page.body, (*page.headers, (b"cache-status", page.cache_status)))
-    if not page.etag:
-        return Reply(page.status, page.body, (*page.headers, (b"cache-status", page.cache_status)))
     headers = (
         (b"cache-control", b"private, no-cache"),
         (b"etag", page.etag),
         (b"age", b"%d" % page.age),
         (b"cache-status", page.cache_status),
     )
-    if unchanged(call.header(b"if-none-match"), page.etag):
+    if unchanged(call.headers(b"if-none-match"), page.etag):
         return Reply(304, b"", headers)
     return Reply(page.status, page.body, (*page.headers, *headers))

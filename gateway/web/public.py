@@ -16,7 +16,7 @@ from gateway.core.refusals import refusal_for_requests
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.logs import logger
 from gateway.upstream.client import Trace, UpstreamFailure
-from gateway.web.auth import Doorkeeper, authenticate, client_address
+from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
 from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Header, Reply, error_reply
@@ -32,13 +32,13 @@ class PublicApp:
         self._routes = routes
         self._doorkeeper = Doorkeeper()
         self._in_flight = 0
+        gw.metrics.in_flight.set_function(self._count_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call (ASGI HTTP). A fault of ours is a 500 with an id, never a traceback."""
         gw = self._gw
         call = self._begin(scope, receive)
         self._in_flight += 1
-        gw.metrics.in_flight.set(self._in_flight)
         try:
             reply = await self._answer(call)
         except Refusal as refusal:
@@ -52,10 +52,12 @@ class PublicApp:
             reply = error_reply(_INTERNAL_ERROR, call.request_id)
         finally:
             self._in_flight -= 1
-            gw.metrics.in_flight.set(self._in_flight)
         elapsed = gw.ticks() - call.started
         await _send(send, reply, self._headers(call, reply, elapsed))
         observe(call, reply, elapsed)
+
+    def _count_in_flight(self) -> int:
+        return self._in_flight
 
     def _begin(self, scope: Scope, receive: Receive) -> Call:
         headers = scope["headers"]
@@ -69,7 +71,8 @@ class PublicApp:
         if self._in_flight > gw.settings.max_in_flight:
             raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
         try:
-            call.who = authenticate(call.policy, call.scope["headers"], now)
+            call.who = identify(call.policy, call.scope["headers"])
+            check_expiry(call.who.key, now)
         except Refusal as refusal:
             refusal.close = True
             if refusal.code is Code.KEY_INVALID:
@@ -84,7 +87,7 @@ class PublicApp:
         if method.scope is not None and not may_call(call.caller.key, method.scope):
             raise Refusal(
                 Code.SCOPE_DENIED,
-                f"The key {call.caller.key.name!r} lacks the scope {method.scope.value!r}; ask your platform team for it.",
+                f"The key {call.caller.key.name!r} lacks the scope {method.scope.value!r}; ask your platform team.",
             )
         return await method.endpoint(call)
 

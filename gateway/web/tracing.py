@@ -4,7 +4,7 @@ import re
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_LONGEST_TRACESTATE = 512
+_TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
 
 
 def request_id_of(values: list[bytes], fresh: str) -> str:
@@ -24,8 +24,7 @@ def trace_context(headers: list[tuple[bytes, bytes]], fresh: str) -> tuple[tuple
         return ()
     if len(parents) > 1 or not _TRACEPARENT.fullmatch(parents[0]):
         return ((b"traceparent", f"00-{fresh[:32]}-{fresh[32:48]}-00".encode()),)
-    states = [value for name, value in headers if name == b"tracestate"]
-    state = b",".join(states)
-    if not state or len(state) > _LONGEST_TRACESTATE:
+    state = b",".join(value for name, value in headers if name == b"tracestate")
+    if not _TRACESTATE.fullmatch(state):
         return ((b"traceparent", parents[0]),)
     return ((b"traceparent", parents[0]), (b"tracestate", state))

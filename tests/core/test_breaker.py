@@ -8,16 +8,21 @@ from gateway.core.breaker import FAILURES_TO_OPEN, LONGEST_COOL_DOWN, PROBE_PATI
 def opened(now: float = 0.0) -> Breaker:
     breaker = Breaker()
     for _ in range(FAILURES_TO_OPEN):
-        breaker.fail(now)
+        breaker.fail(now, now)
     return breaker
+
+
+def shown(breaker: Breaker) -> str:
+    """Its state, as the metric shows it."""
+    return breaker.state.value
 
 
 def test_up15_nine_failures_are_borne_the_tenth_opens() -> None:
     breaker = Breaker()
     for _ in range(9):
-        breaker.fail(0)
+        breaker.fail(0, 0)
         assert breaker.admit(0)
-    breaker.fail(0)
+    breaker.fail(0, 0)
     assert breaker.state is Circuit.OPEN
     assert not breaker.admit(0.99)
 
@@ -25,7 +30,7 @@ def test_up15_nine_failures_are_borne_the_tenth_opens() -> None:
 def test_up15_failures_count_only_in_a_row() -> None:
     breaker = Breaker()
     for _ in range(50):
-        breaker.fail(0)
+        breaker.fail(0, 0)
         breaker.succeed()
     assert breaker.state is Circuit.CLOSED
 
@@ -33,9 +38,9 @@ def test_up15_failures_count_only_in_a_row() -> None:
 def test_up15_one_probe_goes_and_its_success_closes() -> None:
     breaker = opened()
     assert [breaker.admit(1.0) for _ in range(3)] == [True, False, False]
-    assert breaker.state is Circuit.HALF_OPEN
+    assert shown(breaker) == "half_open"
     breaker.succeed()
-    assert breaker.state is Circuit.CLOSED
+    assert shown(breaker) == "closed"
     assert [breaker.admit(1.0) for _ in range(3)] == [True, True, True]
 
 
@@ -46,18 +51,18 @@ def test_up15_a_failed_probe_opens_for_twice_as_long_up_to_half_a_minute() -> No
         while not breaker.admit(now):
             now += 0.5
         waits.append(now - start)
-        breaker.fail(now)
+        breaker.fail(now, now)
     assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
 def test_a_success_makes_the_next_cool_down_short_again() -> None:
     breaker = opened()
     assert breaker.admit(1)
-    breaker.fail(1)
+    breaker.fail(1, 1)
     assert breaker.admit(3)
     breaker.succeed()
     for _ in range(FAILURES_TO_OPEN):
-        breaker.fail(10)
+        breaker.fail(10, 10)
     assert breaker.admit(11)
 
 
@@ -67,9 +72,26 @@ def test_news_of_calls_from_before_it_opened_changes_nothing(late: str) -> None:
     if late == "success":
         breaker.succeed()
     else:
-        breaker.fail(0.9)
+        breaker.fail(0, 0.9)
     assert breaker.state is Circuit.OPEN
     assert breaker.admit(1.0)
+
+
+def test_qu2_calls_that_fail_together_are_one_failure() -> None:
+    breaker = Breaker()
+    for _ in range(100):
+        breaker.fail(0, 1)
+    assert breaker.state is Circuit.CLOSED
+    assert "1 failures" in repr(breaker)
+
+
+def test_a_straggler_does_not_decide_for_the_probe() -> None:
+    breaker = opened(now=5)
+    assert breaker.admit(6)
+    breaker.fail(4, 6.5)
+    assert shown(breaker) == "half_open"
+    breaker.fail(6, 7)
+    assert shown(breaker) == "open"
 
 
 def test_a_probe_that_never_reports_makes_room_for_another() -> None:
@@ -103,7 +125,7 @@ def test_calls_pass_freely_exactly_while_it_is_closed(events: list[str]) -> None
         if event == "succeed":
             breaker.succeed()
         elif event == "fail":
-            breaker.fail(tick)
+            breaker.fail(tick, tick)
         elif breaker.admit(tick):
             assert before is Circuit.CLOSED or breaker.state is Circuit.HALF_OPEN
         else:

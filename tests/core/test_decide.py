@@ -113,8 +113,10 @@ def test_bu3_a_team_with_a_budget_gets_nothing_without_a_price() -> None:
     assert refused(decided(caller_with(MONEY))) == (
         Code.PRICE_UNKNOWN,
         "price",
-        "The price is unknown (nobody states a price for Veo3) and team marketing has a budget; "
-        "ask your platform team to add a price.",
+        (
+            "The price is unknown (nobody states a price for Veo3) and team marketing has a budget; "
+            "ask your platform team to add a price."
+        ),
     )
 
 
@@ -234,7 +236,9 @@ rules = st.lists(
     ),
     max_size=3,
 )
-payloads = st.dictionaries(st.sampled_from(["a", "b", "A"]), st.sampled_from([None, 1, "1", "x", "long", [], True]))
+payloads: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from(["a", "b", "A"]), st.sampled_from([None, 1, "1", "x", "long", [], True])
+)
 
 
 @given(rules, rules, payloads)

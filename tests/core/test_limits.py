@@ -173,7 +173,8 @@ def test_a_request_limit_in_shadow_gives_way_to_one_that_refuses() -> None:
 
 def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.core.limits._MOST_REMEMBERED", 2)
-    monkeypatch.setattr("gateway.core.limits._remembered", remembered := {})
+    remembered: dict[str, object] = {}
+    monkeypatch.setattr("gateway.core.limits._remembered", remembered)
     for number in range(5):
         assert len(request_bounds(caller_with(RATE, key=Key("k", str(number))), NOON)) == 1
     assert len(remembered) <= 2

@@ -142,11 +142,12 @@ def test_a_required_parameter_must_be_there_and_not_null() -> None:
 
 def test_length_is_of_texts_in_characters_and_of_arrays_in_items() -> None:
     rule = ParameterRule("prompt", min_length=2, max_length=3)
-    for value in ("ab", "\U0001f600\U0001f600\U0001f600", ["a", "b"]):
-        assert passes({"prompt": value}, rule)
-    for value in ("abcd", ["a"] * 4):
-        assert refused({"prompt": value}, rule).message == "`prompt` must be text of at most 3 characters."
-    for value in ("a", [], 7, {"a": 1}):
+    for fitting in ("ab", "\U0001f600\U0001f600\U0001f600", ["a", "b"]):
+        assert passes({"prompt": fitting}, rule)
+    for too_long in ("abcd", ["a"] * 4):
+        assert refused({"prompt": too_long}, rule).message == "`prompt` must be text of at most 3 characters."
+    too_short: list[Any] = ["a", [], 7, {"a": 1}]
+    for value in too_short:
         refusal = refused({"prompt": value}, rule)
         assert refusal.message == "`prompt` must be text of at least 2 characters."
         assert refusal.siblings == {"parameter": "prompt", "rule": "min_length"}
@@ -159,7 +160,9 @@ def test_each_bound_stands_alone() -> None:
     assert passes({"a": [7]}, ParameterRule("a"))
 
 
-@pytest.mark.parametrize("name", ["durationseconds", "DurationSeconds", "duration_seconds", "DURATION-SECONDS", "durationſeconds"])
+@pytest.mark.parametrize(
+    "name", ["durationseconds", "DurationSeconds", "duration_seconds", "DURATION-SECONDS", "duration\u017feconds"]
+)
 def test_az5_a_ruled_name_in_another_spelling_is_refused(name: str) -> None:
     with pytest.raises(Refusal) as caught:
         check_spelling({name: 60}, ["durationSeconds"])
@@ -169,17 +172,24 @@ def test_az5_a_ruled_name_in_another_spelling_is_refused(name: str) -> None:
 
 
 def test_names_that_are_each_ruled_are_no_misspellings_of_one_another() -> None:
-    check_spelling({"durationSeconds": 1, "duration_seconds": 1, "person_image.24": 1}, ["duration_seconds", "durationSeconds"])
+    check_spelling(
+        {"durationSeconds": 1, "duration_seconds": 1, "person_image.24": 1}, ["duration_seconds", "durationSeconds"]
+    )
 
 
 def test_rules_are_those_of_every_matching_entry() -> None:
     first, second = ParameterRule("a", required=True), ParameterRule("b", required=True)
-    team = Team("t", payload=(PayloadRule(("Veo3*",), (first,)), PayloadRule(("Kling",), ()), PayloadRule(("*",), (second,))))
+    team = Team(
+        "t", payload=(PayloadRule(("Veo3*",), (first,)), PayloadRule(("Kling",), ()), PayloadRule(("*",), (second,)))
+    )
     assert rules_for(team, "Veo3-Fast") == (first, second)
     assert rules_for(team, "seedance") == (second,)
 
 
-DETAIL = ModelDetail("Veo3", (Parameter("prompt", "string", True), Parameter("ratio", "enum", True, "16:9"), Parameter("seed", "integer")))
+DETAIL = ModelDetail(
+    "Veo3",
+    (Parameter("prompt", "string", True), Parameter("ratio", "enum", True, "16:9"), Parameter("seed", "integer")),
+)
 
 
 def test_what_the_model_requires_must_be_there_unless_it_has_a_default() -> None:

@@ -55,9 +55,8 @@ def test_quiet_times_save_up_ten_repeats_at_most() -> None:
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_up15_upstream_never_sees_more_than_a_tenth_more(calls: list[bool]) -> None:
-    budget, made, repeats = RetryBudget(), 0, 0
-    for failing in calls:
+    budget, repeats = RetryBudget(), 0
+    for made, failing in enumerate(calls, start=1):
         budget.note_call()
-        made += 1
         repeats += failing and budget.take()
         assert repeats <= made / 10 + 1

@@ -1,15 +1,15 @@
 """The world a fault happens in: a recording upstream, a gateway with two teams, and clients that send bytes as they are.
 
 The assertions are the notation of the fault rows: P a refusal in the gateway's own form, U what upstream was sent,
-Q what the ledger holds, K and C whether the connection goes on.
+Q what the ledger holds, K and C whether the connection goes on. Whatever a test does, upstream must have seen only
+paths, headers and the key that the gateway sends itself.
 """
 
 import asyncio
-import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,85 +19,19 @@ from gateway.core.limits import counters_of
 from gateway.core.policy import Caller
 from tests.conftest import REAL_KEY, REAL_ORG, Client, House, OpenHouse, team
 from tests.fake_upstream import FakeUpstream, Q
+from tests.faults.wire import KEY_A, KEY_B, Answer, Wire, get, parse
 
-KEY_A = "canary-key-of-team-a"
-KEY_B = "canary-key-of-team-b"
-SECRETS = (KEY_A, KEY_B, REAL_KEY, REAL_ORG)
-LIMITS = "limits: [1000 jobs per day, 1000 jobs at once, 100 USD per month, 1000 uploads per day]\n"
+SECRETS = (KEY_A, KEY_B, REAL_KEY, REAL_ORG, "canary")
+LIMITS = "limits: [1000 jobs per day, 1000 jobs at once, 1000 USD per month, 1000 uploads per day]\n"
 
-
-@dataclass
-class Answer:
-    """A response as it came over the wire. Header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def parse(raw: bytes, *, bodyless: bool = False) -> list[Answer]:
-    """The responses in `raw`, all with a Content-Length; `bodyless` for those to HEAD."""
-    found = []
-    while raw:
-        head, _, rest = raw.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        size = 0 if bodyless else int(headers.get("content-length", "0"))
-        found.append(Answer(int(first.split()[1]), headers, rest[:size]))
-        raw = rest[size:]
-    return found
-
-
-def head(method: str, target: str, *lines: str, key: str | None = KEY_A) -> bytes:
-    """A request's head, byte for byte, with a Host and (unless None) a team's key."""
-    always = ["Host: gateway"] if key is None else ["Host: gateway", f"Authorization: Bearer {key}"]
-    return "\r\n".join([f"{method} {target} HTTP/1.1", *always, *lines, "", ""]).encode("latin-1")
-
-
-def post(body: bytes, *lines: str, target: str = f"{Q}/requests", key: str | None = KEY_A) -> bytes:
-    """A whole POST with its right length."""
-    return head("POST", target, f"Content-Length: {len(body)}", *lines, key=key) + body
-
-
-def draft(model: str = "Veo3", **payload: Any) -> bytes:
-    """The body of a create."""
-    return json.dumps({"model": model, "payload": {"prompt": "a lighthouse"} | payload}).encode()
-
-
-@dataclass
-class Wire:
-    """A client's side of one connection."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, *packets: bytes, pause: float = 0.0) -> None:
-        """Send the packets one by one; that the gateway has closed meanwhile is for the test to judge."""
-        with suppress(ConnectionError):
-            for packet in packets:
-                self.writer.write(packet)
-                await self.writer.drain()
-                await asyncio.sleep(pause)
-
-    async def rest(self, seconds: float = 5.0) -> bytes:
-        """All that comes until the gateway closes, which it must do within `seconds`."""
-        received = b""
-        with suppress(ConnectionError):
-            while more := await asyncio.wait_for(self.reader.read(65536), seconds):
-                received += more
-        return received
-
-    async def answer(self, *, bodyless: bool = False) -> Answer:
-        """The next response. The connection stays open."""
-        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
-        (answer,) = parse(raw, bodyless=True)
-        size = 0 if bodyless else int(answer.headers.get("content-length", "0"))
-        answer.body = await asyncio.wait_for(self.reader.readexactly(size), 5)
-        return answer
+_TARGETS = re.compile(
+    rf"{Q}/(models|models/[A-Za-z0-9._~%-]+|requests|requests/[0-9A-Za-z_-]+|upload-url"
+    r"|requests\?limit=\d+&offset=\d+&model_id=[A-Za-z0-9._~%-]+)"
+)
+_HEADERS = {
+    *("host", "authorization", "x-organization-id", "accept", "accept-encoding", "content-type", "content-length"),
+    *("user-agent", "traceparent", "tracestate", "x-request-id"),
+}
 
 
 @dataclass
@@ -106,7 +40,7 @@ class World:
 
     house: House
     upstream: FakeUpstream
-    wires: list[Wire]
+    wires: list[Wire] = field(default_factory=list)
 
     @property
     def a(self) -> Client:
@@ -135,55 +69,63 @@ class World:
         wire = await self.connect()
         await wire.send(request)
         answer = await wire.answer(bodyless=bodyless)
-        await wire.send(head("GET", "/gateway/v1/usage"))
+        await wire.send(get("/gateway/v1/usage"))
         assert (await wire.answer()).status == 200
         return answer
 
-    async def ask(self, request: bytes, *, bodyless: bool = False) -> Answer:
+    async def ask(self, request: bytes) -> Answer:
         """The answer to these bytes, whatever becomes of the connection."""
         wire = await self.connect()
         await wire.send(request)
-        return await wire.answer(bodyless=bodyless)
+        return await wire.answer()
 
     def caller(self, name: str = "a") -> Caller:
         policy = self.house.gw.policies.current
         return next(each for each in policy.callers.values() if each.team.name == name)
 
     async def used(self, name: str = "a") -> dict[str, int]:
-        """What the ledger holds of each of a team's limits, by unit and window."""
-        now = self.house.gw.now()
-        counters = await self.house.gw.ledger.used(counters_of(self.caller(name), now))
-        level = {"jobs/at-once": "slots"}
+        """What the ledger holds of a team's limits: `jobs`, `slots`, `USD` (micro), `uploads`."""
+        counters = await self.house.gw.ledger.used(counters_of(self.caller(name), self.house.gw.now()))
         used: dict[str, int] = {}
         for counter, value in counters.items():
-            unit, _, _, label, _ = counter.split("/")
-            used[level.get(f"{unit}/{label}", unit)] = value
+            unit, _, _, window, _ = counter.split("/")
+            used["slots" if window == "at-once" else unit] = value
         return used
 
-    async def books(self, name: str = "a") -> tuple[int, int, int, int]:
-        """Creates upstream got, and a team's jobs counted, slots held and reservations without a job."""
+    async def books(self, name: str = "a") -> tuple[int, int, int]:
+        """A team's jobs counted, slots held and reservations without a job; every counter is proven on the way."""
         ledger = self.house.gw.ledger
         assert await ledger.verify() == []
         used = await self.used(name)
         waiting = [each for each in await ledger.open_reservations() if each.owner.team == name]
-        return len(self.upstream.creates), used["jobs"], used["slots"], len(waiting)
+        return used["jobs"], used["slots"], len(waiting)
 
     async def untouched(self) -> None:
-        """U0 Q0: upstream got no create, and the ledger holds nothing for either team."""
-        assert [await self.books("a"), await self.books("b")] == [(0, 0, 0, 0)] * 2
+        """U0 Q0: upstream got no create, and the ledger holds nothing of either team."""
+        assert self.upstream.creates == []
+        assert [await self.books("a"), await self.books("b")] == [(0, 0, 0)] * 2
 
     async def created(self, jobs: int = 1) -> None:
         """U1 Q1: each create of team a went up once and is held as a live job."""
-        assert await self.books() == (jobs, jobs, jobs, 0)
+        assert len(self.upstream.creates) == jobs
+        assert await self.books() == (jobs, jobs, 0)
+
+    def upstream_saw_only_its_own(self) -> None:
+        """Paths from templates, headers from the list, one Authorization, which is the real key."""
+        for request in self.upstream.received:
+            names = [name for name, _ in request.headers]
+            assert _TARGETS.fullmatch(request.target), request.target
+            assert set(names) <= _HEADERS
+            assert len(names) == len(set(names))
+            assert request.header("authorization") == f"Bearer {REAL_KEY}"
 
 
 def refused(answer: Answer, status: int, code: Code | str) -> None:
     """P: the gateway's own error, whole and without a secret."""
-    assert (answer.status, answer.json["code"]) == (status, code), answer
     body = answer.json
+    assert (answer.status, body["code"]) == (status, code)
     assert body["request_id"] == answer.headers["x-request-id"]
-    assert isinstance(body["error"], str)
-    assert body["error"]
+    assert body["error"].endswith(".")
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["proxy-status"] == f"gmi-gateway; error={FACTS[Code(code)].proxy_error}"
@@ -206,7 +148,8 @@ async def open_world(open_house: OpenHouse) -> AsyncIterator[OpenWorld]:
             upstream = await stack.enter_async_context(FakeUpstream())
             teams = {"a.yaml": team("a", KEY_A, LIMITS + a), "b.yaml": team("b", KEY_B, LIMITS)}
             house = await open_house(teams | (files or {}), upstream=upstream.url, **settings)
-            world = World(house, upstream, [])
+            world = World(house, upstream)
+            stack.callback(world.upstream_saw_only_its_own)
             stack.callback(lambda: [wire.writer.transport.abort() for wire in world.wires])
             return world
 

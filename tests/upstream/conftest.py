@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.policy import Credential, Source
 from gateway.telemetry import Metrics
-from gateway.upstream.client import Limits, Upstream
+from gateway.upstream.client import Limits, Upstream, UpstreamFailure
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.transport import build_transport
 
@@ -59,3 +59,12 @@ async def until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it did not come about")
+
+
+async def failures_of(gmi: Upstream) -> tuple[UpstreamFailure, UpstreamFailure]:
+    """How a read and a create fail."""
+    with pytest.raises(UpstreamFailure) as read:
+        await gmi.get_request("default", "r1")
+    with pytest.raises(UpstreamFailure) as create:
+        await gmi.create_request("default", b"{}")
+    return read.value, create.value

@@ -45,6 +45,11 @@ def test_an_organisation_that_is_not_set_is_none() -> None:
     assert credentials(Source("env", "KEY"), KEY="k").access("default").organization is None
 
 
+def test_an_organisation_may_stand_in_the_policy_itself() -> None:
+    one = Credential("default", (Source("env", "KEY"),), Source("text", "63729242-0000"))
+    assert Credentials(lambda _: one, {"KEY": "k"}).access("default").organization == Secret("63729242-0000")
+
+
 def test_an_unknown_credential_has_no_key() -> None:
     assert credentials(Source("env", "KEY"), KEY="k").access("other").keys == ()
 

@@ -5,21 +5,14 @@ import contextlib
 import random
 import resource
 import socket
-import ssl
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from gateway.core.errors import Code
-from gateway.core.policy import Credential, Source
-from gateway.telemetry import Metrics
-from gateway.upstream.client import Limits, Sent, Upstream, UpstreamFailure
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.transport import build_transport
+from gateway.upstream.client import Limits, Sent, UpstreamFailure
 from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
-from tests.upstream.conftest import Connect, until
+from tests.upstream.conftest import Connect, failures_of, until
 
 BODY = b'{"model":"Veo3","payload":{}}'
 SHORT = Limits(timeout=0.4, create_timeout=0.4, in_flight=50)
@@ -43,15 +36,6 @@ def sending(*parts: bytes, then: Callable[[Connection], None] | None = None) -> 
 
 async def silent(connection: Connection) -> None:
     await connection.hold()
-
-
-async def failures_of(gmi: Upstream) -> tuple[UpstreamFailure, UpstreamFailure]:
-    """How a read and a create fail."""
-    with pytest.raises(UpstreamFailure) as read:
-        await gmi.get_request("default", "r1")
-    with pytest.raises(UpstreamFailure) as create:
-        await gmi.create_request("default", BODY)
-    return read.value, create.value
 
 
 def free_port() -> int:
@@ -332,97 +316,6 @@ async def test_up16_callers_that_vanish_leave_nothing_behind(client: Connect, op
         assert len(upstream.connections) <= 60
         assert open_files() - files <= 2 * len(upstream.connections)
         assert len(asyncio.all_tasks()) - tasks <= len(upstream.connections)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root, a good certificate for localhost, an expired one, one for another name, and a self-signed one."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    def leaf(name: str, host: str, *validity: str) -> None:
-        (folder / f"{name}.ext").write_text(f"subjectAltName=DNS:{host}\n")
-        openssl(
-            "req",
-            "-newkey",
-            "ec:curve.pem",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={host}",
-        )
-        signed_by = ["-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-extfile", f"{name}.ext"]
-        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signed_by, *validity)
-
-    openssl("ecparam", "-name", "prime256v1", "-out", "curve.pem")
-    for name in ("root", "selfsigned"):
-        openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "ec:curve.pem",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.pem",
-            "-subj",
-            "/CN=localhost",
-            "-days",
-            "2",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        )
-    leaf("good", "localhost", "-days", "2")
-    leaf("wrongname", "elsewhere.example", "-days", "2")
-    leaf("expired", "localhost", "-days", "-1")
-    return folder
-
-
-def secure_client(url: str, certificates: Path) -> Upstream:
-    """A client that trusts the test's root and nothing else."""
-    trusted = ssl.create_default_context(cafile=certificates / "root.pem")
-    credentials = Credentials(lambda name: Credential(name, (Source("env", "KEY"),)), {"KEY": "k-1"})
-    return Upstream(url, build_transport(10, trusted), credentials, Metrics("test"), SHORT)
-
-
-def server_context(certificates: Path, name: str) -> ssl.SSLContext:
-    """A server's side of TLS with one of the certificates."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
-    return context
-
-
-async def test_up3_a_good_certificate_is_accepted_and_the_connection_kept(certificates: Path) -> None:
-    async with ScriptedUpstream(answering(GOOD), tls=server_context(certificates, "good")) as upstream:
-        gmi = secure_client(upstream.url, certificates)
-        for _ in range(3):
-            assert (await gmi.create_request("default", BODY)).status == 200
-            await asyncio.sleep(0.01)
-        await gmi.close()
-    assert len(upstream.connections) == 1
-
-
-@pytest.mark.parametrize("fault", ["selfsigned", "wrongname", "expired", "old"])
-async def test_up3_bad_tls_gets_no_byte(certificates: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("PYTHONHTTPSVERIFY", "CURL_INSECURE", "NODE_TLS_REJECT_UNAUTHORIZED"):
-        monkeypatch.setenv(variable, "0")
-    context = server_context(certificates, "good" if fault == "old" else fault)
-    if fault == "old":
-        context.set_ciphers("DEFAULT@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning, match="TLSv1"):
-            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
-    async with ScriptedUpstream(answering(GOOD), tls=context) as upstream:
-        gmi = secure_client(upstream.url, certificates)
-        for failure in await failures_of(gmi):
-            assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_UNREACHABLE)
-        await gmi.close()
-    assert upstream.requests == []
 
 
 async def test_proxy_variables_and_netrc_are_not_obeyed(client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ async def test_ca1_what_clients_write_becomes_no_label(open_house: OpenHouse) ->
     client = house.client("k")
     for number in range(20):
         await client.call("GET", f"/canary-{number}")
-        await client.call("CANARY", f"/canary-{number}", headers={"User-Agent": f"canary-{number}"})
+        await client.call("PROPFIND", f"/canary-{number}", headers={"User-Agent": f"canary-{number}"})
         await client.create(model=f"canary-{number}")
         await client.get(f"/api/v1/ie/requestqueue/apikey/requests/canary-{number}")
     text = (await house.admin("/metrics")).text.lower()

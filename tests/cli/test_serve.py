@@ -1,0 +1,55 @@
+import os
+import re
+import signal
+import sys
+
+import pytest
+
+from gateway.cli.demo_calls import Request, send
+from gateway.cli.options import SETTINGS
+from gateway.settings import variable_of
+from tests.command_line import Shell, started
+
+
+def test_help_names_every_setting_with_its_variable(shell: Shell) -> None:
+    shown = shell.run("serve", "--help").out
+    named = set(re.findall(r"\b(?:GATEWAY|GMI)_[A-Z_]+\b", shown))
+    assert named == {variable_of(name) for name in SETTINGS} | {"GMI_API_KEY", "GMI_API_KEY_FILE", "GMI_ORG_ID"}
+
+
+def test_without_a_credential_it_does_not_start(shell: Shell) -> None:
+    ended = shell.run("serve", "--port", "0", "--admin-port", "0")
+    assert (ended.status, ended.out) == (2, "")
+    assert "gmi-gateway serve: cannot start\ncredential 'default': no API key in GMI_API_KEY" in ended.err
+
+
+@pytest.mark.parametrize("text", ["team: films\nlimits: null\n", "", "limits: [\n"])
+def test_po1_with_a_bad_file_it_does_not_start_and_names_the_place(shell: Shell, text: str) -> None:
+    file = shell.policies / "bad.yaml"
+    file.write_text(text)
+    ended = shell.run("serve", "--simulate", "--port", "0", "--admin-port", "0")
+    assert (ended.status, ended.out) == (2, "")
+    assert re.search(rf"^{re.escape(str(file))}:\d+:\d+: ", ended.err, re.MULTILINE)
+    assert "listening" not in ended.err
+
+
+def test_it_serves_until_told_to_end(shell: Shell) -> None:
+    command = [sys.executable, "-m", "gateway", "serve", "--simulate", "--port", "0", "--admin-port", "0"]
+    environment = {**shell.environment, "GATEWAY_DRAIN_DELAY": "0", "GATEWAY_LOG_FORMAT": "text"}
+    with started(command, environment) as gateway:
+        assert gateway.stderr is not None
+        lines: list[str] = []
+        while len(lines) < 2:
+            line = gateway.stderr.readline()
+            lines += [line] if line.startswith("listening on ") else []
+        public, admin = (line.split()[2] for line in lines)
+        answers = (
+            send(Request("GET", f"{public}/gateway/v1/usage")).status,
+            send(Request("GET", f"{admin}/readyz")).status,
+        )
+        os.kill(gateway.pid, signal.SIGTERM)
+        gateway.communicate(timeout=20)
+    assert lines[0].endswith("(public)\n")
+    assert lines[1].endswith("(admin)\n")
+    assert answers == (401, 200)
+    assert gateway.returncode == 0

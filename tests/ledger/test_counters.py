@@ -1,0 +1,67 @@
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+
+from gateway.ledger import counters
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.schema import metadata
+from gateway.ledger.values import Full
+from tests.ledger.samples import NOW, claim, reservation, reserve
+
+
+async def test_uploads_are_taken_all_or_none_and_given_back(ledger: Ledger) -> None:
+    day, key = claim("uploads/day", ceiling=2), claim("uploads/key", ceiling=1)
+    assert await ledger.take([day]) is None
+    assert await ledger.take([key, day]) is None
+    assert await ledger.take([claim("uploads/day", ceiling=5), key]) == Full(key, 1)
+    assert await ledger.used(["uploads/day", "uploads/key"]) == {"uploads/day": 2, "uploads/key": 1}
+    await ledger.give_back([key, day])
+    assert await ledger.used(["uploads/day", "uploads/key"]) == {"uploads/day": 1, "uploads/key": 0}
+    assert await ledger.verify() == []
+
+
+async def test_giving_back_more_than_there_is_changes_nothing(ledger: Ledger) -> None:
+    await ledger.take([claim("c")])
+    await ledger.give_back([claim("c", 2), claim("never used")])
+    assert await ledger.used(["c", "never used"]) == {"c": 1, "never used": 0}
+
+
+async def test_requests_are_taken_ahead_as_far_as_they_fit(ledger: Ledger) -> None:
+    assert await ledger.take_ahead("r", 6, 10, NOW) == (6, 6)
+    assert await ledger.take_ahead("r", 6, 10, NOW) == (4, 10)
+    assert await ledger.take_ahead("r", 6, 10, NOW) == (0, 10)
+    await ledger.give_ahead_back("r", 3)
+    assert await ledger.take_ahead("r", 6, 10, NOW) == (3, 10)
+    assert await ledger.verify() == []
+
+
+async def test_a_lowered_rate_grants_nothing_and_takes_nothing_away(ledger: Ledger) -> None:
+    await ledger.take_ahead("r", 6, 10, NOW)
+    assert await ledger.take_ahead("r", 1, 3, NOW) == (0, 6)
+    assert await ledger.take_ahead("none", 1, 0, NOW) == (0, 0)
+
+
+async def test_qu9_processes_that_take_ahead_together_never_pass_the_rate(ledger: Ledger) -> None:
+    grants = await asyncio.gather(*(ledger.take_ahead("r", 7, 100, NOW) for _ in range(40)))
+    assert sum(granted for granted, _ in grants) == 100
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 60)), max_size=20))
+def test_what_is_granted_ahead_is_the_smaller_of_asked_and_left(asks: list[tuple[int, int]]) -> None:
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    value = 0
+    with engine.begin() as connection:
+        for amount, ceiling in asks:
+            granted = max(0, min(amount, ceiling - value))
+            value += granted
+            assert counters.take_ahead(connection, "r", amount, ceiling, None) == (granted, value)
+
+
+async def test_used_tells_every_counter_asked_for(ledger: Ledger) -> None:
+    await reserve(ledger, reservation("a", claim("c", 3)))
+    assert await ledger.used(["c", "d"]) == {"c": 3, "d": 0}
+    assert await ledger.used([]) == {}

@@ -1,0 +1,154 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.core.lifecycle import Outcome, State
+from gateway.ledger.jobs import FIRST_LOOK
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.values import Job, OwnedByAnother, Owner, Reply
+from tests.ledger.samples import NOW, claim, create, money, placement, reservation, send, slot
+
+OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
+
+
+async def test_a_placed_job_has_its_owner_for_ever(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", price=300))
+    assert await ledger.owner_of(request_id) == OWNER
+    await ledger.settle(request_id, Outcome.FAILED, "failed", None, True, NOW)
+    await ledger.purge(NOW + 400 * 86_400)
+    owner = await ledger.owner_of(request_id)
+    assert owner is not None
+    assert (owner.team, owner.outcome, owner.charge(Outcome.FAILED)) == ("red", Outcome.FAILED, 0)
+    assert await ledger.owner_of("nobody's") is None
+
+
+async def test_a_job_that_ended_at_once_is_settled_with_its_placement(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", slot(), money(300)), Outcome.SUCCESS)
+    assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 0, "red/usd/2027-01": 300}
+    assert not await ledger.settle(request_id, Outcome.SUCCESS, "success", None, True, NOW)
+    job = await ledger.job(request_id)
+    assert job is not None
+    assert (job.status, job.record, job.settled_at) == ("success", b'{"status":"success"}', NOW)
+    assert await ledger.due_jobs(NOW + 1000, 10) == []
+
+
+async def test_a_repeated_placement_changes_nothing(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", slot()), Outcome.SUCCESS)
+    assert await ledger.place(placement("a", request_id, reply=Reply(500, (), b"")), NOW + 9) is None
+    job = await ledger.job(request_id)
+    assert job is not None
+    assert job.status == "success"
+    assert await ledger.verify() == []
+
+
+async def test_az7_an_id_that_is_another_teams_stays_theirs_and_leaves_a_doubt(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", price=300))
+    await send(ledger, reservation("b", claim("c"), team="blue"))
+    assert await ledger.place(placement("b", request_id, Outcome.SUCCESS), NOW) == OwnedByAnother()
+    assert await ledger.owner_of(request_id) == OWNER
+    [waiting] = await ledger.open_reservations()
+    assert (waiting.id, waiting.state) == ("b", State.UNKNOWN)
+    assert await ledger.used(["c"]) == {"c": 1}
+
+
+async def test_one_reservation_becomes_one_job(ledger: Ledger) -> None:
+    await create(ledger, reservation("a"))
+    assert await ledger.place(placement("a", "second"), NOW) == OwnedByAnother()
+    assert await ledger.owner_of("second") is None
+    assert await ledger.open_reservations() == []
+
+
+async def test_a_released_reservation_cannot_become_a_job(ledger: Ledger) -> None:
+    await send(ledger, reservation("a", claim("c")))
+    await ledger.release("a", NOW, None)
+    assert await ledger.place(placement("a", "late"), NOW) == OwnedByAnother()
+    assert await ledger.owner_of("late") is None
+    assert await ledger.used(["c"]) == {"c": 0}
+
+
+async def test_a_live_record_is_kept_as_last_seen(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", price=300))
+    assert await ledger.observe(request_id, "processing", b"new", False, NOW + 5)
+    assert await ledger.job(request_id) == Job(
+        request_id, "red", "web", "Veo3", "processing", b"new", False, 300, NOW, None, None
+    )
+    assert not await ledger.observe("nobody's", "processing", b"new", True, NOW)
+
+
+async def test_the_end_keeps_the_last_record_where_it_brings_none(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a"))
+    await ledger.observe(request_id, "processing", b"seen", False, NOW)
+    assert await ledger.settle(request_id, Outcome.EXPIRED, "expired", None, True, NOW + 9)
+    job = await ledger.job(request_id)
+    assert job is not None
+    assert (job.status, job.record, job.complete) == ("expired", b"seen", False)
+    assert (job.settled_at, job.outcome) == (NOW + 9, Outcome.EXPIRED)
+    assert not await ledger.observe(request_id, "processing", b"late", True, NOW + 10)
+    assert not await ledger.settle("nobody's", Outcome.SUCCESS, "success", None, True, NOW)
+    assert await ledger.job("nobody's") is None
+
+
+async def test_jobs_are_listed_newest_first_and_only_the_teams_own(ledger: Ledger) -> None:
+    for number in range(5):
+        model = "Veo3" if number % 2 else "Kling"
+        await create(ledger, reservation(str(number), model=model, at=NOW + number))
+    await create(ledger, reservation("other", team="blue", at=NOW + 9))
+    jobs, total = await ledger.list_jobs("red", None, 2, 1)
+    assert ([job.request_id for job in jobs], total) == (["request-3", "request-2"], 5)
+    jobs, total = await ledger.list_jobs("red", "Veo3", 50, 0)
+    assert ([job.request_id for job in jobs], total) == (["request-3", "request-1"], 2)
+    jobs, total = await ledger.list_jobs(None, None, 1, 0)
+    assert ([job.team for job in jobs], total) == (["blue"], 6)
+    await ledger.observe("request-2", "processing", b"", True, NOW)
+    jobs, total = await ledger.list_jobs("red", None, 50, 0, status="processing")
+    assert ([job.request_id for job in jobs], total) == (["request-2"], 1)
+    assert await ledger.list_jobs("nobody", None, 50, 0) == ([], 0)
+
+
+async def test_jobs_of_one_instant_have_one_order(ledger: Ledger) -> None:
+    for name in "bca":
+        await create(ledger, reservation(name))
+    pages = [await ledger.list_jobs("red", None, 1, offset) for offset in range(3)]
+    assert [job.request_id for jobs, _ in pages for job in jobs] == ["request-c", "request-b", "request-a"]
+
+
+async def test_a_job_is_due_a_while_after_its_create_and_whenever_it_is_postponed_to(ledger: Ledger) -> None:
+    first = await create(ledger, reservation("a", price=300))
+    second = await create(ledger, reservation("b", at=NOW + 1))
+    assert await ledger.due_jobs(NOW + FIRST_LOOK - 0.1, 10) == []
+    due = await ledger.due_jobs(NOW + FIRST_LOOK + 1, 10)
+    assert [job.request_id for job in due] == [first, second]
+    assert due[0].owner == OWNER
+    assert [job.request_id for job in await ledger.due_jobs(NOW + 60, 1)] == [first]
+    await ledger.postpone(first, NOW + 30)
+    assert [job.request_id for job in await ledger.due_jobs(NOW + 29, 10)] == [second]
+    await ledger.settle(second, Outcome.SUCCESS, "success", b"", True, NOW + 29)
+    assert [job.request_id for job in await ledger.due_jobs(NOW + 30, 10)] == [first]
+
+
+async def test_owned_tells_which_ids_are_somebodys(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a"))
+    assert await ledger.owned([request_id, "nobody's"]) == {request_id}
+    assert await ledger.owned([]) == set()
+
+
+_LIST = "SELECT * FROM jobs WHERE record IS NOT NULL AND {} ORDER BY created_at DESC, request_id DESC LIMIT 50"
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (_LIST.format("team = 'red'"), "jobs_by_team"),
+        (_LIST.format("team = 'red' AND model = 'Veo3'"), "jobs_by_model"),
+        (_LIST.format("1"), "jobs_by_time"),
+        ("SELECT count(*) FROM jobs WHERE record IS NOT NULL AND team = 'red'", "jobs_by_team"),
+        ("SELECT * FROM jobs WHERE settled_at IS NULL AND next_look_at <= 1 ORDER BY next_look_at", "jobs_open"),
+    ],
+)
+async def test_lists_are_read_from_an_index_and_not_sorted(ledger: Ledger, file: Path, query: str, index: str) -> None:
+    with sqlite3.connect(file) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    connection.close()
+    assert len(plan) == 1
+    assert index in plan[0]

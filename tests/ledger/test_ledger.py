@@ -1,0 +1,211 @@
+import asyncio
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from gateway.core.lifecycle import Outcome, State
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.ledger.values import Admitted
+from tests.ledger.samples import NOW, claim, create, money, placement, reservation, reserve, send, slot
+
+CREATE_FOREVER = """
+import asyncio, sys
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.values import Admitted
+from tests.ledger.samples import NOW, claim, placement, reservation, slot
+
+async def create(ledger, name):
+    if not isinstance(await ledger.reserve(reservation(name, slot(), claim("c", 2, LIMIT)), NOW), Admitted):
+        return
+    await ledger.mark_sent(name, NOW)
+    await ledger.place(placement(name, f"request-{name}"), NOW)
+    print(name, flush=True)
+
+async def main(who, limit):
+    globals()["LIMIT"] = limit
+    ledger = Ledger(sys.argv[1])
+    await ledger.open()
+    for start in range(0, 10_000 if limit is None else 60, 20):
+        await asyncio.gather(*(create(ledger, f"{who}-{start + number}") for number in range(20)))
+    await ledger.close()
+
+asyncio.run(main(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None))
+"""
+
+
+async def start(file: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CREATE_FOREVER, f"sqlite:///{file}", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def test_qu1_four_processes_on_one_file_admit_exactly_the_limit(ledger: Ledger, file: Path) -> None:
+    processes = [await start(file, str(who), "100") for who in range(4)]
+    outputs = [await process.communicate() for process in processes]
+    placed = [name for output, _ in outputs for name in output.split()]
+    assert len(placed) == len(set(placed)) == 50
+    assert await ledger.used(["c", "red/at-once"]) == {"c": 100, "red/at-once": 50}
+    assert await ledger.verify() == []
+
+
+async def test_kl7_a_process_killed_under_load_leaves_nothing_lost_or_doubled(file: Path) -> None:
+    process = await start(file, "a")
+    assert process.stdout is not None
+    answered = [(await process.stdout.readline()).decode().strip() for _ in range(150)]
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    ledger = Ledger(f"sqlite:///{file}")
+    await ledger.open()
+    assert await ledger.verify() == []
+    assert len(await ledger.owned([f"request-{name}" for name in answered])) == 150
+    for waiting in await ledger.open_reservations():
+        assert await ledger.release(waiting.id, NOW, None)
+    _, jobs = await ledger.list_jobs("red", None, 1, 0)
+    assert await ledger.used(["c", "red/at-once"]) == {"c": 2 * jobs, "red/at-once": jobs}
+    assert await ledger.verify() == []
+    await ledger.close()
+
+
+async def test_kl1_to_kl4_what_was_answered_is_there_after_a_restart(ledger: Ledger, file: Path) -> None:
+    await reserve(ledger, reservation("reserved", slot()))
+    await send(ledger, reservation("sent", slot()))
+    request_id = await create(ledger, reservation("placed", slot()))
+    await create(ledger, reservation("settled", slot()), Outcome.SUCCESS)
+    await ledger.close()
+    again = Ledger(f"sqlite:///{file}")
+    await again.open()
+    assert {entry.id: entry.state for entry in await again.open_reservations()} == {
+        "reserved": State.RESERVED,
+        "sent": State.SENT,
+    }
+    assert await again.owner_of(request_id) is not None
+    assert await again.used(["red/at-once"]) == {"red/at-once": 3}
+    assert await again.release("reserved", NOW, None)
+    assert await again.doubt("sent", NOW)
+    assert await again.used(["red/at-once"]) == {"red/at-once": 2}
+    await again.close()
+
+
+async def test_kl5_a_reply_that_comes_after_the_doubt_still_places_the_job(ledger: Ledger) -> None:
+    await send(ledger, reservation("a", slot()))
+    await ledger.doubt("a", NOW)
+    assert await ledger.place(placement("a", "r", Outcome.SUCCESS), NOW) is None
+    assert await ledger.place(placement("a", "r", Outcome.SUCCESS), NOW) is None
+    assert await ledger.used(["red/at-once"]) == {"red/at-once": 0}
+    assert await ledger.verify() == []
+
+
+def siblings(file: Path) -> list[Path]:
+    return list(file.parent.iterdir())
+
+
+def is_healthy(ledger: Ledger) -> bool:
+    return ledger.healthy
+
+
+async def limit_pages(ledger: Ledger, pages: int) -> None:
+    assert ledger._writer is not None
+    await ledger._writer.write(lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
+
+
+async def test_le1_a_full_disk_refuses_creates_and_still_settles(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("before", slot(), money(300)))
+    await limit_pages(ledger, 1)
+    admitted = 0
+    with pytest.raises(LedgerUnavailable, match="database or disk is full"):
+        for number in range(1000):
+            await reserve(ledger, reservation(str(number), claim("c" * 500 + str(number))))
+            admitted += 1
+    assert not is_healthy(ledger)
+    assert await ledger.settle(request_id, Outcome.FAILED, "failed", None, True, NOW)
+    assert is_healthy(ledger)
+    assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 0, "red/usd/2027-01": 0}
+    await limit_pages(ledger, 1_000_000)
+    assert isinstance(await ledger.reserve(reservation("after", slot()), NOW), Admitted)
+    assert len(await ledger.open_reservations()) == admitted + 1
+    assert await ledger.verify() == []
+
+
+async def test_le2_reads_go_on_while_another_process_holds_the_file(ledger: Ledger, file: Path) -> None:
+    request_id = await create(ledger, reservation("a"))
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    creating = asyncio.ensure_future(ledger.reserve(reservation("b"), NOW))
+    await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(ledger.owner_of(request_id), 0.5) is not None
+    assert not creating.done()
+    other.execute("COMMIT")
+    other.close()
+    assert isinstance(await creating, Admitted)
+
+
+async def test_le3_reads_go_on_when_the_file_cannot_be_written_any_more(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a"))
+    assert ledger._writer is not None
+    with pytest.raises(LedgerUnavailable):
+        await ledger._writer.write(_forbid_writing)
+    with pytest.raises(LedgerUnavailable, match="attempt to write a readonly database"):
+        await ledger.reserve(reservation("b"), NOW)
+    assert not is_healthy(ledger)
+    assert await ledger.owner_of(request_id) is not None
+
+
+def _forbid_writing(connection: Connection) -> None:
+    connection.exec_driver_sql("PRAGMA query_only = ON")
+    raise LedgerUnavailable("set")
+
+
+async def test_ac3_a_create_goes_on_when_its_caller_is_cancelled(ledger: Ledger) -> None:
+    creating = asyncio.ensure_future(ledger.reserve(reservation("a", slot()), NOW))
+    await asyncio.sleep(0)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert isinstance(await ledger.reserve(reservation("b", slot()), NOW), Admitted)
+    assert [entry.id for entry in await ledger.open_reservations()] == ["a", "b"]
+
+
+async def test_a_ledger_that_is_not_open_is_unavailable(file: Path) -> None:
+    ledger = Ledger(f"sqlite:///{file}")
+    assert not is_healthy(ledger)
+    with pytest.raises(LedgerUnavailable, match="the ledger is closed"):
+        await ledger.owner_of("r")
+    await ledger.open()
+    assert is_healthy(ledger)
+    await ledger.close()
+    await ledger.close()
+    assert not is_healthy(ledger)
+    with pytest.raises(LedgerUnavailable, match="the ledger is closed"):
+        await ledger.mark_sent("a", NOW)
+
+
+async def test_a_closed_ledger_leaves_one_file(ledger: Ledger, file: Path) -> None:
+    await create(ledger, reservation("a"))
+    await ledger.close()
+    assert [each.name for each in siblings(file)] == [file.name]
+
+
+async def test_every_operation_is_timed_whatever_came_of_it(file: Path) -> None:
+    times: list[tuple[str, float]] = []
+    ledger = Ledger(f"sqlite:///{file}", lambda name, seconds: times.append((name, seconds)))
+    await ledger.open()
+    await reserve(ledger, reservation("a"))
+    with pytest.raises(LedgerUnavailable):
+        await ledger.reserve(reservation("a"), NOW)
+    await ledger.owner_of("r")
+    await ledger.close()
+    assert [name for name, _ in times] == ["reserve", "reserve", "owner_of"]
+    assert all(seconds > 0 for _, seconds in times)
+
+
+async def test_a_fault_while_reading_is_told_without_values(ledger: Ledger, file: Path) -> None:
+    with sqlite3.connect(file) as other:
+        other.execute("DROP TABLE snapshots")
+    other.close()
+    with pytest.raises(LedgerUnavailable) as caught:
+        await ledger.load_snapshot("secret")
+    assert str(caught.value) == "no such table: snapshots"

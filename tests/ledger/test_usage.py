@@ -1,0 +1,69 @@
+import sqlite3
+from pathlib import Path
+
+from gateway.core.lifecycle import Outcome, State
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.values import Difference, OpenCounts, UsageRow
+from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, send, slot
+
+
+async def test_usage_counts_jobs_and_money_by_key_and_model(ledger: Ledger) -> None:
+    await create(ledger, reservation("a", price=100), Outcome.SUCCESS)
+    await create(ledger, reservation("b", price=100), Outcome.FAILED)
+    await create(ledger, reservation("c", price=100, charge_failed=True), Outcome.CANCELLED)
+    await create(ledger, reservation("d", price=100), Outcome.EXPIRED)
+    await create(ledger, reservation("e", price=70))
+    await send(ledger, reservation("f", price=7))
+    await send(ledger, reservation("released", price=1000))
+    await ledger.release("released", NOW, None)
+    await create(ledger, reservation("g", model="Kling", price=5), Outcome.SUCCESS)
+    await create(ledger, reservation("h", team="blue", price=9))
+    red = [UsageRow("red", "web", "Kling", 1, 1, 0, 0, 5, 0), UsageRow("red", "web", "Veo3", 6, 1, 3, 2, 300, 77)]
+    blue = [UsageRow("blue", "web", "Veo3", 1, 0, 0, 1, 0, 9)]
+    assert await ledger.usage("red", NOW, NOW + 1) == red
+    assert await ledger.usage(None, NOW, NOW + 1) == blue + red
+
+
+async def test_usage_belongs_to_the_time_of_the_create(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", at=NOW))
+    await ledger.settle(request_id, Outcome.SUCCESS, "success", None, True, NOW + DAY)
+    assert await ledger.usage("red", NOW - DAY, NOW) == []
+    assert len(await ledger.usage("red", NOW, NOW + 1)) == 1
+    assert await ledger.usage("red", NOW + 1, NOW + 9 * DAY) == []
+
+
+async def test_open_counts_tell_what_is_under_way(ledger: Ledger) -> None:
+    nothing = dict.fromkeys((State.RESERVED, State.SENT, State.UNKNOWN, State.PLACED), 0)
+    assert await ledger.open_counts() == OpenCounts(nothing, None, {})
+    await reserve(ledger, reservation("a", at=NOW + 3))
+    await send(ledger, reservation("b", at=NOW + 2))
+    await send(ledger, reservation("c", at=NOW + 1))
+    await ledger.doubt("c", NOW + 9)
+    await send(ledger, reservation("d"))
+    await ledger.release("d", NOW, None)
+    await create(ledger, reservation("e"), Outcome.SUCCESS)
+    await create(ledger, reservation("f"))
+    await create(ledger, reservation("g", model="Kling"))
+    counts = await ledger.open_counts()
+    assert counts.reservations == {State.RESERVED: 1, State.SENT: 1, State.UNKNOWN: 1, State.PLACED: 2}
+    assert counts.oldest == NOW + 1
+    assert counts.active == {("red", "Veo3"): 1, ("red", "Kling"): 1}
+
+
+async def test_verify_names_a_counter_that_was_changed_behind_its_back(ledger: Ledger, file: Path) -> None:
+    await create(ledger, reservation("a", slot(), money(300), claim("count")), Outcome.SUCCESS)
+    await create(ledger, reservation("b", money(200)))
+    await ledger.take([claim("uploads")])
+    assert await ledger.verify() == []
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE counters SET value = value + 1 WHERE name IN ('red/usd/2027-01', 'uploads')")
+    connection.close()
+    assert await ledger.verify() == [Difference("red/usd/2027-01", 501, 500)]
+
+
+async def test_verify_names_a_counter_that_still_holds_what_should_have_come_back(ledger: Ledger, file: Path) -> None:
+    await create(ledger, reservation("a", slot(), money(300)))
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE reservations SET state = 'settled', outcome = 'failed'")
+    connection.close()
+    assert await ledger.verify() == [Difference("red/at-once", 1, 0), Difference("red/usd/2027-01", 300, 0)]

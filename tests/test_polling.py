@@ -1,0 +1,217 @@
+"""A job is watched by many: upstream is asked seldom, and nobody learns of another team's job."""
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from gateway import settlement
+from gateway.core.lifecycle import Outcome
+from gateway.ledger.ledger import LedgerUnavailable
+from tests.conftest import Client, House, OpenHouse, Q, team
+
+FILES = {"a.yaml": team("a", "key-a"), "b.yaml": team("b", "key-b")}
+STRANGER = "0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11"
+
+
+async def created(client: Client, model: str = "Veo3") -> str:
+    answer = await client.create(model)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["request_id"])
+
+
+async def poll(client: Client, request_id: str, **options: dict[str, str]) -> httpx.Response:
+    return await client.get(f"{Q}/requests/{request_id}", **options)
+
+
+async def ended(house: House, client: Client, request_id: str) -> httpx.Response:
+    """The record once the job is over, with the second that a live one is believed taken off."""
+    for _ in range(200):
+        answer = await poll(client, request_id)
+        if answer.json()["status"] in ("success", "failed", "cancelled"):
+            return answer
+        age(house, request_id, 1.0)
+        await asyncio.sleep(0.01)
+    raise AssertionError("the job does not end")
+
+
+def age(house: House, request_id: str, seconds: float) -> None:
+    """Make the record in memory so much older."""
+    seen = house.gw.jobs.seen(request_id)
+    assert seen is not None
+    house.gw.jobs.remember(request_id, replace(seen, asked_at=seen.asked_at - seconds))
+
+
+def anonymous(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    """What a client is told, less what differs from call to call."""
+    passing = ("x-request-id", "server-timing", "date")
+    headers = {name: value for name, value in answer.headers.items() if name not in passing}
+    return answer.status_code, headers, answer.content.replace(answer.headers["x-request-id"].encode(), b"")
+
+
+async def test_lp2_a_hundred_polls_at_once_are_one_call_to_upstream(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client = house.client("key-a")
+    request_id = await created(client)
+    house.break_upstream("get_request:latency:0.1")
+
+    answers = await asyncio.gather(*(poll(client, request_id) for _ in range(100)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert house.received("get_request") == 1
+    told = sorted(answer.headers["cache-status"] for answer in answers)
+    assert told.count("gmi-gateway; fwd=miss") == 1
+    assert told.count("gmi-gateway; fwd=miss; collapsed") > 50
+
+
+async def test_ch2_a_live_record_is_asked_for_once_a_second(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client = house.client("key-a")
+    request_id = await created(client)
+    for _ in range(5):
+        await poll(client, request_id)
+    assert house.received("get_request") == 1
+
+    age(house, request_id, 0.4)
+    hit = await poll(client, request_id)
+    assert (hit.headers["cache-status"], hit.headers["cache-control"]) == ("gmi-gateway; hit", "private, no-cache")
+    assert house.received("get_request") == 1
+    age(house, request_id, 0.6)
+    await poll(client, request_id)
+    assert house.received("get_request") == 2
+
+
+async def test_ch2_a_terminal_record_is_served_without_asking(open_house: OpenHouse) -> None:
+    house = await open_house(FILES)
+    client = house.client("key-a")
+    request_id = await created(client)
+    last = await ended(house, client, request_id)
+    asked = house.received("get_request")
+
+    age(house, request_id, 1e6)
+    again = await poll(client, request_id)
+
+    assert again.content == last.content
+    assert again.headers["age"] == "1000000"
+    assert house.received("get_request") == asked
+
+
+async def test_ch2_after_a_restart_with_upstream_down_the_terminal_record_comes_from_the_ledger(
+    open_house: OpenHouse,
+) -> None:
+    house = await open_house(FILES)
+    client = house.client("key-a")
+    request_id = await created(client)
+    last = await ended(house, client, request_id)
+
+    restarted = await open_house(FILES, upstream="http://127.0.0.1:1")
+    for _ in range(2):
+        again = await poll(restarted.client("key-a"), request_id)
+        assert (again.status_code, again.content) == (200, last.content)
+        assert again.headers["etag"] == last.headers["etag"]
+        assert again.headers["cache-status"] == "gmi-gateway; hit"
+    stranger = await poll(restarted.client("key-b"), request_id)
+    assert stranger.status_code == 404
+
+
+async def test_a_job_closed_without_a_last_word_is_still_asked_for_after_a_restart(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    request_id = await created(house.client("key-a"))
+    owner = await house.gw.ledger.owner_of(request_id)
+    assert owner is not None
+    await settlement.settle(house.gw, request_id, owner, Outcome.EXPIRED, None)
+
+    restarted = await open_house(FILES, upstream=house.upstream.url)
+    answer = await poll(restarted.client("key-a"), request_id)
+    assert answer.status_code == 200
+    assert answer.headers["cache-status"] == "gmi-gateway; fwd=miss"
+    assert house.received("get_request") == 1
+
+
+async def test_up1_a_record_is_served_stale_for_a_minute_while_upstream_is_away(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client = house.client("key-a")
+    request_id = await created(client)
+    last = await poll(client, request_id)
+    house.break_upstream("get_request:reset-before")
+
+    age(house, request_id, 30)
+    stale = await poll(client, request_id)
+    assert (stale.status_code, stale.content) == (200, last.content)
+    assert stale.headers["cache-status"] == "gmi-gateway; hit; detail=stale-error"
+    assert stale.headers["age"] == "30"
+
+    age(house, request_id, 31)
+    late = await poll(client, request_id)
+    assert (late.status_code, late.json()["code"]) == (502, "upstream_unreachable")
+
+
+async def test_az1_another_teams_job_looks_like_none_at_all(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    a, b = house.client("key-a"), house.client("key-b")
+    request_id = await created(a)
+    etag = (await poll(a, request_id)).headers["etag"]
+    asked = house.received("get_request")
+
+    nothing = anonymous(await poll(b, STRANGER))
+    assert nothing[0] == 404
+    assert anonymous(await poll(b, request_id)) == nothing
+    assert anonymous(await poll(b, request_id, headers={"If-None-Match": etag, "Prefer": "wait=5"})) == nothing
+    assert house.received("get_request") == asked
+
+
+async def test_az3_without_the_ledger_only_the_owner_is_served(open_house: OpenHouse) -> None:
+    house = await open_house(FILES)
+    a, b = house.client("key-a"), house.client("key-b")
+    request_id = await created(a)
+    last = await ended(house, a, request_id)
+    asked = house.received("get_request")
+    await house.gw.ledger.close()
+
+    assert (await poll(a, request_id)).content == last.content
+    refused = anonymous(await poll(b, request_id))
+    assert refused[0] == 503
+    assert b'"ledger_unavailable"' in refused[2]
+    assert anonymous(await poll(b, STRANGER)) == refused
+    assert house.received("get_request") == asked
+
+
+async def test_az3_an_owner_is_believed_for_a_minute_only(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house(FILES)
+    client = house.client("key-a")
+    request_id = await created(client)
+    await ended(house, client, request_id)
+    monkeypatch.setattr("gateway.memory.OWNER_TRUSTED_FOR", 0.0)
+    await house.gw.ledger.close()
+    with pytest.raises(LedgerUnavailable):
+        await house.gw.ledger.owner_of(request_id)
+    assert (await poll(client, request_id)).status_code == 503
+
+
+async def test_a_poll_goes_on_when_the_client_that_began_it_hangs_up(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client = house.client("key-a")
+    request_id = await created(client)
+    house.break_upstream("get_request:latency:0.3")
+    first = asyncio.ensure_future(poll(client, request_id))
+    await house.eventually(lambda: house.received("get_request") == 1)
+    second = asyncio.ensure_future(poll(client, request_id))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    assert (await second).status_code == 200
+    assert house.received("get_request") == 1
+
+
+async def test_up8_an_error_of_upstreams_passes_untouched_and_is_not_kept(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client = house.client("key-a")
+    request_id = await created(client)
+    house.break_upstream("get_request:429:1:1")
+    limited = await poll(client, request_id)
+    assert (limited.status_code, "code" in limited.json()) == (429, False)
+    assert int(limited.headers["retry-after"]) >= 1
+    assert (await poll(client, request_id)).status_code == 200

@@ -1,0 +1,37 @@
+"""Policies change while the gateway runs, and the metrics say so."""
+
+from gateway.reloading import reload_policies
+from tests.conftest import House, OpenHouse, team
+
+
+def shown(house: House) -> str:
+    return house.gw.metrics.render("")[0].decode()
+
+
+async def test_what_is_in_force_is_shown_from_the_start(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")})
+    assert f'gateway_policy_info{{hash="{house.gw.policies.version}"}} 1.0' in shown(house)
+    assert "gateway_policy_last_reload_successful 1.0" in shown(house)
+
+
+async def test_ca2_the_generation_before_and_its_keys_are_gone(open_house: OpenHouse) -> None:
+    expiring = team("marketing", "k").replace("- name: main", "- name: spring\n    expires: 2099-01-01")
+    house = await open_house({"a.yaml": expiring})
+    before = house.gw.policies.version
+    assert 'gateway_key_expiry_timestamp_seconds{key="spring",team="marketing"} 4.0709088e+09' in shown(house)
+    (house.policies / "a.yaml").write_text(expiring.replace("spring", "summer"))
+    assert await reload_policies(house.gw)
+    assert house.gw.policies.version != before
+    assert before not in shown(house)
+    assert "spring" not in shown(house)
+    assert 'key="summer"' in shown(house)
+
+
+async def test_po2_a_bad_set_changes_nothing_but_what_is_reported(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")})
+    before = house.gw.policies.current
+    (house.policies / "a.yaml").write_text("team: [\n")
+    assert not await reload_policies(house.gw)
+    assert house.gw.policies.current is before
+    assert "gateway_policy_last_reload_successful 0.0" in shown(house)
+    assert f'gateway_policy_info{{hash="{before.version}"}} 1.0' in shown(house)
