@@ -36,8 +36,8 @@ from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
 
-FOLLOW_EVERY = 1.0
-"""Seconds between two rounds of following open jobs and looking up lost creates."""
+SETTLE_EVERY = 1.0
+"""Seconds between two rounds of following open jobs, and of looking up lost creates."""
 
 READ_POLICIES_EVERY = 1.0
 FLUSH_EVERY = 0.25
@@ -107,7 +107,7 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
         upstream_url = simulator.url if simulator else settings.upstream_url
         upstream = _upstream(settings, upstream_url, credentials, metrics)
         stack.push_async_callback(upstream.close)
-        ledger = await _open_ledger(settings)
+        ledger, orphans = await _open_ledger(settings)
         stack.push_async_callback(ledger.close)
         gw = Gateway(
             settings=settings,
@@ -127,7 +127,13 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
         )
         stack.callback(gw.access_log.flush)
         stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
-        for work in (_keep_settling(gw), _keep_reading_policies(gw), _keep_flushing(gw), _keep_purging(gw)):
+        for work in (
+            _keep_following(gw),
+            _keep_recovering(gw, orphans),
+            _keep_reading_policies(gw),
+            _keep_flushing(gw),
+            _keep_purging(gw),
+        ):
             stack.push_async_callback(_end, asyncio.get_running_loop().create_task(work))
         show_policies(gw)
         yield gw, simulator
@@ -172,13 +178,14 @@ def _upstream(settings: Settings, url: str, credentials: Credentials, metrics: M
     return Upstream(url, transport, credentials, metrics, limits)
 
 
-async def _open_ledger(settings: Settings) -> Ledger:
+async def _open_ledger(settings: Settings) -> tuple[Ledger, frozenset[str]]:
+    """The ledger, and the creates an earlier gateway left in it unfinished."""
     ledger = Ledger(settings.ledger)
     try:
         await ledger.open()
+        return ledger, await recovery.left_behind(ledger)
     except LedgerUnavailable as error:
         raise StartError(f"ledger: {error}") from error
-    return ledger
 
 
 def _binds(gw: Gateway) -> list[Bind]:
@@ -196,18 +203,26 @@ def _binds(gw: Gateway) -> list[Bind]:
     ]
 
 
-async def _keep_settling(gw: Gateway) -> None:
-    """Follow open jobs and look for lost creates, every second and whenever something new is in doubt."""
-    born = gw.now()
+async def _keep_following(gw: Gateway) -> None:
+    """Follow open jobs to their end."""
     while True:
         try:
             await settlement.follow(gw)
-            await recovery.recover(gw, orphaned_before=born)
         except LedgerUnavailable:
             gw.metrics.settlement_errors.inc()
+        await asyncio.sleep(SETTLE_EVERY)
+
+
+async def _keep_recovering(gw: Gateway, orphans: frozenset[str]) -> None:
+    """Look for lost creates, every second and whenever one more is in doubt."""
+    while True:
         gw.wake.clear()
+        try:
+            await recovery.recover(gw, orphans)
+        except LedgerUnavailable:
+            gw.metrics.settlement_errors.inc()
         with suppress(TimeoutError):
-            await asyncio.wait_for(gw.wake.wait(), FOLLOW_EVERY)
+            await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
 
 
 async def _keep_reading_policies(gw: Gateway) -> None:

@@ -55,7 +55,7 @@ class Gateway:
     """One running gateway.
 
     `now` gives unix seconds, `ticks` a monotonic clock for durations. `draining` is set once the gateway is to end;
-    `wake` asks for the next round of following and recovery at once.
+    `wake` asks for the next round of recovery at once.
     """
 
     settings: Settings

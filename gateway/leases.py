@@ -5,7 +5,7 @@ the error is always on the strict side, and a batch is one percent of the limit 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.core.limits import RequestBound
@@ -55,6 +55,13 @@ class Leases:
         held = self._held.get(bound.counter)
         return 0 if held is None else max(0, held.used - held.left)
 
+    def less_held(self, used: Mapping[str, int]) -> dict[str, int]:
+        """The ledger's values, by counter, without what this process took ahead and has not handed out."""
+        return {
+            counter: value - self._held[counter].left if counter in self._held else value
+            for counter, value in used.items()
+        }
+
     def _find(self, bound: RequestBound, now: float) -> _Held:
         held = self._held.get(bound.counter)
         if held is None:
@@ -75,7 +82,7 @@ class Leases:
     async def _fetch(self, bound: RequestBound, held: _Held) -> None:
         batch = max(1, bound.ceiling // _SHARE)
         try:
-            granted, held.used = await self._ledger.take_ahead(bound.counter, batch, bound.ceiling, bound.window_ends)
+            granted, held.used = await self._ledger.take_ahead(bound.counter, batch, _ceiling(bound), bound.window_ends)
         except LedgerUnavailable:
             granted = self._grant_blindly(bound, held, batch)
         finally:

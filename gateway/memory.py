@@ -44,8 +44,8 @@ class JobMemory:
         self.looking: dict[str, asyncio.Task[Seen]] = {}
         self.missing: dict[str, int] = {}
         """How often upstream denied a job, by request id."""
-        self.looked_up: dict[str, float] = {}
-        """When a lost create was last looked for, by reservation id."""
+        self.looked_up: dict[str, tuple[float, float]] = {}
+        """When a lost create was first and last looked for, by reservation id, on the monotonic clock."""
 
     def owner(self, request_id: str, ticks: float) -> Owner | None:
         """The owner, if the ledger said so within the last minute."""

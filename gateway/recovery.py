@@ -1,17 +1,20 @@
 """FLOW a create whose answer was lost is found in upstream's list, or shown to be absent.
 
 The list is organisation-wide and its records echo the payload, mostly. A record is taken for the lost job when it is of
-the same model, no older than the create, nobody's yet, and its payload is equal or not echoed at all. Two equal creates
-cannot take one job: the ledger lets a request id be placed once.
+the same model, no older than the create, nobody's yet, and its payload is equal or not echoed at all; and when no create
+still under way may be the one that made it. Two equal creates cannot take one job: the ledger lets a request id be
+placed once.
 """
 
 import hashlib
 import logging
+from dataclasses import dataclass
 
 from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.lifecycle import State
 from gateway.core.wire import canonical_payload
+from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -26,90 +29,137 @@ PATIENCE_WHEN_REFUSED = 2.0
 CLOCK_TOLERANCE = 60
 """Seconds upstream's `created_at` may lie before our own create."""
 
+GRACE = 60.0
+"""Seconds beyond the longest a create may take, after which nobody is working on it any more."""
+
 _PAGE = 200
 _MOST_PAGES = 10
+_MOST_LEFT_BEHIND = 100_000
 _JSON = ((b"content-type", b"application/json"),)
 
 
-async def recover(gw: Gateway, *, orphaned_before: float) -> None:
-    """One round: release what was never sent, doubt what was sent by a process that is gone, look the unknown up.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What one look at upstream's list brought.
 
-    `orphaned_before` is when this process began: a reservation it did not make itself has nobody else to finish it.
+    `found` may be the lost job, likeliest first. `conclusive` when the list was read back to the create and shows
+    nothing that may be the lost job or another's: finding nothing then means that there is nothing.
     """
+
+    found: list[ListedRecord]
+    conclusive: bool
+
+
+async def left_behind(ledger: Ledger) -> frozenset[str]:
+    """Reservations that were made before this gateway began, by id: whoever made them is gone.
+
+    To be asked for before the first create is taken. No clock is compared, so one that was set back hides nothing.
+    """
+    return frozenset(each.id for each in await ledger.open_reservations(_MOST_LEFT_BEHIND))
+
+
+async def recover(gw: Gateway, orphans: frozenset[str]) -> None:
+    """One round: release what was never sent, doubt what was sent by somebody who is gone, look the unknown up.
+
+    A create of this gateway's own that has outlived the longest it may take is an orphan too: something failed on the
+    way that nobody foresaw.
+    """
+    longest = gw.settings.create_timeout + GRACE
     reservations = await gw.ledger.open_reservations()
-    rivals = [each for each in reservations if each.state is State.SENT]
     for reservation in reservations:
-        orphaned = reservation.updated_at < orphaned_before
         if reservation.state is State.UNKNOWN:
-            if _is_due(gw, reservation) and not any(_could_be_the_same(reservation, rival) for rival in rivals):
+            if _is_due(gw, reservation):
                 await _look_up(gw, reservation)
-        elif orphaned and reservation.state is State.RESERVED:
-            await settlement.release(gw, reservation.id, None)
-        elif orphaned:
-            await settlement.doubt(gw, reservation.id)
+        elif reservation.id in orphans or gw.now() - reservation.updated_at > longest:
+            await _take_over(gw, reservation)
     for forgotten in gw.jobs.looked_up.keys() - {each.id for each in reservations}:
         del gw.jobs.looked_up[forgotten]
 
 
+async def _take_over(gw: Gateway, reservation: OpenReservation) -> None:
+    log_event(logging.WARNING, "orphaned create", reservation=reservation.id, state=reservation.state.value)
+    if reservation.state is State.RESERVED:
+        await settlement.release(gw, reservation.id, None)
+    else:
+        await settlement.doubt(gw, reservation.id)
+
+
 def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
-    """Looks become rarer as the create grows older: at once, after seconds, later after a quarter of its age."""
-    now = gw.now()
-    last = gw.jobs.looked_up.get(reservation.id)
-    return last is None or now - last >= max(1.0, (now - reservation.updated_at) / 4)
-
-
-def _could_be_the_same(lost: OpenReservation, running: OpenReservation) -> bool:
-    """Whether a create still under way may own what the list shows for a lost one: then it is waited for."""
-    same_place = (lost.owner.model, lost.owner.credential) == (running.owner.model, running.owner.credential)
-    return same_place and lost.payload_digest == running.payload_digest
+    """Looks become rarer the longer it is looked: at once, after seconds, later after a quarter of the time."""
+    looked = gw.jobs.looked_up.get(reservation.id)
+    if looked is None:
+        return True
+    first, last = looked
+    return gw.ticks() - last >= max(1.0, (last - first) / 4)
 
 
 async def _look_up(gw: Gateway, reservation: OpenReservation) -> None:
-    gw.jobs.looked_up[reservation.id] = gw.now()
+    now = gw.ticks()
+    first, _ = gw.jobs.looked_up.get(reservation.id, (now, now))
+    gw.jobs.looked_up[reservation.id] = (first, now)
     try:
-        candidates, whole = await _candidates(gw, reservation)
+        search = await _search(gw, reservation)
     except UpstreamFailure:
         return
-    for record in candidates:
+    for record in search.found:
         if await _adopt(gw, reservation, record):
             return
     patience = PATIENCE_WHEN_REFUSED if reservation.refused else PATIENCE
-    if whole and gw.now() - reservation.updated_at >= patience:
+    if search.conclusive and now - first >= patience:
         await settlement.release(gw, reservation.id, None)
         log_event(logging.WARNING, "create did not happen", reservation=reservation.id, team=reservation.owner.team)
 
 
-async def _candidates(gw: Gateway, reservation: OpenReservation) -> tuple[list[ListedRecord], bool]:
-    """Records that may be the lost job, likeliest first, and whether the list was read back to the create."""
-    earliest = reservation.owner.created_at - CLOCK_TOLERANCE
+async def _search(gw: Gateway, reservation: OpenReservation) -> Search:
+    """Look for the lost job. The order matters: list, creates under way, owned ids.
+
+    A job that another create made was sent before it could be listed: that create is then still under way, or its job
+    is owned by the time the owned ids are read.
+    """
+    listed, whole = await _listed(gw, reservation)
+    rivals = [each for each in await gw.ledger.open_reservations() if _is_rival(each, reservation)]
+    owned = await gw.ledger.owned([record.request_id for record in listed])
+    unowned = [record for record in listed if record.request_id not in owned]
+    found = [record for record in unowned if not any(_may_have_made(rival, record) for rival in rivals)]
+    found.sort(key=lambda record: (not record.payload, record.created_at))
+    return Search(found, conclusive=whole and not unowned)
+
+
+async def _listed(gw: Gateway, reservation: OpenReservation) -> tuple[list[ListedRecord], bool]:
+    """Records the create may have made, and whether the list was read back to it."""
+    owner = reservation.owner
+    earliest = owner.created_at - CLOCK_TOLERANCE
     found: list[ListedRecord] = []
     for page in range(_MOST_PAGES):
-        answer = await gw.upstream.list_requests(
-            reservation.owner.credential, reservation.owner.model, _PAGE, page * _PAGE
-        )
+        answer = await gw.upstream.list_requests(owner.credential, owner.model, _PAGE, page * _PAGE)
         records = list_page(answer.body) if answer.status == 200 else None
         if records is None:
             return [], False
         found += [record for record in records if record.created_at >= earliest and _fits(reservation, record)]
         if len(records) < _PAGE or records[-1].created_at < earliest:
-            return await _unowned(gw, found), True
-    return await _unowned(gw, found), False
+            return found, True
+    return found, False
 
 
 def _fits(reservation: OpenReservation, record: ListedRecord) -> bool:
+    """Whether the record could come from this create, by model and payload."""
     if record.model != reservation.owner.model:
         return False
     return not record.payload or _digest(record) == reservation.payload_digest
 
 
+def _is_rival(other: OpenReservation, lost: OpenReservation) -> bool:
+    """Whether the other create is under way where the lost one went."""
+    same_place = (other.owner.model, other.owner.credential) == (lost.owner.model, lost.owner.credential)
+    return same_place and other.state is State.SENT
+
+
+def _may_have_made(rival: OpenReservation, record: ListedRecord) -> bool:
+    return _fits(rival, record) and record.created_at >= rival.updated_at - CLOCK_TOLERANCE
+
+
 def _digest(record: ListedRecord) -> bytes:
     return hashlib.sha256(canonical_payload(record.payload)).digest()
-
-
-async def _unowned(gw: Gateway, records: list[ListedRecord]) -> list[ListedRecord]:
-    owned = await gw.ledger.owned([record.request_id for record in records])
-    unowned = [record for record in records if record.request_id not in owned]
-    return sorted(unowned, key=lambda record: (not record.payload, record.created_at))
 
 
 async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:

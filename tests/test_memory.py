@@ -39,10 +39,10 @@ def test_rs3_owners_are_bounded_and_the_least_used_goes(small: JobMemory) -> Non
 
 
 def test_rs3_records_are_bounded_in_bytes(small: JobMemory) -> None:
-    small.remember("one", seen(4000))
-    small.remember("two", seen(4000))
+    small.remember("one", seen(3500))
+    small.remember("two", seen(3500))
     assert small.seen("one") is not None
-    small.remember("three", seen(4000))
+    small.remember("three", seen(3500))
     assert [small.seen(name) is None for name in ("one", "two", "three")] == [False, True, False]
 
 

@@ -54,7 +54,7 @@ async def test_lp2_a_hundred_polls_at_once_are_one_call_to_upstream(open_house: 
     house = await open_house(FILES, speed=1)
     client = house.client("key-a")
     request_id = await created(client)
-    house.break_upstream("get_request:latency:0.1")
+    house.break_upstream("get_request:latency:0.7")
 
     answers = await asyncio.gather(*(poll(client, request_id) for _ in range(100)))
 

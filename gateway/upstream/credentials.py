@@ -96,16 +96,20 @@ class Credentials:
         return Access(self._secrets(credential.api_keys), organization[0] if organization else None)
 
     def missing(self, policies: PolicySet) -> list[str]:
-        """For each credential a team needs and that has no key: its name and where a key was looked for."""
+        """For each credential a team needs and that lacks its key or organisation: where that was looked for."""
         needed = sorted({team.credential for team in policies.teams.values()})
         problems = []
         for name in needed:
             credential = policies.credentials.get(name)
             if credential is None:
                 problems.append(f"credential {name!r}: not defined")
-            elif not self._secrets(credential.api_keys):
+                continue
+            if not self._secrets(credential.api_keys):
                 places = " or ".join(_place(source) for source in credential.api_keys)
                 problems.append(f"credential {name!r}: no API key in {places}")
+            organization = credential.organization
+            if organization is not None and not organization.optional and not self._secrets((organization,)):
+                problems.append(f"credential {name!r}: no organisation in {_place(organization)}")
         return problems
 
     def _secrets(self, sources: Iterable[Source]) -> tuple[Secret, ...]:

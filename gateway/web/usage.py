@@ -19,7 +19,8 @@ from gateway.web.respond import Reply, amount_of, json_reply
 async def usage(call: Call) -> Reply:
     """`GET /gateway/v1/usage`: every limit with what is left of it, and the month so far."""
     gw, caller, now = call.gw, call.caller, call.gw.now()
-    states = limit_states(caller, await gw.ledger.used(counters_of(caller, now)), now)
+    used = gw.leases.less_held(await gw.ledger.used(counters_of(caller, now)))
+    states = limit_states(caller, used, now)
     month = window_at(Period.MONTH, caller.team.timezone, now)
     rows = await gw.ledger.usage(caller.team.name, month.starts, month.ends)
     return json_reply(

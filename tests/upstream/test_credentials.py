@@ -139,3 +139,12 @@ def test_se2_other_texts_are_left_alone() -> None:
     secret = Secret("real-upstream-key-0123456789")
     for text in (b"", b"real-upstream-key-012345678", base64.b64encode(b"Bearer other-key-0123456789" * 9)):
         assert not secret.is_in(text)
+
+
+def test_a_named_organisation_that_cannot_be_read_is_missing_too() -> None:
+    credential = Credential("studio", (Source("text", "key"),), Source("env", "STUDIO_ORG"))
+    policies = PolicySet({"a": Team("a", credential="studio")}, {"studio": credential})
+    assert Credentials(policies.credentials.get, {}).missing(policies) == [
+        "credential 'studio': no organisation in STUDIO_ORG"
+    ]
+    assert Credentials(policies.credentials.get, {"STUDIO_ORG": "42"}).missing(policies) == []

@@ -24,7 +24,7 @@ async def limits_of_teams(gw: Gateway, teams: Iterable[Team]) -> dict[str, list[
     now = gw.now()
     callers = {team.name: _callers(team) for team in teams}
     counters = {counter for group in callers.values() for caller in group for counter in counters_of(caller, now)}
-    used = await gw.ledger.used(sorted(counters))
+    used = gw.leases.less_held(await gw.ledger.used(sorted(counters)))
     return {
         name: [
             TeamLimit(state, caller.key.name if state.limit.per_key else None)
