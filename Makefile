@@ -18,7 +18,7 @@ check: .venv/lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/vulture gateway --min-confidence 80
+	$(BIN)/vulture
 
 bench: .venv/test
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -38,11 +38,15 @@ REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """Upstream's answer to a create. `replayed` when it is the first answer given again; `used` counters after it."""
+    """Upstream's answer to a create. `replayed` when it is the first answer given again; `used` counters after it.
+
+    `upstream_seconds` is what upstream took for it.
+    """
 
     answer: Reply
     used: Mapping[str, int]
     replayed: bool = False
+    upstream_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +90,24 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
             _report(gw, order, decision, used)
-            return Created(await _send(gw, order, decision), used)
+            answer = await _send(gw, order)
+            reply = await _conclude(gw, order, decision, answer)
+            return Created(reply, used, upstream_seconds=answer.elapsed)
 
 
-async def _send(gw: Gateway, order: Order, decision: Decision) -> Reply:
-    """Send what is reserved, once, and write down what became of it."""
+async def _send(gw: Gateway, order: Order) -> Answer:
+    """Send what is reserved, once. A failure is settled before it is raised as Refusal."""
     if not await gw.ledger.mark_sent(order.reservation_id, gw.now()):
         raise Refusal(Code.LEDGER_UNAVAILABLE, "The reservation was lost; try again.", retry_after=1)
     credential = order.caller.team.credential
     try:
-        answer = await gw.upstream.create_request(credential, order.draft.body, order.trace)
+        return await gw.upstream.create_request(credential, order.draft.body, order.trace)
     except UpstreamFailure as failure:
         raise await _settle_failure(gw, order, failure) from failure
+
+
+async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answer) -> Reply:
+    """Write down what upstream's answer means for the reservation: commit, doubt or release."""
     if answer.status in (200, 201):
         return await _commit(gw, order, decision, answer)
     if answer.status >= 500:

@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gateway.cache import Cache
+from gateway.core.errors import Refusal
 from gateway.leases import Leases
-from gateway.ledger.ledger import Ledger
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import AccessLog, log_event
 from gateway.memory import Gate, JobMemory
 from gateway.policies import Policies
 from gateway.settings import Settings
 from gateway.telemetry import Denials, Metrics
-from gateway.upstream.client import Upstream
+from gateway.upstream.client import Upstream, UpstreamFailure
 
 T = TypeVar("T")
+
+_FORESEEN = (Refusal, UpstreamFailure, LedgerUnavailable)
+"""What a flow ends with when the world is not as it should be: whoever waits answers for it."""
 
 
 class Tasks:
@@ -26,7 +30,7 @@ class Tasks:
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work` on its own. A fault nobody awaits is logged."""
+        """Run `work` on its own. A fault that no flow foresees is logged, whether somebody awaits it or not."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._finished)
@@ -46,8 +50,9 @@ class Tasks:
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log_event(logging.DEBUG, "task ended with an error", task=task.get_name())
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not isinstance(fault, _FORESEEN):
+            log_event(logging.ERROR, "task failed", task=task.get_name(), error=type(fault).__name__)
 
 
 @dataclass(frozen=True, slots=True)

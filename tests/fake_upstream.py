@@ -74,24 +74,29 @@ class FakeUpstream:
         prepared = self.answers.get((request.method, request.target))
         if prepared is not None:
             return prepared
+        value = self._result(request)
+        if value is None:
+            return self._json({"error": "not found"}, "404 Not Found")
+        return self._json(value)
+
+    def _result(self, request: Received) -> dict[str, Any] | None:
         path = request.target.partition("?")[0]
-        assert path.startswith(f"{Q}/"), request.target
+        result: dict[str, Any] | None = None
         match [request.method, *path.removeprefix(f"{Q}/").split("/")]:
             case ["GET", "models"]:
-                return self._json({"model_ids": self.models, "object": "list"})
+                result = {"model_ids": self.models, "object": "list"}
             case ["GET", "models", model]:
-                return self._json(self._detail(unquote(model)))
+                result = self._detail(unquote(model))
             case ["POST", "requests"]:
-                return self._json(self._create(json.loads(request.body)))
+                result = self._create(json.loads(request.body))
             case ["GET", "requests"]:
-                records = list(self.jobs.values())
-                return self._json({"requests": records, "has_more": False, "total": len(records)})
-            case ["GET" | "DELETE", "requests", request_id] if request_id in self.jobs:
-                return self._json(self.jobs[request_id])
+                result = {"requests": list(self.jobs.values()), "has_more": False, "total": len(self.jobs)}
+            case ["GET" | "DELETE", "requests", request_id]:
+                result = self.jobs.get(request_id)
             case ["POST", "upload-url"]:
                 url = f"https://storage.googleapis.com/bucket/{uuid4()}"
-                return self._json({"upload_url": f"{url}?X-Goog-Signature=canary", "public_url": url})
-        return self._json({"error": "not found"}, "404 Not Found")
+                result = {"upload_url": f"{url}?X-Goog-Signature=canary", "public_url": url}
+        return result
 
     def _detail(self, model: str) -> dict[str, Any]:
         usual = {"model": model, "parameters": [], "price_info": {"price": 100_000, "unit": "request"}}

@@ -6,6 +6,8 @@ import logging
 import pytest
 
 from gateway.context import Tasks
+from gateway.core.errors import Code, Refusal
+from gateway.ledger.ledger import LedgerUnavailable
 
 
 async def test_ac3_shielded_work_goes_on_when_the_one_who_waits_is_cancelled() -> None:
@@ -34,18 +36,17 @@ async def test_the_result_and_the_fault_reach_the_one_who_waits() -> None:
         await tasks.shield(work(0), "faulty")
 
 
-async def test_a_fault_nobody_awaits_is_logged_by_the_tasks_name(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unforeseen_fault_is_logged_by_the_tasks_name(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(fault: Exception) -> None:
+        raise fault
+
     tasks = Tasks()
-
-    async def faulty() -> None:
-        raise ValueError("secret")
-
     with caplog.at_level(logging.DEBUG, "gateway"):
-        task = tasks.start(faulty(), "look")
-        await asyncio.wait([task])
+        for fault in (ValueError("secret"), Refusal(Code.OVERLOADED, "later"), LedgerUnavailable("full")):
+            await asyncio.wait([tasks.start(fail(fault), "look")])
         await asyncio.sleep(0)
-    assert "task ended with an error" in caplog.text
-    assert "secret" not in caplog.text
+    (record,) = caplog.records
+    assert (record.getMessage(), record.fields) == ("task failed", {"task": "look", "error": "ValueError"})  # type: ignore[attr-defined]  # the formatter's own field
 
 
 async def test_finishing_waits_for_what_ends_in_time_and_cancels_the_rest() -> None:

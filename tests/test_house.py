@@ -89,7 +89,7 @@ def test_every_module_has_its_tests() -> None:
         name_of(path)
         for path in MODULES
         if path.name != "__init__.py"
-        and not (ROOT / "tests" / path.relative_to(ROOT / "gateway")).with_name(f"test_{path.name.strip('_')}").exists()
+        and not (ROOT / "tests" / path.relative_to(ROOT / "gateway")).with_name(f"test_{path.name.replace('__', '')}").exists()
     ]
     assert missing == []
 

@@ -24,6 +24,9 @@ IMAGE = {"model": "seedream-5.0-lite", "payload": {"prompt": "A paper boat, wate
 DENIED = {"model": "Veo3-Ultra", "payload": {"prompt": "A paper boat, at its best"}}
 DEAR = {"model": "Veo3", "payload": {"prompt": "A paper boat at sea", "durationSeconds": "8"}}
 
+POLL_EVERY = 1.0
+"""Seconds between two polls, as in the API reference's own script."""
+
 _Q = "/api/v1/ie/requestqueue/apikey"
 _MOST_POLLS = 60
 
@@ -130,8 +133,8 @@ class Story:
                 seen = status
             if status in ("success", "failed", "cancelled"):
                 return answer
-            await asyncio.sleep(1)
-        raise BrokenStoryError(f"the job is still {seen} after {_MOST_POLLS} s")
+            await asyncio.sleep(POLL_EVERY)
+        raise BrokenStoryError(f"the job is still {seen} after {_MOST_POLLS} polls")
 
     async def _call(self, request: Request) -> Response:
         print(f"   $ {request.curl()}", flush=True)

@@ -84,17 +84,22 @@ def _enter_wal(engine: Engine) -> str:
     """
     began = time.monotonic()
     while True:
-        connection = engine.raw_connection()
         try:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
-            return "".join(cursor.fetchone() or ())
-        except sqlite3.OperationalError:
-            if time.monotonic() - began > BUSY_TIMEOUT:
+            return _switch_to_wal(engine)
+        except FAULTS as error:
+            if "locked" not in str(unavailable(error)) or time.monotonic() - began > BUSY_TIMEOUT:
                 raise
             time.sleep(0.02)
-        finally:
-            connection.close()
+
+
+def _switch_to_wal(engine: Engine) -> str:
+    connection = engine.raw_connection()  # SQLAlchemy would begin a transaction first, and inside one nothing switches
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        return "".join(cursor.fetchone() or ())
+    finally:
+        connection.close()
 
 
 def writing_engine(url: URL, timeout: float = BUSY_TIMEOUT) -> Engine:

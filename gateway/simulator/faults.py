@@ -74,6 +74,8 @@ def parse_fault(text: str) -> Fault:
     kind, _, rest = rest.partition(":")
     amount, _, times = rest.partition(":")
     try:
+        if kind not in list(Kind):
+            raise ValueError(f"unknown kind {kind!r}; one of {', '.join(Kind)}")
         return Fault(operation, Kind(kind), float(amount or "1"), int(times) if times else None)
     except ValueError as error:
         raise ValueError(f"fault {text!r}: {error}") from None

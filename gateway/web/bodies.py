@@ -38,9 +38,7 @@ def _check_type(call: Call) -> None:
         raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as `Content-Type: application/json` in UTF-8.")
     encodings = call.headers(b"content-encoding")
     if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
-        raise Refusal(
-            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding; it is not unpacked here."
-        )
+        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding; it is not unpacked here.")
 
 
 def _too_large(limit: int) -> Refusal:

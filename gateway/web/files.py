@@ -35,14 +35,12 @@ async def _counted_upload(call: Call, body: bytes) -> Answer:
     full = await gw.ledger.take(claims)
     if full is not None:
         raise refusal_for(full.claim, full.used, call.caller, now, call.request_id)
-    started = gw.ticks()
     try:
         answer = await gw.upstream.upload_url(call.caller.team.credential, body, call.trace)
     except UpstreamFailure:
         await gw.ledger.give_back(claims)
         raise
-    finally:
-        call.upstream_seconds = gw.ticks() - started
+    call.upstream_seconds = answer.elapsed
     if answer.status not in (200, 201):
         await gw.ledger.give_back(claims)
     return answer

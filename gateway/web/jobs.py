@@ -39,9 +39,8 @@ async def create(call: Call) -> Reply:
         idempotency_key=key,
         trace=call.trace,
     )
-    started = gw.ticks()
     created = await admission.create(gw, order)
-    call.upstream_seconds = 0.0 if created.replayed else gw.ticks() - started
+    call.upstream_seconds = created.upstream_seconds
     call.limits_shown += [
         state for state in limit_states(call.caller, created.used, gw.now()) if state.counter in created.used
     ]
@@ -123,9 +122,8 @@ async def delete(call: Call) -> Reply:
     """`DELETE …/requests/{id}`: the team's own, passed through; a job it ended is settled at once."""
     gw = call.gw
     owner = await polling.own(gw, call.caller, call.identifier)
-    started = gw.ticks()
     answer = await gw.tasks.shield(gw.upstream.delete_request(owner.credential, call.identifier), "delete")
-    call.upstream_seconds = gw.ticks() - started
+    call.upstream_seconds = answer.elapsed
     gw.jobs.forget(call.identifier)
     if answer.status < 300 and owner.outcome is None:
         gw.tasks.start(settlement.look(gw, call.identifier, owner), "look after delete")

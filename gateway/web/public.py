@@ -53,6 +53,8 @@ class PublicApp:
         finally:
             self._in_flight -= 1
         elapsed = gw.ticks() - call.started
+        if reply.code and reply.status in _UPSTREAMS_FAULTS:
+            call.upstream_seconds = elapsed
         await _send(send, reply, self._headers(call, reply, elapsed))
         observe(call, reply, elapsed)
 
@@ -116,6 +118,9 @@ class PublicApp:
             headers += ratelimit_fields(call.limits_shown)
         return headers
 
+
+_UPSTREAMS_FAULTS = (502, 504)
+"""What the gateway answers when upstream let it wait in vain: that time is upstream's."""
 
 _LEDGER_UNAVAILABLE = Refusal(
     Code.LEDGER_UNAVAILABLE, "The gateway cannot reach its ledger, so nothing was sent; try again.", retry_after=2

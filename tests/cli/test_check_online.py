@@ -1,5 +1,8 @@
 import pytest
 
+from gateway.cli.check_online import _price
+from gateway.core.detail import ModelDetail, Parameter, PriceInfo
+from gateway.core.policy import Per, PolicySet, Price
 from tests.command_line import Shell
 from tests.conftest import REAL_KEY
 
@@ -46,6 +49,13 @@ async def test_an_unpriced_model_is_no_matter_where_it_is_free(online: Shell) ->
     (online.policies / "ads.yaml").write_text(TEAM.replace('"Sora*", ', "") + "unpriced: free\n")
     checked = await online.run_beside("check", "--online")
     assert checked.out.endswith("0 warnings\n")
+
+
+def test_a_default_that_cannot_be_priced_is_no_price() -> None:
+    prices = (Price(("Veo*",), 400_000, Per.SECOND, "durationSeconds"),)
+    detail = ModelDetail("Veo3", (Parameter("durationSeconds", "string", default="auto"),), PriceInfo(1, "request"))
+    assert _price(PolicySet({}, {}, prices), "Veo3", detail) is None
+    assert _price(PolicySet({}, {}), "Veo3", detail) == 1
 
 
 def test_without_a_key_it_cannot_run(shell: Shell) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.demo_calls import BrokenStoryError, Request, Response
 from gateway.cli.demo_story import Story
 
 KEYS = {"marketing": "key-m", "research": "key-r"}
@@ -40,6 +41,14 @@ async def test_a_story_that_goes_wrong_says_where_and_ends(
     told = capsys.readouterr().out
     assert '503 {"error":"down","code":"overloaded"}' in told
     assert told.endswith("   ✗ the answer has no model_ids: the story ends here\n")
+
+
+async def test_a_job_that_never_ends_ends_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued = Response(200, "application/json", b'{"status":"queued"}')
+    monkeypatch.setattr("gateway.cli.demo_story.send", lambda _: queued)
+    monkeypatch.setattr("gateway.cli.demo_story.POLL_EVERY", 0.0)
+    with pytest.raises(BrokenStoryError, match="the job is still queued after 60 polls"):
+        await Story("http://127.0.0.1:1", KEYS, tmp_path)._poll(Request("GET", "http://127.0.0.1:1/requests/1"))
 
 
 async def test_without_a_gateway_there_is_no_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,6 +133,12 @@ def test_rotate_adds_a_key_with_the_same_scopes_and_ends_the_old_one(shell: Shel
     ]
 
 
+def test_rotating_a_key_with_every_scope_names_none(shell: Shell) -> None:
+    shell.run("keys", "new", "films", "--name", "batch")
+    shell.run("keys", "rotate", "films", "--name", "batch")
+    assert films(shell).read_text().count("scopes:") == 1
+
+
 def test_rotating_again_takes_the_next_name_and_never_lengthens_a_life(shell: Shell) -> None:
     shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "1d")
     shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "9d")

@@ -1,3 +1,5 @@
+import contextlib
+import io
 import subprocess
 import sys
 
@@ -48,6 +50,12 @@ def test_an_interrupted_command_ends_as_shells_expect(shell: Shell, monkeypatch:
 
     monkeypatch.setattr("gateway.cli.check.run", interrupt)
     assert shell.run("check").status == 130
+
+
+def test_output_may_go_anywhere_that_takes_text(shell: Shell) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert shell.run("check").status == 0
+    assert out.getvalue().endswith("0 warnings\n")
 
 
 @pytest.mark.parametrize("arguments", [["check", "policies"], ["schema"], ["keys", "list", "--policies", "policies"]])

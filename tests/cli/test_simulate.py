@@ -10,7 +10,8 @@ from tests.command_line import Shell, started
 
 
 def test_it_serves_until_told_to_end() -> None:
-    command = [sys.executable, "-m", "gateway", "simulate", "--port", "0", "--fault", "list_models:503:1:1"]
+    command = [sys.executable, "-m", "gateway", "simulate", "--port", "0", "--speed", "30"]
+    command += ["--fault", "list_models:503:1:1"]
     with started(command) as simulator:
         assert simulator.stderr is not None
         url = simulator.stderr.readline().split()[-1]

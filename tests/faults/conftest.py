@@ -1,4 +1,4 @@
-"""The world a fault happens in: a recording upstream, a gateway with two teams, and clients that send bytes as they are.
+"""The world a fault happens in: a recording upstream, a gateway with two teams, clients that send bytes as they are.
 
 The assertions are the notation of the fault rows: P a refusal in the gateway's own form, U what upstream was sent,
 Q what the ledger holds, K and C whether the connection goes on. Whatever a test does, upstream must have seen only
@@ -79,6 +79,10 @@ class World:
         await wire.send(request)
         return await wire.answer()
 
+    def hang_up(self) -> None:
+        for wire in self.wires:
+            wire.writer.transport.abort()
+
     def caller(self, name: str = "a") -> Caller:
         policy = self.house.gw.policies.current
         return next(each for each in policy.callers.values() if each.team.name == name)
@@ -150,7 +154,7 @@ async def open_world(open_house: OpenHouse) -> AsyncIterator[OpenWorld]:
             house = await open_house(teams | (files or {}), upstream=upstream.url, **settings)
             world = World(house, upstream)
             stack.callback(world.upstream_saw_only_its_own)
-            stack.callback(lambda: [wire.writer.transport.abort() for wire in world.wires])
+            stack.callback(world.hang_up)
             return world
 
         yield open_

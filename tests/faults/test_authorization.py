@@ -42,11 +42,10 @@ async def test_az1_a_strangers_job_is_as_good_as_none(world: World, seen: bool) 
     job = await first_job(world.a)
     etag = (await world.a.get(f"{Q}/requests/{job}")).headers["etag"] if seen else '"none"'
     before = len(world.upstream.received)
-    conditional = {"If-None-Match": etag}
-    for options in ({}, {"headers": conditional}, {"headers": {"If-None-Match": "*"}}, {"headers": {"Prefer": "wait=5"}}):
+    for headers in ({}, {"If-None-Match": etag}, {"If-None-Match": "*"}, {"Prefer": "wait=5"}):
         for method in ("GET", "HEAD", "DELETE"):
-            theirs = await world.b.call(method, f"{Q}/requests/{job}", **options)
-            nobodys = await world.b.call(method, f"{Q}/requests/{uuid4()}", **options)
+            theirs = await world.b.call(method, f"{Q}/requests/{job}", headers=headers)
+            nobodys = await world.b.call(method, f"{Q}/requests/{uuid4()}", headers=headers)
             assert theirs.status_code == 404
             assert as_a_stranger_sees(theirs) == as_a_stranger_sees(nobodys)
             assert theirs.headers["content-length"] == nobodys.headers["content-length"]
@@ -130,13 +129,13 @@ async def test_az5_what_two_parsers_could_read_differently_is_refused(world: Wor
 @pytest.mark.parametrize("name", ["durationseconds", "duration_Seconds", "DURATIONSECONDS", "persongeneration"])
 async def test_az5_a_priced_or_ruled_parameter_has_one_spelling(open_world: OpenWorld, name: str) -> None:
     world = await open_world(a=RULES, files={"gateway.yaml": PRICES})
-    answer = await world.keeping(post(draft(**{name: 8})))
+    answer = await world.keeping(post(draft("Veo3", **{name: 8})))
     refused(answer, 400, "payload_rejected")
     assert answer.json["parameter"] == name
     await world.untouched()
 
 
-@pytest.mark.parametrize("name", ["org_id", "is_public", "api_base", "callback_url", "user", "priority", "", "request_id"])
+@pytest.mark.parametrize("name", ["org_id", "is_public", "api_base", "callback_url", "user", "priority", "", "status"])
 async def test_az6_a_field_upstream_might_obey_is_refused_by_name(world: World, name: str) -> None:
     body = json.dumps({"model": "Veo3", name: "x", "payload": {}}).encode()
     answer = await world.keeping(post(body))
@@ -157,7 +156,7 @@ async def test_az7_upstream_cannot_give_away_another_teams_job(world: World) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/healthz", "/readyz", "/api/teams", "/api/policies", "/api/usage", "/reload", "/policies/a.yaml"]
+    "path", ["/metrics", "/healthz", "/readyz", "/api/teams", "/api/policies", "/api/usage", "/reload", "/policies"]
 )
 async def test_az8_the_admin_pages_are_not_on_the_public_listener(world: World, path: str) -> None:
     for method in ("GET", "POST", "PUT", "PATCH"):

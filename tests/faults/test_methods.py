@@ -46,7 +46,8 @@ async def test_me2_no_site_may_read_what_a_browser_fetched(world: World) -> None
 
 
 async def test_me2_a_browser_without_a_key_learns_nothing(world: World) -> None:
-    refused(await world.closing(head("OPTIONS", f"{Q}/requests", "Origin: https://evil.example", key=None)), 401, "key_missing")
+    preflight = head("OPTIONS", f"{Q}/requests", "Origin: https://evil.example", key=None)
+    refused(await world.closing(preflight), 401, "key_missing")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ from tests.fake_upstream import Q
 from tests.faults.conftest import World, refused
 from tests.faults.wire import draft, get, head, post
 
-CLIMBING = ["..", "%2e%2e", ".%2e", "%2e%2e%2fmodels", "..%5c", "%252e%252e", "..;", ".", "../models", "a%2fb", "a/b", "%00"]
+CLIMBING = [
+    *("..", "%2e%2e", ".%2e", "%2e%2e%2fmodels", "..%5c", "%252e%252e", "..;", "."),
+    *("../models", "a%2fb", "a/b", "%00"),
+]
 
 
 @pytest.mark.parametrize("identifier", CLIMBING)

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import os
 import shutil
@@ -139,6 +140,20 @@ def test_gateways_that_create_the_file_together_all_find_it_fit(file: Path) -> N
     with ThreadPoolExecutor(4) as threads:
         starts = [threads.submit(prepare, ledger_url(f"sqlite:///{file}")) for _ in range(4)]
     assert [start.result() for start in starts] == [None] * 4
+
+
+async def test_le2_a_file_another_process_holds_for_a_moment_is_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "MIGRATION_TIMEOUT", 0.01)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    preparing = asyncio.ensure_future(asyncio.to_thread(prepare, ledger_url(f"sqlite:///{file}")))
+    await asyncio.sleep(0.1)
+    assert not preparing.done()
+    other.execute("COMMIT")
+    other.close()
+    await preparing
 
 
 def test_le2_a_file_another_process_never_lets_go_of_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

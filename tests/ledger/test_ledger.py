@@ -12,6 +12,7 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import Admitted
 from tests.ledger.samples import NOW, claim, create, money, placement, reservation, reserve, send, slot
 
+ROOT = Path(__file__).parent.parent.parent
 CREATE_FOREVER = """
 import asyncio, sys
 from gateway.ledger.ledger import Ledger
@@ -39,7 +40,7 @@ asyncio.run(main(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None))
 
 async def start(file: Path, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CREATE_FOREVER, f"sqlite:///{file}", *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", CREATE_FOREVER, f"sqlite:///{file}", *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
 
 

@@ -1,0 +1,275 @@
+"""A create whose answer was lost is found, or shown to be absent, and is never sent again."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gateway import recovery
+from gateway.core.claims import Claim, OnSettle
+from gateway.core.lifecycle import State
+from gateway.core.wire import canonical_payload
+from gateway.ledger.values import NewReservation
+from gateway.simulator.jobs import Draft
+from tests.clocks import WallClock, wall_clock
+from tests.conftest import REAL_ORG, House, OpenHouse, Q, team
+
+__all__ = ["wall_clock"]
+
+FILES = {
+    "a.yaml": team("a", "key", "limits: [10 jobs per day, 5 jobs at once, 100 USD per month]"),
+    "b.yaml": team("b", "other"),
+}
+PROMPT = {"prompt": "a lighthouse"}
+NOTHING, HELD = (0, 0, 0), (1, 1, 3_200_000)
+
+
+async def books(house: House) -> tuple[int, int, int]:
+    """Jobs counted, slots held, micro-USD; every counter is proven on the way."""
+    assert await house.gw.ledger.verify() == []
+    values = await house.gw.ledger.used(await house.counters())
+    slots = sum(value for name, value in values.items() if "/at-once/" in name)
+    jobs = sum(value for name, value in values.items() if name.startswith("jobs/")) - slots
+    return jobs, slots, sum(value for name, value in values.items() if name.startswith("USD/"))
+
+
+async def states(house: House) -> list[State]:
+    """Where the reservations without a job stand."""
+    return [each.state for each in await house.gw.ledger.open_reservations()]
+
+
+def resolved(house: House) -> Callable[[], Awaitable[bool]]:
+    """Whether no reservation is without a job, looked at anew each time it is asked."""
+
+    async def no_longer() -> bool:
+        house.gw.jobs.looked_up.update({id: (first, 0.0) for id, (first, _) in house.gw.jobs.looked_up.items()})
+        house.gw.wake.set()
+        return await states(house) == []
+
+    return no_longer
+
+
+async def leave_behind(house: House, name: str, *, now: float, sent: bool = True, **payload: object) -> None:
+    """A create that got so far and no further, as a killed gateway leaves it."""
+    reservation = NewReservation(
+        id=name,
+        team="a",
+        key="main",
+        model="Veo3",
+        credential="default",
+        price=0,
+        seconds=0,
+        charge_failed=False,
+        claims=(Claim("jobs/a//day/", 1, 10, OnSettle.KEEP, (), None),),
+        body_digest=b"digest",
+        payload_digest=hashlib.sha256(canonical_payload(payload)).digest(),
+        idempotency_key=None,
+        created_at=now,
+    )
+    await house.gw.ledger.reserve(reservation, now)
+    if sent:
+        await house.gw.ledger.mark_sent(name, now)
+
+
+def happen(house: House, payload: dict[str, object], at: float) -> str:
+    """A job that upstream has and nobody was told of."""
+    simulation = house.upstream.simulation
+    model = next(job.draft.model for job in simulation.jobs.of(REAL_ORG))
+    return simulation.jobs.create(REAL_ORG, Draft(model, payload, 100), at).request_id
+
+
+@pytest.mark.parametrize(("fault", "status"), [("reset-after", 504), ("504", 504)])
+async def test_ac1_a_job_whose_answer_was_lost_is_found_and_given_to_its_team(
+    open_house: OpenHouse, fault: str, status: int
+) -> None:
+    house = await open_house(FILES, speed=1)
+    house.break_upstream(f"create_request:{fault}:1:1")
+    client = house.client("key")
+    assert (await client.create(headers={"Idempotency-Key": "k"})).status_code == status
+    await house.eventually(resolved(house))
+
+    assert await books(house) == HELD
+    listed = (await client.get(f"{Q}/requests")).json()
+    assert listed["total"] == 1
+    request_id = listed["requests"][0]["request_id"]
+    assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 200
+    assert (await house.client("other").get(f"{Q}/requests/{request_id}")).status_code == 404
+    replay = await client.create(headers={"Idempotency-Key": "k"})
+    assert (replay.status_code, replay.json()["request_id"]) == (200, request_id)
+    assert house.received("create_request") == 1
+
+
+async def test_ac1_a_job_that_is_provably_absent_gives_everything_back(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house(FILES)
+    house.break_upstream("create_request:reset-before:1:1")
+    answer = await house.client("key").create()
+    assert (answer.status_code, answer.json()["code"]) == (504, "outcome_unknown")
+    await house.eventually(lambda: house.received("list_requests") >= 1)
+    assert await states(house) == [State.UNKNOWN]
+    assert await books(house) == HELD
+
+    monkeypatch.setattr(recovery, "PATIENCE", 0.1)
+    await asyncio.sleep(0.1)
+    await house.eventually(resolved(house))
+    assert await books(house) == NOTHING
+
+
+async def test_up8_what_upstream_itself_refused_is_given_back_after_the_list_shows_nothing(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE_WHEN_REFUSED", 0.1)
+    house = await open_house(FILES)
+    house.break_upstream("create_request:503:1:1")
+    answer = await house.client("key").create()
+    assert (answer.status_code, "code" in answer.json()) == (503, False)
+    assert await books(house) == HELD
+    await house.eventually(resolved(house))
+    assert await books(house) == NOTHING
+
+
+async def test_up8_a_failed_row_that_a_500_left_behind_is_the_teams_and_costs_nothing(open_house: OpenHouse) -> None:
+    house = await open_house(FILES)
+    house.break_upstream("create_request:500:1:1")
+    assert (await house.client("key").create()).status_code == 500
+    await house.eventually(resolved(house))
+    assert await books(house) == (1, 0, 0)
+    assert (await house.client("key").get(f"{Q}/requests")).json()["requests"][0]["status"] == "failed"
+
+
+async def test_ac6_what_cannot_be_found_out_stays_charged(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE", 0.1)
+    house = await open_house(FILES)
+    house.break_upstream("create_request:reset-before", "list_requests:503")
+    assert (await house.client("key").create()).status_code == 504
+    wall_clock.advance(30 * 24 * 3600)
+    for _ in range(3):
+        asked = house.received("list_requests")
+        await resolved(house)()
+        await house.eventually(lambda asked=asked: house.received("list_requests") > asked)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    assert await states(house) == [State.UNKNOWN]
+    assert await books(house) == HELD
+    metrics = (await house.admin("/metrics")).text
+    assert 'gateway_reservations_open{state="unknown"} 1.0' in metrics
+
+
+async def test_two_equal_lost_creates_take_a_job_each(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    house.break_upstream("create_request:reset-after:1:2")
+    for _ in range(2):
+        assert (await house.client("key").create()).status_code == 504
+    await house.eventually(resolved(house))
+    listed = (await house.client("key").get(f"{Q}/requests")).json()["requests"]
+    assert len({record["request_id"] for record in listed}) == 2
+    assert (await books(house))[0] == 2
+
+
+async def test_a_job_of_another_model_payload_or_day_is_not_taken(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client, now = house.client("key"), house.gw.now()
+    assert (await client.create("Veo3", {"prompt": "the first"})).status_code == 200
+    happen(house, {"prompt": "another"}, now)
+    happen(house, dict(PROMPT), now - recovery.CLOCK_TOLERANCE - 10)
+    await leave_behind(house, "lost", now=now, **PROMPT)
+    await house.gw.ledger.doubt("lost", now)
+    await recovery.recover(house.gw, frozenset())
+    assert await states(house) == [State.UNKNOWN]
+
+
+async def test_a_job_that_a_create_under_way_may_have_made_is_left_to_it(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE", 0.0)
+    house = await open_house(FILES, speed=1)
+    client, now = house.client("key"), house.gw.now()
+    assert (await client.create("Veo3", {"prompt": "the first"})).status_code == 200
+    await leave_behind(house, "lost", now=now, **PROMPT)
+    await house.gw.ledger.doubt("lost", now)
+    house.break_upstream("create_request:latency:0.5:1")
+    running = asyncio.ensure_future(house.client("other").create("Veo3", dict(PROMPT)))
+    await house.eventually(lambda: house.received("create_request") == 2)
+    theirs = happen(house, dict(PROMPT), now)
+
+    for _ in range(3):
+        await resolved(house)()
+        await recovery.recover(house.gw, frozenset())
+    assert sorted(await states(house)) == [State.SENT, State.UNKNOWN]
+    assert await house.gw.ledger.owner_of(theirs) is None
+
+    await running
+    await house.eventually(resolved(house))
+    owner = await house.gw.ledger.owner_of(theirs)
+    assert owner is not None
+    assert owner.team == "a"
+
+
+async def test_a_stream_of_equal_creates_does_not_hide_a_lost_one_for_ever(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    client, now = house.client("key"), house.gw.now()
+    assert (await client.create("Veo3", {"prompt": "the first"})).status_code == 200
+    earlier = now - recovery.CLOCK_TOLERANCE - 5
+    lost = happen(house, dict(PROMPT), earlier)
+    await leave_behind(house, "lost", now=earlier, **PROMPT)
+    await house.gw.ledger.doubt("lost", earlier)
+    await leave_behind(house, "running", now=now, **PROMPT)
+    await recovery.recover(house.gw, frozenset())
+    assert await states(house) == [State.SENT]
+    assert await house.gw.ledger.owner_of(lost) is not None
+
+
+async def test_kl1_kl2_what_was_left_behind_is_released_or_doubted_and_never_sent(open_house: OpenHouse) -> None:
+    house = await open_house(FILES)
+    now = house.gw.now()
+    await leave_behind(house, "unsent", now=now, sent=False, **PROMPT)
+    await leave_behind(house, "sent", now=now, **PROMPT)
+
+    restarted = await open_house(FILES, upstream=house.upstream.url)
+
+    async def doubted() -> bool:
+        return await states(restarted) == [State.UNKNOWN]
+
+    await restarted.eventually(doubted)
+    assert (await books(restarted))[0] == 1
+    await restarted.eventually(lambda: house.received("list_requests") >= 1)
+    assert house.received("create_request") == 0
+
+
+async def test_tw4_a_clock_that_was_set_back_hides_nothing_that_was_left_behind(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    house = await open_house(FILES)
+    await leave_behind(house, "unsent", now=house.gw.now(), sent=False)
+    wall_clock.advance(-3600)
+    restarted = await open_house(FILES, upstream=house.upstream.url)
+    await restarted.eventually(resolved(restarted))
+    assert await books(restarted) == NOTHING
+
+
+async def test_kl7_what_is_under_way_is_left_alone_until_it_can_no_longer_be(open_house: OpenHouse) -> None:
+    house = await open_house(FILES)
+    longest = house.gw.settings.create_timeout + recovery.GRACE
+    await leave_behind(house, "running", now=house.gw.now() - longest + 5)
+    await leave_behind(house, "overdue", now=house.gw.now() - longest - 5)
+    await leave_behind(house, "unsent", now=house.gw.now() - longest - 5, sent=False)
+    await recovery.recover(house.gw, frozenset())
+    left = {each.id: each.state for each in await house.gw.ledger.open_reservations()}
+    assert left == {"running": State.SENT, "overdue": State.UNKNOWN}
+
+
+async def test_looks_become_rarer(open_house: OpenHouse) -> None:
+    house = await open_house(FILES)
+    await leave_behind(house, "lost", now=house.gw.now())
+    await house.gw.ledger.doubt("lost", house.gw.now())
+    await house.eventually(lambda: "lost" in house.gw.jobs.looked_up)
+    now = house.gw.ticks()
+    asked = house.received("list_requests")
+    house.gw.jobs.looked_up["lost"] = (now - 40, now - 5)
+    await recovery.recover(house.gw, frozenset())
+    assert house.received("list_requests") == asked
+    house.gw.jobs.looked_up["lost"] = (now - 50, now - 12)
+    await recovery.recover(house.gw, frozenset())
+    assert house.received("list_requests") == asked + 1

@@ -1,0 +1,241 @@
+"""A job ends: its claims are settled once, whoever sees it first, and money comes back only on upstream's word."""
+
+import asyncio
+
+import pytest
+
+from gateway import settlement
+from gateway.core.lifecycle import Outcome
+from tests.clocks import WallClock, wall_clock
+from tests.conftest import Client, House, OpenHouse, Q, team
+from tests.ledger_troubles import no_writes
+
+__all__ = ["wall_clock"]
+
+LIMITS = "limits: [10 jobs per day, {limit: 3 jobs at once, models: ['*']}, 20 USD per month]\n"
+HAILUO, LUMA = "minimax-hailuo-2.3-fast", "luma-ray-2"
+FOLLOWED = 6.0
+"""Seconds after which a job that nobody polls is looked at first, and one more."""
+
+
+async def created(client: Client, model: str = "Veo3") -> str:
+    answer = await client.create(model)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["request_id"])
+
+
+async def books(house: House) -> tuple[int, int, int]:
+    """Jobs counted, slots held, micro-USD charged or held; every counter is proven on the way."""
+    assert await house.gw.ledger.verify() == []
+    values = await house.gw.ledger.used(await house.counters())
+    slots = sum(value for name, value in values.items() if "/at-once/" in name)
+    jobs = sum(value for name, value in values.items() if name.startswith("jobs/")) - slots
+    money = sum(value for name, value in values.items() if name.startswith("USD/"))
+    return jobs, slots, money
+
+
+async def told(house: House, text: str) -> str:
+    """The value of the one metric whose line begins so."""
+    lines = (await house.admin("/metrics")).text.splitlines()
+    return next((line.rpartition(" ")[2] for line in lines if line.startswith(text)), "")
+
+
+async def until_ended(house: House, client: Client, request_id: str) -> str:
+    """Poll as a client does, and give the last status."""
+    status = ""
+
+    async def over() -> bool:
+        nonlocal status
+        house.gw.jobs.forget(request_id)
+        status = (await client.get(f"{Q}/requests/{request_id}")).json()["status"]
+        return status in ("success", "failed", "cancelled")
+
+    await house.eventually(over)
+    return status
+
+
+@pytest.mark.parametrize(("model", "price"), [(HAILUO, 190_000), (LUMA, 400_000)])
+async def test_bu4_a_failed_job_gives_its_money_back_and_keeps_its_count(
+    open_house: OpenHouse, model: str, price: int
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=20)
+    client = house.client("key")
+    request_id = await created(client, model)
+    assert await books(house) == (1, 1, price)
+    assert await until_ended(house, client, request_id) == "failed"
+    assert await books(house) == (1, 0, 0)
+
+
+async def test_bu4_a_team_may_be_charged_for_failures(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS + "charge_failed: true\n")})
+    client = house.client("key")
+    assert await until_ended(house, client, await created(client, HAILUO)) == "failed"
+    assert await books(house) == (1, 0, 190_000)
+
+
+async def test_bu4_two_gateways_a_poller_and_the_follower_refund_once(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    files = {"a.yaml": team("a", "key", LIMITS)}
+    house = await open_house(files)
+    other = await open_house({}, upstream=house.upstream.url)
+    request_ids = [await created(house.client("key"), HAILUO) for _ in range(3)]
+    await asyncio.sleep(0.1)
+
+    wall_clock.advance(FOLLOWED)
+    polls = [each.client("key").get(f"{Q}/requests/{id}") for each in (house, other) for id in request_ids * 5]
+    rounds = [settlement.follow(each.gw) for each in (house, other) for _ in range(2)]
+    answers, _ = await asyncio.gather(asyncio.gather(*polls), asyncio.gather(*rounds))
+
+    assert {answer.json()["status"] for answer in answers} == {"failed"}
+    assert await books(house) == (3, 0, 0)
+    finished = 'gateway_jobs_finished_total{model="minimax-hailuo-2.3-fast",outcome="failed",team="a"}'
+    counted = [float(await told(each, finished) or 0) for each in (house, other)]
+    assert sum(counted) == 3
+
+
+async def test_a_successful_job_keeps_its_money_and_frees_its_slot(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)})
+    client = house.client("key")
+    assert await until_ended(house, client, await created(client)) == "success"
+    assert await books(house) == (1, 0, 3_200_000)
+    assert await told(house, 'gateway_job_cost_usd_total{model="Veo3",team="a"}') == "3.2"
+
+
+async def test_a_finished_record_in_the_creates_answer_settles_at_once(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)})
+    answer = await house.client("key").create("seedream-5.0-lite")
+    assert answer.json()["status"] == "success"
+    assert (await books(house))[:2] == (1, 0)
+    again = await house.client("key").get(f"{Q}/requests/{answer.json()['request_id']}")
+    assert (again.content, again.headers["cache-status"]) == (answer.content, "gmi-gateway; hit")
+    assert house.received("get_request") == 0
+
+
+async def test_qu5_nobody_polls_and_the_slots_come_back(open_house: OpenHouse, wall_clock: WallClock) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)})
+    client = house.client("key")
+    for model in ("Veo3", HAILUO, "Veo3"):
+        await created(client, model)
+    full = await client.create()
+    assert (full.status_code, full.json()["code"]) == (429, "concurrency_exceeded")
+    await asyncio.sleep(0.1)
+
+    wall_clock.advance(FOLLOWED)
+
+    async def free() -> bool:
+        return (await books(house))[1] == 0
+
+    await house.eventually(free)
+    assert (await client.create()).status_code == 200
+    assert await books(house) == (4, 1, 3 * 3_200_000)
+
+
+async def test_jobs_are_followed_to_their_end_after_a_restart(open_house: OpenHouse, wall_clock: WallClock) -> None:
+    files = {"a.yaml": team("a", "key", LIMITS)}
+    house = await open_house(files, speed=30)
+    await created(house.client("key"), HAILUO)
+    restarted = await open_house(files, upstream=house.upstream.url)
+    await asyncio.sleep(1.1)
+    wall_clock.advance(FOLLOWED)
+
+    async def settled() -> bool:
+        return await books(restarted) == (1, 0, 0)
+
+    await restarted.eventually(settled)
+
+
+async def test_a_job_without_end_is_closed_after_a_day_and_keeps_its_money(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)})
+    client = house.client("key")
+    request_id = await created(client, "vidu-q1")
+    wall_clock.advance(settlement.JOB_TIMEOUT - 60)
+    await settlement.follow(house.gw)
+    assert await books(house) == (1, 1, 200_000)
+
+    wall_clock.advance(120)
+    await settlement.follow(house.gw)
+    assert await books(house) == (1, 0, 200_000)
+    job = await house.gw.ledger.job(request_id)
+    assert job is not None
+    assert job.outcome is Outcome.EXPIRED
+    assert (await client.get(f"{Q}/requests/{request_id}")).json()["status"] in ("created", "queued")
+
+
+async def test_up11_a_job_upstream_denies_twice_frees_its_slot_and_keeps_its_money(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client = house.client("key")
+    request_id = await created(client)
+    house.upstream.simulation.jobs._jobs.clear()
+
+    seen = []
+    for _ in range(3):
+        answer = await client.get(f"{Q}/requests/{request_id}")
+        assert (answer.status_code, answer.content) == (404, b'{"error":"request not found"}')
+        seen.append(await books(house))
+    assert seen == [(1, 1, 3_200_000), (1, 0, 3_200_000), (1, 0, 3_200_000)]
+
+
+async def test_up11_one_denial_among_good_answers_changes_nothing(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client = house.client("key")
+    request_id = await created(client)
+    jobs = house.upstream.simulation.jobs._jobs
+    for _ in range(3):
+        hidden = jobs.pop(request_id)
+        assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 404
+        jobs[request_id] = hidden
+        assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 200
+        house.gw.jobs.forget(request_id)
+    assert await books(house) == (1, 1, 3_200_000)
+
+
+async def test_bu5_a_new_price_changes_no_job_that_runs(open_house: OpenHouse) -> None:
+    def prices(usd: int) -> str:
+        return f"prices: [{{models: [Veo3, {HAILUO}], usd: {usd}, per: job}}]"
+
+    house = await open_house({"a.yaml": team("a", "key", LIMITS), "p.yaml": prices(3)}, speed=60)
+    client = house.client("key")
+    kept, refunded = await created(client), await created(client, HAILUO)
+    (house.policies / "p.yaml").write_text(prices(5))
+    assert (await house.http.post(f"{house.running.admin_url}/reload")).status_code == 200
+    assert await books(house) == (2, 2, 6_000_000)
+
+    assert await until_ended(house, client, refunded) == "failed"
+    assert await until_ended(house, client, kept) == "success"
+    assert await books(house) == (2, 0, 3_000_000)
+    await created(client)
+    assert await books(house) == (3, 1, 8_000_000)
+
+
+async def test_a_job_the_ledger_could_not_settle_is_settled_later(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)})
+    client = house.client("key")
+    request_id = await created(client, HAILUO)
+    async with no_writes(house):
+        assert await until_ended(house, client, request_id) == "failed"
+        assert await books(house) == (1, 1, 190_000)
+        assert float(await told(house, "gateway_settlement_errors_total")) >= 1
+
+    wall_clock.advance(FOLLOWED)
+
+    async def settled() -> bool:
+        return await books(house) == (1, 0, 0)
+
+    await house.eventually(settled)
+
+
+async def test_a_cancelled_job_gives_its_money_back(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client = house.client("key")
+    request_id = await created(client)
+    await client.call("DELETE", f"{Q}/requests/{request_id}")
+
+    async def settled() -> bool:
+        return await books(house) == (1, 0, 0)
+
+    await house.eventually(settled)
