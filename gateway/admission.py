@@ -19,6 +19,7 @@ from gateway.core.limits import crossed, shadowed
 from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft, canonical_payload
+from gateway.gates import close_gate, closed_gate
 from gateway.ledger.values import (
     Admitted,
     Full,
@@ -89,6 +90,10 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
+            told = closed_gate(gw, order.caller.team.credential, order.draft.model)
+            if told is not None:
+                await settlement.release(gw, order.reservation_id, None)
+                return Created(told, {})
             _report(gw, order, decision, used)
             answer = await _send(gw, order)
             reply = await _conclude(gw, order, decision, answer)
@@ -110,6 +115,8 @@ async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answe
     """Write down what upstream's answer means for the reservation: commit, doubt or release."""
     if answer.status in (200, 201):
         return await _commit(gw, order, decision, answer)
+    if answer.status == 429:
+        close_gate(gw, order.caller.team.credential, order.draft.model, answer)
     if answer.status >= 500:
         await settlement.doubt(gw, order.reservation_id, refused=answer.status in (500, 503))
         return _reply(answer)

@@ -43,6 +43,10 @@ READ_POLICIES_EVERY = 1.0
 FLUSH_EVERY = 0.25
 PURGE_EVERY = 3600.0
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
+asks for it at every statement, would get a busy loop's leavings."""
+
 _LAST_WORDS = 5.0
 """Seconds that work which outlives its call gets when the gateway closes."""
 
@@ -66,6 +70,7 @@ class Running:
 
 async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
     async with opened(settings, environment) as (gw, _):
         binds = _binds(gw)
         drain = Drain(settings.drain_delay, settings.drain_timeout)
@@ -107,7 +112,7 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
         upstream_url = simulator.url if simulator else settings.upstream_url
         upstream = _upstream(settings, upstream_url, credentials, metrics)
         stack.push_async_callback(upstream.close)
-        ledger, orphans = await _open_ledger(settings)
+        ledger, orphans = await _open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
         gw = Gateway(
             settings=settings,
@@ -178,9 +183,13 @@ def _upstream(settings: Settings, url: str, credentials: Credentials, metrics: M
     return Upstream(url, transport, credentials, metrics, limits)
 
 
-async def _open_ledger(settings: Settings) -> tuple[Ledger, frozenset[str]]:
+async def _open_ledger(settings: Settings, metrics: Metrics) -> tuple[Ledger, frozenset[str]]:
     """The ledger, and the creates an earlier gateway left in it unfinished."""
-    ledger = Ledger(settings.ledger)
+
+    def timed(operation: str, seconds: float) -> None:
+        metrics.ledger_duration(operation).observe(seconds)
+
+    ledger = Ledger(settings.ledger, timed)
     try:
         await ledger.open()
         return ledger, await recovery.left_behind(ledger)

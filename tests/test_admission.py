@@ -200,3 +200,18 @@ async def test_ac3_a_create_goes_on_when_its_client_hangs_up(open_house: OpenHou
     assert house.received("create_request") == 1
     listed = (await client.get(f"{Q}/requests")).json()
     assert listed["total"] == 1
+
+
+async def test_up10_after_upstreams_429_the_next_creates_are_answered_alike_without_asking(
+    open_house: OpenHouse,
+) -> None:
+    files = {"a.yaml": team("a", "key", "limits: [5 jobs per day]"), "b.yaml": team("b", "other")}
+    house = await open_house(files)
+    house.break_upstream("create_request:429:1:1")
+    first = await house.client("key").create()
+    told = await house.client("other").create()
+    assert (told.status_code, told.content) == (429, first.content)
+    assert 1 <= int(told.headers["retry-after"]) <= int(first.headers["retry-after"]) <= 300
+    assert house.received("create_request") == 1
+    assert await house.used("jobs", "a") == 0
+    assert (await house.client("key").create("Veo3-Fast")).status_code == 200

@@ -78,23 +78,25 @@ async def test_az3_an_owner_known_for_less_than_a_minute_needs_no_ledger(world: 
     job = await first_job(world.a)
     await world.house.gw.ledger.close()
     assert (await world.a.get(f"{Q}/requests/{job}")).json()["request_id"] == job
-    refused(Answer.of(await world.b.get(f"{Q}/requests/{job}")), 404, "request_not_found")
+    for identifier in (job, str(uuid4())):
+        refused(Answer.of(await world.b.get(f"{Q}/requests/{identifier}")), 503, "ledger_unavailable")
 
 
-@pytest.mark.parametrize("model", NO_MODELS, ids=lambda model: ascii(model[:12]))
-async def test_az4_a_model_outside_the_policy_is_refused_by_any_name(open_world: OpenWorld, model: str) -> None:
+async def test_az4_a_model_outside_the_policy_is_refused_by_any_name(open_world: OpenWorld) -> None:
     world = await open_world(a=ONLY_VEO3)
-    refused(Answer.of(await world.a.create(model)), 403, "model_not_allowed")
-    if 0 < len(model) < 1000:
-        refused(await world.keeping(get(f"{Q}/models/{quote(model, safe='')}")), 403, "model_not_allowed")
+    for model in NO_MODELS:
+        refused(await world.keeping(post(draft(model))), 403, "model_not_allowed")
+        if 0 < len(model) < 1000:
+            refused(await world.keeping(get(f"{Q}/models/{quote(model, safe='')}")), 403, "model_not_allowed")
     await world.untouched()
     assert world.upstream.received == []
 
 
-@pytest.mark.parametrize("model", [["Veo3"], None, 7, {"id": "Veo3"}, True])
-async def test_az4_a_model_that_is_no_text_is_malformed(open_world: OpenWorld, model: Any) -> None:
+async def test_az4_a_model_that_is_no_text_is_malformed(open_world: OpenWorld) -> None:
     world = await open_world(a=ONLY_VEO3)
-    refused(Answer.of(await world.a.create(model)), 400, "invalid_request")
+    for model in (["Veo3"], None, 7, {"id": "Veo3"}, True):
+        body = json.dumps({"model": model, "payload": {}}).encode()
+        refused(await world.keeping(post(body)), 400, "invalid_request")
     await world.untouched()
 
 
@@ -135,12 +137,12 @@ async def test_az5_a_priced_or_ruled_parameter_has_one_spelling(open_world: Open
     await world.untouched()
 
 
-@pytest.mark.parametrize("name", ["org_id", "is_public", "api_base", "callback_url", "user", "priority", "", "status"])
-async def test_az6_a_field_upstream_might_obey_is_refused_by_name(world: World, name: str) -> None:
-    body = json.dumps({"model": "Veo3", name: "x", "payload": {}}).encode()
-    answer = await world.keeping(post(body))
-    refused(answer, 400, "invalid_request")
-    assert f"`{name}`" in answer.json["error"]
+async def test_az6_a_field_upstream_might_obey_is_refused_by_name(world: World) -> None:
+    for name in ("org_id", "is_public", "api_base", "callback_url", "user", "priority", "", "status"):
+        body = json.dumps({"model": "Veo3", name: "x", "payload": {}}).encode()
+        answer = await world.keeping(post(body))
+        refused(answer, 400, "invalid_request")
+        assert f"`{name}`" in answer.json["error"]
     await world.untouched()
 
 
@@ -155,12 +157,19 @@ async def test_az7_upstream_cannot_give_away_another_teams_job(world: World) -> 
     assert (await world.b.get(f"{Q}/requests/{job}")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/metrics", "/healthz", "/readyz", "/api/teams", "/api/policies", "/api/usage", "/reload", "/policies"]
-)
-async def test_az8_the_admin_pages_are_not_on_the_public_listener(world: World, path: str) -> None:
-    for method in ("GET", "POST", "PUT", "PATCH"):
-        refused(await world.keeping(head(method, path)), 404, "unknown_route")
+async def test_az8_the_admin_pages_are_not_on_the_public_listener(world: World) -> None:
+    for path in (
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/api/teams",
+        "/api/policies",
+        "/api/usage",
+        "/reload",
+        "/policies",
+    ):
+        for method in ("GET", "POST", "PUT", "PATCH"):
+            refused(await world.keeping(head(method, path)), 404, "unknown_route")
 
 
 def test_az8_no_route_writes_a_policy() -> None:

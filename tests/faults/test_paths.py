@@ -12,17 +12,17 @@ CLIMBING = [
 ]
 
 
-@pytest.mark.parametrize("identifier", CLIMBING)
-async def test_pa1_an_id_is_not_a_path(world: World, identifier: str) -> None:
-    for method in ("GET", "DELETE"):
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_pa1_an_id_is_not_a_path(world: World, method: str) -> None:
+    for identifier in CLIMBING:
         refused(await world.keeping(head(method, f"{Q}/requests/{identifier}")), 404, "unknown_route")
     assert world.upstream.received == []
     await world.untouched()
 
 
-@pytest.mark.parametrize("identifier", ["..", ".", "%2e%2e", "%2E", "%2e%2e%2frequests", "..%2f..%2fusers"])
-async def test_pa1_a_model_id_is_not_a_path_either(world: World, identifier: str) -> None:
-    refused(await world.keeping(get(f"{Q}/models/{identifier}")), 404, "model_not_found")
+async def test_pa1_a_model_id_is_not_a_path_either(world: World) -> None:
+    for identifier in ("..", ".", "%2e%2e", "%2E", "%2e%2e%2frequests", "..%2f..%2fusers"):
+        refused(await world.keeping(get(f"{Q}/models/{identifier}")), 404, "model_not_found")
     assert {request.target for request in world.upstream.received} == {f"{Q}/models"}
 
 
@@ -46,12 +46,12 @@ SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize("path", SPELLINGS)
-async def test_pa2_a_path_has_one_spelling(world: World, path: str) -> None:
-    for request in (get(path), post(draft(), target=path)):
-        answer = await world.keeping(request)
-        refused(answer, 404, "unknown_route")
-        assert "location" not in answer.headers
+async def test_pa2_a_path_has_one_spelling(world: World) -> None:
+    for path in SPELLINGS:
+        for request in (get(path), post(draft(), target=path)):
+            answer = await world.keeping(request)
+            refused(answer, 404, "unknown_route")
+            assert "location" not in answer.headers
     await world.untouched()
     assert world.upstream.received == []
 
@@ -97,35 +97,35 @@ async def test_pa5_a_query_is_ignored_and_not_sent_on(world: World, query: str) 
     await world.created()
 
 
-@pytest.mark.parametrize(
-    "query", ["org_id=evil", "&".join(f"p{number}=1" for number in range(1000)), "%00", "%ff=%ff", "limit=1&Limit=9"]
-)
-async def test_pa5_the_list_ignores_what_is_not_its_own(world: World, query: str) -> None:
-    assert (await world.keeping(get(f"{Q}/requests?{query}"))).json == {"requests": [], "has_more": False, "total": 0}
+async def test_pa5_the_list_ignores_what_is_not_its_own(world: World) -> None:
+    many = "&".join(f"p{number}=1" for number in range(1000))
+    for query in ("org_id=evil", many, "%00", "%ff=%ff", "limit=1&Limit=9"):
+        listed = await world.keeping(get(f"{Q}/requests?{query}"))
+        assert listed.json == {"requests": [], "has_more": False, "total": 0}
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        *("limit=1e9", "limit=0", "limit=201", "limit=-1", "limit=", "limit=+5", "limit=0x5", "limit=5%00", "limit"),
-        *("limit=%D9%A1", "limit=1&limit=1", "limit=5&li%6Dit=6", "limit=" + "1" * 5000),
-        *("offset=-1", "offset=x", "offset=10000001", "offset=", "offset=1&offset=2"),
-        *("model_id=Veo3&model_id=Veo3", "model_id=%ff", "model_id=a%00b", "model_id=" + "x" * 300),
-    ],
-)
-async def test_pa5_the_lists_own_parameters_are_strict(world: World, query: str) -> None:
-    refused(await world.keeping(get(f"{Q}/requests?{query}")), 400, "invalid_request")
+NO_PAGES = [
+    *("limit=1e9", "limit=0", "limit=201", "limit=-1", "limit=", "limit=+5", "limit=0x5", "limit=5%00", "limit"),
+    *("limit=%D9%A1", "limit=1&limit=1", "limit=5&li%6Dit=6", "limit=" + "1" * 5000),
+    *("offset=-1", "offset=x", "offset=10000001", "offset=", "offset=1&offset=2"),
+    *("model_id=Veo3&model_id=Veo3", "model_id=%ff", "model_id=a%00b", "model_id=" + "x" * 300),
+]
 
 
-@pytest.mark.parametrize("identifier", ["Kling%20V2.1%2BMaster", "Kling%20V2.1+Master", "%4Bling%20V2%2e1+Master"])
-async def test_pa6_a_listed_name_is_encoded_once(world: World, identifier: str) -> None:
-    answer = await world.keeping(get(f"{Q}/models/{identifier}"))
-    assert (answer.status, answer.json["model"]) == (200, "Kling V2.1+Master")
+async def test_pa5_the_lists_own_parameters_are_strict(world: World) -> None:
+    for query in NO_PAGES:
+        refused(await world.keeping(get(f"{Q}/requests?{query}")), 400, "invalid_request")
+
+
+async def test_pa6_a_listed_name_is_encoded_once(world: World) -> None:
+    for identifier in ("Kling%20V2.1%2BMaster", "Kling%20V2.1+Master", "%4Bling%20V2%2e1+Master"):
+        answer = await world.keeping(get(f"{Q}/models/{identifier}"))
+        assert (answer.status, answer.json["model"]) == (200, "Kling V2.1+Master")
     details = [request.target for request in world.upstream.received if request.target != f"{Q}/models"]
     assert details == [f"{Q}/models/Kling%20V2.1%2BMaster"]
 
 
-@pytest.mark.parametrize("identifier", ["Kling+V2.1+Master", "Kling%2520V2.1%2BMaster", "Veo9", "%E2%82%AC", "a%2Fb"])
-async def test_pa6_what_is_not_listed_is_not_asked_for(world: World, identifier: str) -> None:
-    refused(await world.keeping(get(f"{Q}/models/{identifier}")), 404, "model_not_found")
+async def test_pa6_what_is_not_listed_is_not_asked_for(world: World) -> None:
+    for identifier in ("Kling+V2.1+Master", "Kling%2520V2.1%2BMaster", "Veo9", "%E2%82%AC", "a%2Fb"):
+        refused(await world.keeping(get(f"{Q}/models/{identifier}")), 404, "model_not_found")
     assert {request.target for request in world.upstream.received} == {f"{Q}/models"}

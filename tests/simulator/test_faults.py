@@ -22,8 +22,8 @@ def test_a_fault_is_read_and_written_back(text: str, fault: Fault) -> None:
     ("text", "problem"),
     [
         ("create:429", "unknown operation 'create'"),
-        ("create_request:418", "not a valid Kind"),
-        ("create_request", "not a valid Kind"),
+        ("create_request:418", "unknown kind"),
+        ("create_request", "unknown kind"),
         ("create_request:429:often", "could not convert"),
         ("create_request:429:1.5", "1.5 is out of range for 429"),
         ("create_request:429:-1", "-1.0 is out of range for 429"),

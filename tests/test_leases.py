@@ -1,0 +1,133 @@
+"""Request rates counted ahead: never beyond the limit, and hardly below it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.core.limits import RequestBound, request_bounds
+from gateway.core.policy import Caller
+from gateway.leases import Leases
+from gateway.ledger.ledger import Ledger
+from tests.policy_texts import DIGEST, policy
+
+NOW = 1_800_000_000.0
+
+
+def bounds_of(limits: str, now: float = NOW) -> list[RequestBound]:
+    """What team a's calls are bounded by."""
+    (caller,) = policy(
+        f"team: a\nkeys: [{{name: k, hash: 'sha256:{DIGEST}'}}]\nmodels: {{allow: [Veo3]}}\nlimits: {limits}"
+    ).callers.values()
+    assert isinstance(caller, Caller)
+    return list(request_bounds(caller, now))
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    opened = Ledger(f"sqlite:///{tmp_path / 'gateway.db'}")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def admitted(leases: Leases, bounds: list[RequestBound], times: int, now: float = NOW) -> int:
+    """How many of so many calls at once get through."""
+    answers = await asyncio.gather(*(leases.take(bounds, now) for _ in range(times)))
+    return sum(answer is None for answer in answers)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 60, 1000])
+async def test_qu9_calls_at_once_get_exactly_the_limit(ledger: Ledger, limit: int) -> None:
+    bounds = bounds_of(f"[{limit} requests per minute]")
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds, limit) == limit
+    assert await admitted(leases, bounds, 5) == 0
+    assert (await ledger.used([bounds[0].counter])).popitem()[1] == limit
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    limit=st.integers(1, 400),
+    schedule=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 120)), min_size=1, max_size=12),
+)
+async def test_qu9_processes_together_never_pass_the_limit_and_reach_98_percent(
+    ledger: Ledger, limit: int, schedule: list[tuple[int, int]]
+) -> None:
+    global_window = NOW + 60 * abs(hash((limit, tuple(schedule)))) % 10**9
+    bounds = bounds_of(f"[{limit} requests per minute]", global_window)
+    processes = [Leases(ledger) for _ in range(4)]
+    through = sum([await admitted(processes[who], bounds, times, global_window) for who, times in schedule])
+    asked = sum(times for _, times in schedule)
+    assert through <= limit
+    assert through >= min(asked, limit - 4 * (limit // 100))
+
+
+async def test_qu9_a_call_that_one_bound_refuses_counts_on_none(ledger: Ledger) -> None:
+    bounds = bounds_of("[100 requests per hour, 2 requests per minute]")
+    leases = Leases(ledger)
+    answers = [await leases.take(bounds, NOW) for _ in range(5)]
+    assert [answer and answer.limit.name for answer in answers] == [None, None, *["requests-minute"] * 3]
+    assert {bound.limit.name: leases.used(bound) for bound in bounds} == {"requests-hour": 2, "requests-minute": 2}
+
+
+async def test_a_batch_is_handed_out_without_asking_the_ledger(ledger: Ledger) -> None:
+    bounds = bounds_of("[1000 requests per minute]")
+    leases = Leases(ledger)
+    assert await leases.take(bounds, NOW) is None
+    await ledger.close()
+    assert [await leases.take(bounds, NOW) for _ in range(9)] == [None] * 9
+
+
+async def test_a_raised_limit_admits_at_once_and_a_new_window_too(ledger: Ledger) -> None:
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds_of("[2 requests per minute]"), 5) == 2
+    assert await admitted(leases, bounds_of("[3 requests per minute]"), 5) == 1
+    assert await admitted(leases, bounds_of("[2 requests per minute]", NOW + 60), 5, NOW + 60) == 2
+
+
+async def test_a_shadow_bound_counts_on_and_refuses_nothing(ledger: Ledger) -> None:
+    bounds = bounds_of("[{limit: 2 requests per minute, mode: shadow}]")
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds, 5) == 5
+    assert leases.used(bounds[0]) == 5
+
+
+async def test_without_the_ledger_calls_go_on_within_the_limit(ledger: Ledger) -> None:
+    bounds = bounds_of("[20 requests per minute]")
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds, 5) == 5
+    await ledger.close()
+    assert await admitted(leases, bounds, 100) == 15
+
+
+async def test_what_was_let_pass_without_the_ledger_is_counted_when_it_is_back(ledger: Ledger, tmp_path: Path) -> None:
+    bounds = bounds_of("[20 requests per minute]")
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds, 5) == 5
+    await ledger.close()
+    assert await admitted(leases, bounds, 10) == 10
+    await ledger.open()
+    assert await admitted(leases, bounds, 100) == 5
+    assert (await ledger.used([bounds[0].counter])).popitem()[1] == 20
+
+
+async def test_what_is_held_ahead_is_not_shown_as_used(ledger: Ledger) -> None:
+    bounds = bounds_of("[1000 requests per minute]")
+    leases = Leases(ledger)
+    await admitted(leases, bounds, 3)
+    counter = bounds[0].counter
+    assert await ledger.used([counter]) == {counter: 10}
+    assert leases.less_held({counter: 10, "another": 4}) == {counter: 3, "another": 4}
+
+
+async def test_rs3_ended_windows_are_forgotten(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.leases._MOST_COUNTERS", 3)
+    leases = Leases(ledger)
+    for minute in range(10):
+        now = NOW + 60 * minute
+        await leases.take(bounds_of("[2 requests per minute]", now), now)
+    assert len(leases._held) <= 3
