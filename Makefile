@@ -39,11 +39,11 @@ lock: .venv/lint
 	@touch $@
 
 .venv/test: .venv/run
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,clients]' -c requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,clients]'
 	@touch $@
 
 .venv/lint: .venv/test
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lint]' -c requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lint]'
 	@touch $@
 
 clean:
