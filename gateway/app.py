@@ -6,10 +6,12 @@ The only place that reads the clock, opens things and chooses backends.
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gateway import __version__, recovery, settlement
 from gateway.cache import Cache
@@ -20,6 +22,7 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import AccessLog, configure
 from gateway.memory import JobMemory
 from gateway.policies import Policies
+from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies
 from gateway.server.listener import Bind, bind_socket, listen
 from gateway.server.run import Drain, run
@@ -41,7 +44,10 @@ SETTLE_EVERY = 1.0
 
 READ_POLICIES_EVERY = 1.0
 FLUSH_EVERY = 0.25
+WRITE_REFUSALS_EVERY = 2.0
 PURGE_EVERY = 3600.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
@@ -123,6 +129,7 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
             catalogue=Cache(),
             jobs=JobMemory(),
             metrics=metrics,
+            refusals=Refusals(ledger),
             access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
             tasks=Tasks(),
             now=_now,
@@ -131,15 +138,10 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
             wake=asyncio.Event(),
         )
         stack.callback(gw.access_log.flush)
+        stack.push_async_callback(gw.refusals.write)
         stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
-        for work in (
-            _keep_following(gw),
-            _keep_recovering(gw, orphans),
-            _keep_reading_policies(gw),
-            _keep_flushing(gw),
-            _keep_purging(gw),
-        ):
-            stack.push_async_callback(_end, asyncio.get_running_loop().create_task(work))
+        for name, work, pause in _duties(gw, orphans):
+            stack.push_async_callback(_end, asyncio.get_running_loop().create_task(_keep(gw, name, work, pause)))
         show_policies(gw)
         yield gw, simulator
 
@@ -201,57 +203,62 @@ def _binds(gw: Gateway) -> list[Bind]:
     """Both listeners' sockets, bound. Raises StartError if an address cannot be had."""
     settings = gw.settings
     tls = TLSFiles(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
-    try:
-        public = bind_socket(settings.host, settings.port)
-        admin = bind_socket(settings.admin_host, settings.admin_port)
-    except OSError as error:
-        raise StartError(f"cannot listen: {error.strerror or error}; is another gateway running?") from error
+    with ExitStack() as bound:
+        try:
+            public = bound.enter_context(bind_socket(settings.host, settings.port))
+            admin = bound.enter_context(bind_socket(settings.admin_host, settings.admin_port))
+        except OSError as error:
+            raise StartError(f"cannot listen: {error.strerror or error}; is another gateway running?") from error
+        bound.pop_all()
     return [
         Bind(PublicApp(gw, public_routes()), public, render_refusal, "public", tls=tls),
         Bind(admin_app(gw), admin, render_refusal, "admin"),
     ]
 
 
-async def _keep_following(gw: Gateway) -> None:
-    """Follow open jobs to their end."""
+def _duties(gw: Gateway, orphans: frozenset[str]) -> Iterator[tuple[str, Work, Work]]:
+    """What is done all the while: its name, one round of it, and the pause after a round."""
+    yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
+    yield "recover", partial(_settle, gw, partial(recovery.recover, gw, orphans)), partial(_woken, gw)
+    yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
+    yield "flush", partial(asyncio.to_thread, gw.access_log.flush), partial(asyncio.sleep, FLUSH_EVERY)
+    yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
+    yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
+
+
+async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
+    """Do a duty round after round. One that fails is reported by `Tasks`, and the next comes all the same."""
     while True:
+        under_way = gw.tasks.start(work(), name)
         try:
-            await settlement.follow(gw)
-        except LedgerUnavailable:
-            gw.metrics.settlement_errors.inc()
-        await asyncio.sleep(SETTLE_EVERY)
+            await asyncio.wait([under_way])
+        finally:
+            under_way.cancel()
+        await pause()
 
 
-async def _keep_recovering(gw: Gateway, orphans: frozenset[str]) -> None:
-    """Look for lost creates, every second and whenever one more is in doubt."""
-    while True:
-        gw.wake.clear()
-        try:
-            await recovery.recover(gw, orphans)
-        except LedgerUnavailable:
-            gw.metrics.settlement_errors.inc()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
+async def _settle(gw: Gateway, work: Work) -> None:
+    try:
+        await work()
+    except LedgerUnavailable:
+        gw.metrics.settlement_errors.inc()
 
 
-async def _keep_reading_policies(gw: Gateway) -> None:
-    while True:
-        await asyncio.sleep(READ_POLICIES_EVERY)
-        if await asyncio.to_thread(gw.policies.changed):
-            await reload_policies(gw)
+async def _woken(gw: Gateway) -> None:
+    """Until one more create is in doubt, at most a second."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
+    gw.wake.clear()
 
 
-async def _keep_flushing(gw: Gateway) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_EVERY)
-        await asyncio.to_thread(gw.access_log.flush)
+async def _read_changed_policies(gw: Gateway) -> None:
+    if await asyncio.to_thread(gw.policies.changed):
+        await reload_policies(gw)
 
 
-async def _keep_purging(gw: Gateway) -> None:
-    while True:
-        await asyncio.sleep(PURGE_EVERY)
-        with suppress(LedgerUnavailable):
-            await gw.ledger.purge(gw.now())
+async def _purge(gw: Gateway) -> None:
+    with suppress(LedgerUnavailable):
+        await gw.ledger.purge(gw.now())
 
 
 async def _end(task: asyncio.Task[None]) -> None:

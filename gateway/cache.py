@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, assert_never
+from typing import Any, Generic, NamedTuple, TypeVar, assert_never
 
 from cachetools import LRUCache
 
@@ -51,8 +51,7 @@ class Fetched(Generic[V]):
     age: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Served(Generic[V]):
+class Served(NamedTuple, Generic[V]):
     """A value from the cache or through it. `age` is in seconds."""
 
     value: V

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from gateway.cache import Fetched, How, Served
 from gateway.context import Gateway
@@ -42,8 +42,7 @@ _CACHE_STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """An answer about models. `etag` is strong, of these bytes; empty for an error of upstream's, which is not kept.
 
     `age` is in seconds since upstream gave it, `upstream_seconds` what the caller waited for upstream.
@@ -60,7 +59,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """An answer as it may be shown, with its entity tag."""
+    """An answer as it may be shown, with the gateway's own entity tag instead of upstream's validators."""
 
     answer: Answer
     etag: bytes
@@ -82,7 +81,7 @@ class _Listing:
         view = self.views.get((team.allow, team.deny))
         if view is None:
             body = filter_models(self.answer.body, lambda model: may_use(team, model)[0])
-            view = self.views[team.allow, team.deny] = _View(replace(self.answer, body=body), etag_of(body))
+            view = self.views[team.allow, team.deny] = _View(_without_validators(self.answer, body), etag_of(body))
         return view
 
 
@@ -138,6 +137,25 @@ async def detail_for_decision(gw: Gateway, caller: Caller, model: str) -> ModelD
         return None
 
 
+def is_on_offer(gw: Gateway, caller: Caller, model: str) -> bool:
+    """Whether the caller may use the model and it is known: by its name in the policy, or from the kept listing.
+
+    Nobody is asked, and no client can make such names up.
+    """
+    if not may_use(caller.team, model)[0]:
+        return False
+    kept = gw.catalogue.on_error(("models", caller.team.credential))
+    return model in caller.team.allow or (kept is not None and model in kept.value.ids)
+
+
+def snapshot_name(upstream_url: str, key: tuple[str, ...]) -> str:
+    """Where the ledger keeps upstream's answer: `("models", credential)` or `("model", credential, model)`.
+
+    It names the origin too, so that a ledger moved to another upstream does not bring the old one's prices.
+    """
+    return " ".join((key[0], upstream_url, *key[1:]))
+
+
 async def _is_listed(gw: Gateway, credential: str, model: str) -> bool:
     """Whether upstream lists the model. That it does not is believed for 30 s, then the listing is asked for anew."""
     if model in (await _listing(gw, credential)).value.ids:
@@ -155,8 +173,7 @@ async def _detail(gw: Gateway, credential: str, model: str) -> Served[_Detail]:
     return await _through_cache(gw, question)
 
 
-@dataclass(frozen=True, slots=True)
-class _Question(Generic[V]):
+class _Question(NamedTuple, Generic[V]):
     """What is kept under `key`, whom to ask for it, and how an answer becomes the value that is kept."""
 
     key: tuple[str, ...]
@@ -172,10 +189,15 @@ def _to_listing(answer: Answer) -> _Listing:
 
 def _to_detail(answer: Answer) -> _Detail:
     if answer.status == 404:
-        return _Detail(answer, b"", None)
+        return _Detail(_without_validators(answer, answer.body), b"", None)
     if answer.status != 200:
         raise _Unusable(answer)
-    return _Detail(answer, etag_of(answer.body), model_detail(answer.body))
+    return _Detail(_without_validators(answer, answer.body), etag_of(answer.body), model_detail(answer.body))
+
+
+def _without_validators(answer: Answer, body: bytes) -> Answer:
+    headers = tuple(header for header in answer.headers if header[0] not in _OWN_VALIDATORS)
+    return replace(answer, headers=headers, body=body)
 
 
 async def _through_cache(gw: Gateway, question: _Question[V], fresher_than: float = float("inf")) -> Served[V]:
@@ -219,7 +241,7 @@ async def _recall(gw: Gateway, question: _Question[V]) -> Fetched[V] | None:
     if gw.settings.simulate:
         return None
     try:
-        kept = await gw.ledger.load_snapshot(_snapshot_name(gw, question.key))
+        kept = await gw.ledger.load_snapshot(snapshot_name(gw.settings.upstream_url, question.key))
     except LedgerUnavailable:
         return None
     if kept is None:
@@ -231,20 +253,16 @@ async def _keep(gw: Gateway, key: tuple[str, ...], answer: Answer) -> None:
     if gw.settings.simulate:
         return
     try:
-        await gw.ledger.save_snapshot(_snapshot_name(gw, key), Snapshot(answer.headers, answer.body, gw.now()))
+        kept = Snapshot(answer.headers, answer.body, gw.now())
+        await gw.ledger.save_snapshot(snapshot_name(gw.settings.upstream_url, key), kept)
     except LedgerUnavailable:
         log_event(logging.WARNING, "catalogue not kept", name=" ".join(key))
-
-
-def _snapshot_name(gw: Gateway, key: tuple[str, ...]) -> str:
-    """Names the origin too, so that a ledger moved to another upstream does not bring the old one's prices."""
-    return " ".join((key[0], gw.settings.upstream_url, *key[1:]))
 
 
 def _page(served: Served[Any], view: _View, seconds: float) -> Page:
     return Page(
         view.answer.status,
-        tuple(header for header in view.answer.headers if header[0] not in _OWN_VALIDATORS),
+        view.answer.headers,
         view.answer.body,
         view.etag,
         served.age,

@@ -13,6 +13,7 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import AccessLog, log_event
 from gateway.memory import Gate, JobMemory
 from gateway.policies import Policies
+from gateway.refusals import Refusals
 from gateway.settings import Settings
 from gateway.telemetry import Denials, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
@@ -71,6 +72,7 @@ class Gateway:
     catalogue: Cache
     jobs: JobMemory
     metrics: Metrics
+    refusals: Refusals
     access_log: AccessLog
     tasks: Tasks
     now: Callable[[], float]

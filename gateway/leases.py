@@ -1,11 +1,12 @@
 """Request rates, counted ahead: a process takes small batches from the ledger and hands them out from memory.
 
 A poll therefore costs no write. What a process holds and does not use before the window ends is lost to the limit, so
-the error is always on the strict side, and a batch is one percent of the limit to keep it below two.
+the error is always on the strict side, and a batch is one percent of the limit to keep it below two; more is taken only
+for calls that are waiting for it.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.core.limits import RequestBound
@@ -19,11 +20,17 @@ _MOST_COUNTERS = 10_000
 
 @dataclass(slots=True)
 class _Held:
-    """What this process may still hand out on one counter. `used` is the ledger's value when it last answered."""
+    """What this process may still hand out on one counter.
+
+    `used` is the ledger's value when it last answered, and `owed` what was handed out since without its knowledge;
+    `waiting` counts the calls that wait for the refill, and `exhausted_at` is the ceiling that was found reached.
+    """
 
     window_ends: float
     left: int = 0
     used: int = 0
+    owed: int = 0
+    waiting: int = 0
     exhausted_at: int = -1
     refill: asyncio.Task[None] | None = None
 
@@ -35,15 +42,12 @@ class Leases:
         self._ledger = ledger
         self._held: dict[str, _Held] = {}
 
-    async def take(self, bounds: Iterable[RequestBound], now: float) -> RequestBound | None:
+    async def take(self, bounds: Sequence[RequestBound], now: float) -> RequestBound | None:
         """Count one request against every bound, or against none and return the bound that is used up.
 
         Awaits the ledger only when a batch has run out.
         """
-        while True:
-            empty = next((bound for bound in bounds if self._find(bound, now).left <= 0), None)
-            if empty is None:
-                break
+        while empty := self._first_empty(bounds, now):
             if not await self._refill(empty, now):
                 return empty
         for bound in bounds:
@@ -62,6 +66,12 @@ class Leases:
             for counter, value in used.items()
         }
 
+    def _first_empty(self, bounds: Sequence[RequestBound], now: float) -> RequestBound | None:
+        for bound in bounds:
+            if self._find(bound, now).left <= 0:
+                return bound
+        return None
+
     def _find(self, bound: RequestBound, now: float) -> _Held:
         held = self._held.get(bound.counter)
         if held is None:
@@ -70,32 +80,38 @@ class Leases:
         return held
 
     async def _refill(self, bound: RequestBound, now: float) -> bool:
-        """Whether the counter has something left after asking the ledger, together with all who wait for it."""
+        """Ask the ledger, together with all who wait for it. Whether it is worth looking again what is left."""
         held = self._find(bound, now)
         if held.exhausted_at == _ceiling(bound):
             return False
-        if held.refill is None:
-            held.refill = asyncio.get_running_loop().create_task(self._fetch(bound, held))
-        await asyncio.shield(held.refill)
-        return held.left > 0
+        held.waiting += 1
+        try:
+            if held.refill is None:
+                held.refill = asyncio.get_running_loop().create_task(self._fetch(bound, held))
+            await asyncio.shield(held.refill)
+        finally:
+            held.waiting -= 1
+        return held.exhausted_at != _ceiling(bound)
 
     async def _fetch(self, bound: RequestBound, held: _Held) -> None:
-        batch = max(1, bound.ceiling // _SHARE)
+        ceiling = _ceiling(bound)
+        batch = max(1, bound.ceiling // _SHARE, held.waiting)
         try:
-            granted, held.used = await self._ledger.take_ahead(bound.counter, batch, _ceiling(bound), bound.window_ends)
+            granted, held.used = await self._ledger.take_ahead(
+                bound.counter, batch + held.owed, ceiling, bound.window_ends
+            )
         except LedgerUnavailable:
-            granted = self._grant_blindly(bound, held, batch)
+            # Reads go on within what this process knows of the window, and are counted when the ledger is back.
+            granted = min(batch, max(0, ceiling - held.used))
+            held.used += granted
+            held.owed += granted
+        else:
+            granted -= held.owed
+            held.owed = 0
         finally:
             held.refill = None
         held.left += granted
-        held.exhausted_at = _ceiling(bound) if granted == 0 else -1
-
-    @staticmethod
-    def _grant_blindly(bound: RequestBound, held: _Held, batch: int) -> int:
-        """While the ledger is away, reads go on within what this process knows of the window."""
-        granted = min(batch, max(0, _ceiling(bound) - held.used))
-        held.used += granted
-        return granted
+        held.exhausted_at = ceiling if granted <= 0 else -1
 
     def _forget_ended(self, now: float) -> None:
         if len(self._held) >= _MOST_COUNTERS:

@@ -4,8 +4,8 @@ However many clients poll one live job, upstream is asked once a second; however
 asked again. Ownership is decided before memory is looked at, so nobody learns that another team's job exists.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway import settlement
 from gateway.context import Gateway
@@ -26,8 +26,7 @@ class Served(StrEnum):
     STALE = "stale"
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(NamedTuple):
     """A record and how it was come by. `age` is in seconds since upstream was asked."""
 
     seen: Seen

@@ -9,6 +9,7 @@ placed once.
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from gateway import settlement
 from gateway.context import Gateway
@@ -66,12 +67,12 @@ async def recover(gw: Gateway, orphans: frozenset[str]) -> None:
     """
     longest = gw.settings.create_timeout + GRACE
     reservations = await gw.ledger.open_reservations()
-    for reservation in reservations:
-        if reservation.state is State.UNKNOWN:
-            if _is_due(gw, reservation):
-                await _look_up(gw, reservation)
-        elif reservation.id in orphans or gw.now() - reservation.updated_at > longest:
-            await _take_over(gw, reservation)
+    for each in reservations:
+        orphaned = each.id in orphans or gw.now() - each.updated_at > longest
+        if each.state is not State.UNKNOWN and orphaned:
+            await _take_over(gw, each)
+    lost = [each for each in reservations if each.state is State.UNKNOWN and _is_due(gw, each)]
+    await settlement.in_turns(lost, partial(_look_up, gw))
     for forgotten in gw.jobs.looked_up.keys() - {each.id for each in reservations}:
         del gw.jobs.looked_up[forgotten]
 

@@ -7,8 +7,10 @@ about. Money comes back only on upstream's word, never by guess.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from gateway.context import Gateway
 from gateway.core.freshness import follow_interval
@@ -20,6 +22,8 @@ from gateway.logs import log_event
 from gateway.memory import Seen
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import record_head, slim_record
+
+T = TypeVar("T")
 
 MISSING_CONFIRMATIONS = 2
 """Times upstream must deny an owned job, asked anew each time, before its slot is freed."""
@@ -157,14 +161,18 @@ async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
 
 async def follow(gw: Gateway) -> None:
     """One round of following: every job whose turn it is gets one look, and one that is too old is closed."""
-    due = await gw.ledger.due_jobs(gw.now(), _LOOKS_AT_ONCE * 8)
+    await in_turns(await gw.ledger.due_jobs(gw.now(), _LOOKS_AT_ONCE * 8), partial(_follow_one, gw))
+
+
+async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls."""
     turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
-    async def take_turn(job: OpenJob) -> None:
+    async def take_turn(item: T) -> None:
         async with turns:
-            await _follow_one(gw, job)
+            await work(item)
 
-    await asyncio.gather(*(take_turn(job) for job in due))
+    await asyncio.gather(*(take_turn(item) for item in items))
 
 
 async def _follow_one(gw: Gateway, job: OpenJob) -> None:

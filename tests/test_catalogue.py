@@ -265,3 +265,30 @@ async def test_up5_a_decision_does_not_wait_for_ever(open_house: OpenHouse, monk
         house = await open_house(FILES, upstream=upstream.url)
         async with asyncio.timeout(2):
             assert await catalogue.detail_for_decision(house.gw, caller(house, "gmigw_a"), "Veo3") is None
+
+
+async def test_what_is_on_offer_is_a_name_of_the_policys_or_of_the_listings(open_house: OpenHouse) -> None:
+    async with ScriptedUpstream(Shop()) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        a = caller(house, "gmigw_a")
+
+        def on_offer(*models: str) -> list[str]:
+            return [model for model in models if catalogue.is_on_offer(house.gw, a, model)]
+
+        names = ("gone", "Veo3", "Veo3-made-up", "Veo3-Fast", "Kling-V2", "Veo3*", "", "x" * 10_000)
+        assert on_offer(*names) == ["gone", "Veo3*"]
+        assert asked(upstream) == []
+        await house.client("gmigw_a").get(f"{Q}/models")
+        assert on_offer(*names) == ["gone", "Veo3", "Veo3*"]
+
+
+async def test_the_ledger_keeps_answers_by_origin_and_credential(open_house: OpenHouse) -> None:
+    async with ScriptedUpstream(Shop()) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        assert (await house.client("gmigw_a").get(f"{Q}/models/Veo3")).status_code == 200
+        await house.gw.tasks.finish(5)
+        for key, body in ((("models", "default"), LISTING), (("model", "default", "Veo3"), DETAIL)):
+            kept = await house.gw.ledger.load_snapshot(catalogue.snapshot_name(upstream.url, key))
+            assert kept is not None
+            assert kept.body == body
+            assert await house.gw.ledger.load_snapshot(catalogue.snapshot_name("https://other", key)) is None

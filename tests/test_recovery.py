@@ -50,7 +50,7 @@ def resolved(house: House) -> Callable[[], Awaitable[bool]]:
     return no_longer
 
 
-async def leave_behind(house: House, name: str, *, now: float, sent: bool = True, **payload: object) -> None:
+async def leave_behind(house: House, name: str, *, now: float, sent: bool = True) -> None:
     """A create that got so far and no further, as a killed gateway leaves it."""
     reservation = NewReservation(
         id=name,
@@ -63,7 +63,7 @@ async def leave_behind(house: House, name: str, *, now: float, sent: bool = True
         charge_failed=False,
         claims=(Claim("jobs/a//day/", 1, 10, OnSettle.KEEP, (), None),),
         body_digest=b"digest",
-        payload_digest=hashlib.sha256(canonical_payload(payload)).digest(),
+        payload_digest=hashlib.sha256(canonical_payload(PROMPT)).digest(),
         idempotency_key=None,
         created_at=now,
     )
@@ -150,7 +150,7 @@ async def test_ac6_what_cannot_be_found_out_stays_charged(
     for _ in range(3):
         asked = house.received("list_requests")
         await resolved(house)()
-        await house.eventually(lambda asked=asked: house.received("list_requests") > asked)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await house.eventually(lambda asked=asked: house.received("list_requests") > asked)
     assert await states(house) == [State.UNKNOWN]
     assert await books(house) == HELD
     metrics = (await house.admin("/metrics")).text
@@ -174,7 +174,7 @@ async def test_a_job_of_another_model_payload_or_day_is_not_taken(open_house: Op
     assert (await client.create("Veo3", {"prompt": "the first"})).status_code == 200
     happen(house, {"prompt": "another"}, now)
     happen(house, dict(PROMPT), now - recovery.CLOCK_TOLERANCE - 10)
-    await leave_behind(house, "lost", now=now, **PROMPT)
+    await leave_behind(house, "lost", now=now)
     await house.gw.ledger.doubt("lost", now)
     await recovery.recover(house.gw, frozenset())
     assert await states(house) == [State.UNKNOWN]
@@ -187,7 +187,7 @@ async def test_a_job_that_a_create_under_way_may_have_made_is_left_to_it(
     house = await open_house(FILES, speed=1)
     client, now = house.client("key"), house.gw.now()
     assert (await client.create("Veo3", {"prompt": "the first"})).status_code == 200
-    await leave_behind(house, "lost", now=now, **PROMPT)
+    await leave_behind(house, "lost", now=now)
     await house.gw.ledger.doubt("lost", now)
     house.break_upstream("create_request:latency:0.5:1")
     running = asyncio.ensure_future(house.client("other").create("Veo3", dict(PROMPT)))
@@ -213,9 +213,9 @@ async def test_a_stream_of_equal_creates_does_not_hide_a_lost_one_for_ever(open_
     assert (await client.create("Veo3", {"prompt": "the first"})).status_code == 200
     earlier = now - recovery.CLOCK_TOLERANCE - 5
     lost = happen(house, dict(PROMPT), earlier)
-    await leave_behind(house, "lost", now=earlier, **PROMPT)
+    await leave_behind(house, "lost", now=earlier)
     await house.gw.ledger.doubt("lost", earlier)
-    await leave_behind(house, "running", now=now, **PROMPT)
+    await leave_behind(house, "running", now=now)
     await recovery.recover(house.gw, frozenset())
     assert await states(house) == [State.SENT]
     assert await house.gw.ledger.owner_of(lost) is not None
@@ -224,8 +224,8 @@ async def test_a_stream_of_equal_creates_does_not_hide_a_lost_one_for_ever(open_
 async def test_kl1_kl2_what_was_left_behind_is_released_or_doubted_and_never_sent(open_house: OpenHouse) -> None:
     house = await open_house(FILES)
     now = house.gw.now()
-    await leave_behind(house, "unsent", now=now, sent=False, **PROMPT)
-    await leave_behind(house, "sent", now=now, **PROMPT)
+    await leave_behind(house, "unsent", now=now, sent=False)
+    await leave_behind(house, "sent", now=now)
 
     restarted = await open_house(FILES, upstream=house.upstream.url)
 

@@ -1,5 +1,6 @@
 """What a command can know of a model: from upstream where its key is at hand, else what a gateway kept."""
 
+from gateway.catalogue import snapshot_name
 from gateway.cli.invocation import Invocation
 from gateway.cli.upstream_access import open_upstream
 from gateway.core.access import may_use
@@ -32,8 +33,7 @@ def find_detail(
             if answer.status == 200:
                 return model_detail(answer.body), "The model's detail is upstream's of now."
             why = f"Upstream answered {answer.status} when asked about the model."
-    # The name under which `gateway.catalogue` keeps it.
-    name = f"model {call.settings.upstream_url} {team.credential} {model}"
+    name = snapshot_name(call.settings.upstream_url, ("model", team.credential, model))
     kept = ledger.snapshot(name) if ledger is not None else None
     if kept is not None:
         return model_detail(

@@ -20,7 +20,7 @@ COMMANDS = {
     "schema": "print the JSON Schema of the policy files, for editors",
     "explain": "say why a job would be allowed or refused, rule by rule, and what it costs",
     "keys": "make, rotate, revoke and list the teams' keys",
-    "usage": "jobs and money of a month, by team, key and model",
+    "usage": "jobs, money and refused calls of a month, by team, key and model",
     "ledger": "migrate or verify the ledger",
 }
 

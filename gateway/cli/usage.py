@@ -1,7 +1,9 @@
-"""Jobs and money of a month, by team, key and model.
+"""Jobs, money and refused calls of a month, by team, key and model.
 
 A month begins and ends in each team's own time zone, as its limits do. Jobs that upstream refused are not counted; the
-money of jobs that still run is held, and comes back if they fail.
+money of jobs that still run is held, and comes back if they fail. Refused are the calls the gateway answered with an
+error of its own; the model is `other` for those that were about none, or about none the team may use. A gateway writes
+them down every two seconds.
 """
 
 import csv
@@ -24,7 +26,7 @@ from gateway.ledger.engine import LedgerUnavailable
 from gateway.ledger.reader import LedgerReader, read_ledger
 from gateway.ledger.values import UsageRow
 
-HEADER = ("TEAM", "KEY", "MODEL", "JOBS", "SUCCESS", "FAILED", "OPEN", "USD", "USD HELD")
+HEADER = ("TEAM", "KEY", "MODEL", "JOBS", "SUCCESS", "FAILED", "OPEN", "REFUSED", "USD", "USD HELD")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -57,7 +59,7 @@ def run(call: Invocation) -> int:
         table.writeheader()
         table.writerows(map(_values, rows))
     else:
-        print(render_table(HEADER, [_cells(row) for row in (*rows, _total(rows))], right=frozenset(range(3, 9))))
+        print(render_table(HEADER, [_cells(row) for row in (*rows, _total(rows))], right=frozenset(range(3, 10))))
     return 0
 
 
@@ -84,7 +86,7 @@ def _total(rows: Iterable[UsageRow]) -> UsageRow:
     return UsageRow("", "", "", *(sum(column) for column in zip(*numbers, strict=True))) if numbers else _NOTHING
 
 
-_NOTHING = UsageRow("", "", "", jobs=0, succeeded=0, failed=0, open=0, charged=0, held=0)
+_NOTHING = UsageRow("", "", "", jobs=0, succeeded=0, failed=0, open=0, charged=0, held=0, refused=0)
 
 
 def _values(row: UsageRow) -> Mapping[str, str | float | None]:
@@ -96,6 +98,7 @@ def _values(row: UsageRow) -> Mapping[str, str | float | None]:
         "succeeded": row.succeeded,
         "failed": row.failed,
         "open": row.open,
+        "refused": row.refused,
         "usd": usd_number(row.charged),
         "usd_held": usd_number(row.held),
     }
@@ -111,6 +114,7 @@ def _cells(row: UsageRow) -> list[str]:
         f"{100 * row.succeeded / ended:.0f} %" if ended else "-",
         str(row.failed),
         str(row.open),
+        str(row.refused),
         format_usd(row.charged),
         format_usd(row.held),
     ]

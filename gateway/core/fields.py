@@ -7,6 +7,9 @@ from gateway.core.policy import Mode, Unit
 
 Field = tuple[bytes, bytes]
 
+# A member read through its class costs as much as a call; these are read for every answer.
+_ENFORCE, _USD = Mode.ENFORCE, Unit.USD
+
 
 def ratelimit_fields(states: Iterable[LimitState]) -> tuple[Field, ...]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10 §3, §4), or nothing.
@@ -14,7 +17,7 @@ def ratelimit_fields(states: Iterable[LimitState]) -> tuple[Field, ...]:
     One item per limit that refuses: `"requests-minute";q=600;w=60` and `"requests-minute";r=599;t=32`. A level has
     neither `w` nor `t`. Money and shadow limits stay out: the fields are about calls a client may still make.
     """
-    shown = [state for state in states if state.limit.mode is Mode.ENFORCE and state.limit.unit is not Unit.USD]
+    shown = [state for state in states if state.limit.mode is _ENFORCE and state.limit.unit is not _USD]
     if not shown:
         return ()
     policy = ", ".join([_policy_item(state) for state in shown])

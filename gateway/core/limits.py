@@ -7,6 +7,7 @@ amount. Limits that count the same thing share one, so renaming or editing a lim
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from gateway.core.access import matches
 from gateway.core.claims import Bound, Claim, OnSettle
@@ -38,8 +39,7 @@ class RequestBound:
         return self.limit.mode
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """How full one limit is. Amounts of unit USD are micro-USD.
 
     `resets_at` and `window_seconds` are None for a level (`at once`); `seconds_left` are whole seconds until the

@@ -6,7 +6,7 @@ cannot be read or written; a write that raised it has changed nothing.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from gateway.core.claims import Claim
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, jobs, reservations, retention, snapshots, usage
+from gateway.ledger import counters, jobs, refusals, reservations, retention, snapshots, usage
 from gateway.ledger.engine import (
     FAULTS,
     READERS,
@@ -37,6 +37,7 @@ from gateway.ledger.values import (
     OwnedByAnother,
     Owner,
     Placement,
+    Refused,
     Reply,
     Reserved,
     Snapshot,
@@ -155,6 +156,10 @@ class Ledger:
         """Keep an answer of upstream over restarts, unless a newer one is kept."""
         await self._write("save_snapshot", snapshots.save, name, snapshot)
 
+    async def add_refusals(self, counts: Mapping[Refused, int]) -> None:
+        """Add calls that were refused to those counted before."""
+        await self._write("add_refusals", refusals.add, counts)
+
     async def purge(self, now: float) -> None:
         """Forget what is old enough, bite by bite, with others' operations in between."""
         while await self._write("purge", retention.purge, now):
@@ -191,7 +196,7 @@ class Ledger:
         return await self._read("used", counters.values_of, names)
 
     async def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
-        """Usage by team, key and model: creates admitted from `starts` until before `ends`."""
+        """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""
         return await self._read("usage", usage.usage, team, starts, ends)
 
     async def open_counts(self) -> OpenCounts:

@@ -24,7 +24,7 @@ class LedgerReader:
         return counters.values_of(self.connection, names)
 
     def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
-        """Usage by team, key and model: creates admitted from `starts` until before `ends`."""
+        """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""
         return usage.usage(self.connection, team, starts, ends)
 
     def snapshot(self, name: str) -> Snapshot | None:

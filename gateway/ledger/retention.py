@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, exists, select, true, tuple_, update
 from gateway.core.lifecycle import State
 from gateway.ledger import counters as counting
 from gateway.ledger.replies import KEPT_FOR
-from gateway.ledger.schema import claims, counters, idempotency, jobs, listed, reservations, without_job
+from gateway.ledger.schema import claims, counters, idempotency, jobs, listed, refusals, reservations, without_job
 from gateway.ledger.statement import Statement, instant
 
 DAY = 24 * 3600.0
@@ -24,6 +24,9 @@ DIRECT_COUNTERS = DAY
 
 RECORDS = 30 * DAY
 """Seconds after its create that a job's record is kept."""
+
+REFUSALS = 400 * DAY
+"""Seconds counts of refused calls are kept, so that a month can be compared with last year's."""
 
 BITE = 500
 """Rows of one kind forgotten in one operation."""
@@ -69,6 +72,12 @@ _RELEASED = Statement(
         )
     )
 )
+_refusal = tuple_(*refusals.primary_key.columns)
+_REFUSALS = Statement(
+    delete(refusals).where(
+        _refusal.in_(select(*refusals.primary_key.columns).where(refusals.c.starts < instant("before")).limit(BITE))
+    )
+)
 
 
 def purge(connection: Connection, now: float) -> bool:
@@ -80,6 +89,7 @@ def purge(connection: Connection, now: float) -> bool:
         _RECORDS.changes(connection, before=now - RECORDS),
         _REPLIES.changes(connection, before=now - KEPT_FOR),
         _RELEASED.changes(connection, before=now - COUNTERS),
+        _REFUSALS.changes(connection, before=now - REFUSALS),
     )
     return BITE in bites
 

@@ -172,6 +172,19 @@ snapshots = Table(
     Column("fetched_at", Double, nullable=False, comment="When upstream gave it."),
 )
 
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("team", Text, primary_key=True, comment="The team's name, as in its policy."),
+    Column("starts", Double, primary_key=True, comment="The first instant of the quarter of an hour they fell in."),
+    Column("key", Text, primary_key=True, comment="The name of the key that called."),
+    Column("model", Text, primary_key=True, comment="The model asked for; `other` for none, or none on offer."),
+    Column("code", Text, primary_key=True, comment="The error code they were answered with."),
+    Column("count", BigInteger, nullable=False, comment="How many there were."),
+    Index("refusals_by_time", "starts"),
+    sqlite_with_rowid=False,
+)
+
 
 def transition_guard() -> str:
     """SQLite's trigger that refuses every change of state `TRANSITIONS` does not list."""

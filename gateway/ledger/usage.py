@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, 
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import OPEN, Outcome, State, money_is_kept
+from gateway.ledger.refusals import refused_between
 from gateway.ledger.schema import claims, counters, jobs, reservations, without_job
 from gateway.ledger.values import Difference, OpenCounts, UsageRow
 
@@ -23,7 +24,23 @@ _kept = or_(
 
 
 def usage(connection: Connection, team: str | None, starts: float, ends: float) -> list[UsageRow]:
-    """Usage of one team, or of all, by key and model: creates admitted from `starts` until before `ends`."""
+    """Usage of one team, or of all, by key and model, from `starts` until before `ends`.
+
+    A job belongs to the instant its create was admitted. Calls refused for no model in particular have model `other`.
+    """
+    jobs = _jobs_between(connection, team, starts, ends)
+    refused = refused_between(connection, team, starts, ends)
+    return [UsageRow(*whose, *jobs.get(whose, _NO_JOBS), refused.get(whose, 0)) for whose in sorted({*jobs, *refused})]
+
+
+_NO_JOBS = (0, 0, 0, 0, 0, 0)
+"""What `_jobs_between` would say of a key and model that made none."""
+
+
+def _jobs_between(
+    connection: Connection, team: str | None, starts: float, ends: float
+) -> dict[tuple[str, str, str], tuple[int, int, int, int, int, int]]:
+    """Jobs, succeeded, failed and open ones, micro-USD charged and held: by team, key and model."""
     query = (
         select(
             _c.team,
@@ -38,11 +55,10 @@ def usage(connection: Connection, team: str | None, starts: float, ends: float) 
         )
         .where(_c.created_at >= starts, _c.created_at < ends, _c.state != State.RELEASED)
         .group_by(_c.team, _c.key, _c.model)
-        .order_by(_c.team, _c.key, _c.model)
     )
     if team is not None:
         query = query.where(_c.team == team)
-    return [UsageRow(*row) for row in connection.execute(query)]
+    return {(team, key, model): tuple(numbers) for team, key, model, *numbers in connection.execute(query)}
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:

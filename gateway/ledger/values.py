@@ -156,7 +156,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one team, key and model did in a month: counts by outcome, money kept and still held."""
+    """What one team, key and model did in a month: jobs by outcome, money kept and still held, calls refused."""
 
     team: str
     key: str
@@ -167,6 +167,18 @@ class UsageRow:
     open: int
     charged: int
     held: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Calls refused alike: whose, for which model, with which code, and in the quarter of an hour from `starts`."""
+
+    team: str
+    key: str
+    model: str
+    code: str
+    starts: float
 
 
 @dataclass(frozen=True, slots=True)

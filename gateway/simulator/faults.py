@@ -73,9 +73,9 @@ def parse_fault(text: str) -> Fault:
     operation, _, rest = text.partition(":")
     kind, _, rest = rest.partition(":")
     amount, _, times = rest.partition(":")
+    if kind not in list(Kind):
+        raise ValueError(f"fault {text!r}: unknown kind {kind!r}; one of {', '.join(Kind)}")
     try:
-        if kind not in list(Kind):
-            raise ValueError(f"unknown kind {kind!r}; one of {', '.join(Kind)}")
         return Fault(operation, Kind(kind), float(amount or "1"), int(times) if times else None)
     except ValueError as error:
         raise ValueError(f"fault {text!r}: {error}") from None

@@ -30,9 +30,7 @@ def build_mp4(tint: int) -> bytes:
 def _picture(tint: int) -> bytes:
     # A picture's bytes stay above 15, so no start code can appear in them by accident.
     count = (WIDTH // 16) * (HEIGHT // 16)
-    blocks = [
-        bytes([64 + 2 * n]) * 256 + bytes([16 + tint * 7 % 224, 240 - tint * 5 % 224]) * 64 for n in range(count)
-    ]
+    blocks = [bytes([64 + 2 * n]) * 256 + bytes([16 + tint * 7 % 224, 240 - tint * 5 % 224]) * 64 for n in range(count)]
     unit = SLICE_HEADER + MACROBLOCK_HEADER.join(blocks) + SLICE_END
     return struct.pack(">I", len(unit)) + unit
 

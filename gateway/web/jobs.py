@@ -63,7 +63,7 @@ async def poll(call: Call) -> Reply:
     gw = call.gw
     started = gw.ticks()
     watched = await polling.poll(gw, call.caller, call.identifier)
-    if watched.served in (polling.Served.MISS, polling.Served.COLLAPSED):
+    if watched.served in _WAITED:
         call.upstream_seconds = gw.ticks() - started
     gw.metrics.cache_requests("jobs", watched.served.value).inc()
     seen = watched.seen
@@ -76,6 +76,7 @@ async def poll(call: Call) -> Reply:
     return Reply(seen.answer.status, seen.answer.body, seen.answer.headers + headers)
 
 
+_WAITED = (polling.Served.MISS, polling.Served.COLLAPSED)
 _CACHE_STATUS = {
     polling.Served.HIT: b"gmi-gateway; hit",
     polling.Served.MISS: b"gmi-gateway; fwd=miss",

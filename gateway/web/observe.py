@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.catalogue import is_on_offer
 from gateway.core.wording import rfc3339
 from gateway.telemetry import OTHER, Denial
 from gateway.web.auth import client_address
@@ -9,6 +10,9 @@ from gateway.web.call import Call
 from gateway.web.respond import Reply
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_LONGEST_MODEL = 256
+"""Characters: the longest id a model can have. What a client sends instead of one may be much longer."""
+
 _CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -22,12 +26,20 @@ def observe(call: Call, reply: Reply, elapsed: float) -> None:
     metrics.request_duration(route, method, _CLASSES[reply.status // 100]).observe(elapsed)
     metrics.overhead(route).observe(max(0.0, elapsed - call.upstream_seconds))
     if reply.code:
-        metrics.denied(team, reply.code).inc()
-        key = call.who.key.name if call.who is not None else ""
-        denial = Denial(call.gw.now(), team, key, call.model, reply.code, reply.message, call.request_id)
-        call.gw.denials.add(denial)
+        _note_refusal(call, reply, team)
     if call.gw.settings.access_log:
         call.gw.access_log.write(_line(call, reply, elapsed, route))
+
+
+def _note_refusal(call: Call, reply: Reply, team: str) -> None:
+    """Count the refused call, by what no client can make up, and keep it among the latest."""
+    gw, who, now = call.gw, call.who, call.gw.now()
+    gw.metrics.denied(team, reply.code).inc()
+    key = who.key.name if who is not None else ""
+    gw.denials.add(Denial(now, team, key, call.model, reply.code, reply.message, call.request_id))
+    if who is not None:
+        model = call.model if is_on_offer(gw, who, call.model) else OTHER
+        gw.refusals.note(who, model, reply.code, now)
 
 
 def _line(call: Call, reply: Reply, elapsed: float, route: str) -> dict[str, Any]:
@@ -45,7 +57,7 @@ def _line(call: Call, reply: Reply, elapsed: float, route: str) -> dict[str, Any
     if call.who is not None:
         line["team"], line["key"] = call.who.team.name, call.who.key.name
     if call.model:
-        line["model"] = call.model
+        line["model"] = call.model[:_LONGEST_MODEL]
     if reply.code:
         line["code"] = reply.code
     return line

@@ -23,6 +23,9 @@ from gateway.web.respond import Header, Reply, error_reply
 from gateway.web.routes import Q, RouteTable, method_of
 from gateway.web.tracing import request_id_of, trace_context
 
+_ROOM_FOR_READS = 1.25
+"""Reads beyond the calls allowed at once: most are answered from memory, while creates wait for upstream."""
+
 
 class PublicApp:
     """Answers calls on the public listener."""
@@ -70,8 +73,7 @@ class PublicApp:
 
     async def _answer(self, call: Call) -> Reply:
         gw, now = self._gw, self._gw.now()
-        if self._in_flight > gw.settings.max_in_flight:
-            raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
+        self._check_room(_ROOM_FOR_READS)
         try:
             call.who = identify(call.policy, call.scope["headers"])
             check_expiry(call.who.key, now)
@@ -86,12 +88,19 @@ class PublicApp:
             raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {Q}.")
         call.route, call.identifier = found
         method = method_of(call.route, call.scope["method"])
+        if call.scope["method"] not in ("GET", "HEAD"):
+            self._check_room(1.0)
         if method.scope is not None and not may_call(call.caller.key, method.scope):
             raise Refusal(
                 Code.SCOPE_DENIED,
                 f"The key {call.caller.key.name!r} lacks the scope {method.scope.value!r}; ask your platform team.",
             )
         return await method.endpoint(call)
+
+    def _check_room(self, share: float) -> None:
+        """Refusal 503 if more is under way than this share of what the settings allow."""
+        if self._in_flight > self._gw.settings.max_in_flight * share:
+            raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
 
     async def _count(self, call: Call, now: float) -> None:
         """Count the call against the team's request rates, whatever will come of it."""
@@ -101,7 +110,7 @@ class PublicApp:
         if full is not None:
             raise refusal_for_requests(full, call.caller, now, call.request_id)
         for state in call.limits_shown:
-            if state.limit.mode is Mode.SHADOW and state.used > state.ceiling:
+            if state.used > state.ceiling and state.limit.mode is Mode.SHADOW:
                 gw.metrics.shadow_denied(call.caller.team.name, state.limit.name).inc()
 
     def _headers(self, call: Call, reply: Reply, elapsed: float) -> list[Header]:

@@ -1,8 +1,7 @@
 """Answers, and the only place where an error of the gateway's own becomes bytes (CONTRACT §2, RFC 9209)."""
 
 import secrets
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +19,7 @@ _CLOSE = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A whole answer. `code` and `message` are an error's, for metrics and log; empty where upstream answered."""
 
     status: int
@@ -32,7 +30,7 @@ class Reply:
 
     def adding(self, *headers: Header) -> "Reply":
         """The same answer with more headers."""
-        return replace(self, headers=self.headers + headers)
+        return self._replace(headers=self.headers + headers)
 
 
 def json_reply(value: Any, *headers: Header) -> Reply:

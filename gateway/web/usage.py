@@ -53,7 +53,7 @@ def limit_row(state: LimitState) -> dict[str, Any]:
 def month_summary(rows: list[UsageRow]) -> dict[str, Any]:
     """Jobs and money of a month, in all and by model. Money held by running jobs counts as spent."""
     by_model: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for row in (row for row in rows if row.jobs):  # others are of refused calls alone
         entry = by_model.setdefault(row.model, {"jobs": 0, "usd": 0})
         entry["jobs"] += row.jobs
         entry["usd"] += row.charged + row.held

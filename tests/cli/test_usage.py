@@ -9,28 +9,43 @@ from tests.command_line import Shell
 from tests.conftest import House
 
 
-async def test_jobs_and_money_by_team_key_and_model(shell: Shell, house: House) -> None:
+@pytest.fixture
+async def refusing(house: House) -> House:
+    """A gateway that has refused `ads` an image and `news` a path, and has written it down."""
+    refused = await house.client("ads-key").create("seedream-5.0-lite", payload={})
+    assert refused.json()["code"] == "payload_rejected"
+    assert (await house.client("news-key").get("/nope")).status_code == 404
+    await house.gw.refusals.write()
+    return house
+
+
+async def test_jobs_money_and_refusals_by_team_key_and_model(shell: Shell, refusing: House) -> None:
     shown = await shell.run_beside("usage")
     assert (shown.status, shown.err) == (0, "")
     assert shown.out.splitlines() == [
-        "TEAM   KEY   MODEL              JOBS  SUCCESS  FAILED  OPEN   USD  USD HELD",
-        "ads    main  seedream-5.0-lite     2    100 %       0     0  0.07      0.00",
-        "news   main  luma-ray-2            1      0 %       1     0  0.00      0.00",
-        "total                              3     67 %       1     0  0.07      0.00",
+        "TEAM   KEY   MODEL              JOBS  SUCCESS  FAILED  OPEN  REFUSED   USD  USD HELD",
+        "ads    main  seedream-5.0-lite     2    100 %       0     0        1  0.07      0.00",
+        "news   main  luma-ray-2            1      0 %       1     0        0  0.00      0.00",
+        "news   main  other                 0        -       0     0        1  0.00      0.00",
+        "total                              3     67 %       1     0        2  0.07      0.00",
     ]
 
 
-async def test_one_team_as_json(shell: Shell, house: House) -> None:
+async def test_one_team_as_json(shell: Shell, refusing: House) -> None:
     shown = json.loads((await shell.run_beside("usage", "--team", "ads", "--format", "json")).out)
-    numbers = {"jobs": 2, "succeeded": 2, "failed": 0, "open": 0, "usd": 0.07, "usd_held": 0}
+    numbers = {"jobs": 2, "succeeded": 2, "failed": 0, "open": 0, "refused": 1, "usd": 0.07, "usd_held": 0}
     assert shown["rows"] == [{"team": "ads", "key": "main", "model": "seedream-5.0-lite", **numbers}]
     assert shown["total"] == numbers
 
 
-async def test_csv_has_a_line_a_row_and_no_total(shell: Shell, house: House) -> None:
+async def test_csv_has_a_line_a_row_and_no_total(shell: Shell, refusing: House) -> None:
     text = (await shell.run_beside("usage", "--format", "csv")).out
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [(row["team"], row["jobs"], row["usd"]) for row in rows] == [("ads", "2", "0.07"), ("news", "1", "0")]
+    assert [(row["team"], row["jobs"], row["refused"], row["usd"]) for row in rows] == [
+        ("ads", "2", "1", "0.07"),
+        ("news", "1", "0", "0"),
+        ("news", "0", "1", "0"),
+    ]
 
 
 async def test_a_team_that_left_the_policies_still_shows(shell: Shell, house: House) -> None:
@@ -44,7 +59,7 @@ async def test_another_month_is_empty(shell: Shell, house: House) -> None:
     assert json.loads(shown.out)["month"] == "2026-01"
     assert json.loads(shown.out)["rows"] == []
     header, *rows = (await shell.run_beside("usage", "--month", "2026-01", "--format", "csv")).out.splitlines()
-    assert header == "team,key,model,jobs,succeeded,failed,open,usd,usd_held"
+    assert header == "team,key,model,jobs,succeeded,failed,open,refused,usd,usd_held"
     assert rows == []
 
 

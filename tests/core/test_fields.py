@@ -26,7 +26,7 @@ def test_several_limits_are_items_of_one_list_and_a_level_has_no_window() -> Non
 
 def test_what_is_left_is_never_below_nothing() -> None:
     (state,) = limit_states(caller_with(RATE), {}, NOON)
-    assert ratelimit_fields([replace(state, used=601)])[1] == (b"ratelimit", b'"requests-minute";r=0;t=60')
+    assert ratelimit_fields([state._replace(used=601)])[1] == (b"ratelimit", b'"requests-minute";r=0;t=60')
 
 
 def test_money_and_shadow_limits_stay_out() -> None:

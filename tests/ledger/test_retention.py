@@ -1,7 +1,7 @@
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.retention import BITE
-from gateway.ledger.values import Admitted
+from gateway.ledger.values import Admitted, Refused
 from tests.ledger.samples import DAY, NOW, claim, create, reservation, reserve, send, slot
 
 
@@ -47,6 +47,16 @@ async def test_an_idempotency_key_and_a_released_create_are_forgotten(ledger: Le
     assert isinstance(await ledger.reserve(reservation("b", key="k", body=b"other"), NOW), Admitted)
     await ledger.purge(NOW + 40 * DAY + 1)
     assert isinstance(await ledger.reserve(reservation("released"), NOW), Admitted)
+
+
+async def test_refused_calls_are_forgotten_after_four_hundred_days(ledger: Ledger) -> None:
+    codes = [Refused("red", "web", "Veo3", f"code-{number}", NOW) for number in range(BITE + 1)]
+    await ledger.add_refusals(dict.fromkeys(codes, 1))
+    await ledger.add_refusals({Refused("red", "web", "Veo3", "quota_exceeded", NOW + 900): 3})
+    await ledger.purge(NOW + 400 * DAY)
+    assert [row.refused for row in await ledger.usage("red", NOW, NOW + DAY)] == [BITE + 4]
+    await ledger.purge(NOW + 400 * DAY + 1)
+    assert [row.refused for row in await ledger.usage("red", NOW, NOW + DAY)] == [3]
 
 
 async def test_more_than_a_bite_is_forgotten_in_several(ledger: Ledger) -> None:

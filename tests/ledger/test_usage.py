@@ -3,7 +3,7 @@ from pathlib import Path
 
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Difference, OpenCounts, UsageRow
+from gateway.ledger.values import Difference, OpenCounts, Refused, UsageRow
 from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, send, slot
 
 
@@ -18,8 +18,8 @@ async def test_usage_counts_jobs_and_money_by_key_and_model(ledger: Ledger) -> N
     await ledger.release("released", NOW, None)
     await create(ledger, reservation("g", model="Kling", price=5), Outcome.SUCCESS)
     await create(ledger, reservation("h", team="blue", price=9))
-    red = [UsageRow("red", "web", "Kling", 1, 1, 0, 0, 5, 0), UsageRow("red", "web", "Veo3", 6, 1, 3, 2, 300, 77)]
-    blue = [UsageRow("blue", "web", "Veo3", 1, 0, 0, 1, 0, 9)]
+    red = [UsageRow("red", "web", "Kling", 1, 1, 0, 0, 5, 0, 0), UsageRow("red", "web", "Veo3", 6, 1, 3, 2, 300, 77, 0)]
+    blue = [UsageRow("blue", "web", "Veo3", 1, 0, 0, 1, 0, 9, 0)]
     assert await ledger.usage("red", NOW, NOW + 1) == red
     assert await ledger.usage(None, NOW, NOW + 1) == blue + red
 
@@ -30,6 +30,23 @@ async def test_usage_belongs_to_the_time_of_the_create(ledger: Ledger) -> None:
     assert await ledger.usage("red", NOW - DAY, NOW) == []
     assert len(await ledger.usage("red", NOW, NOW + 1)) == 1
     assert await ledger.usage("red", NOW + 1, NOW + 9 * DAY) == []
+
+
+async def test_usage_shows_refused_calls_beside_jobs_and_alone(ledger: Ledger) -> None:
+    await create(ledger, reservation("a", price=5), Outcome.SUCCESS)
+    await ledger.add_refusals(
+        {
+            Refused("red", "web", "Veo3", "quota_exceeded", NOW): 2,
+            Refused("red", "web", "Veo3", "budget_exceeded", NOW): 3,
+            Refused("red", "batch", "other", "model_not_allowed", NOW): 1,
+            Refused("blue", "web", "Veo3", "quota_exceeded", NOW): 7,
+        }
+    )
+    alone = UsageRow("red", "batch", "other", 0, 0, 0, 0, 0, 0, 1)
+    beside = UsageRow("red", "web", "Veo3", 1, 1, 0, 0, 5, 0, 5)
+    assert await ledger.usage("red", NOW, NOW + 1) == [alone, beside]
+    blue = UsageRow("blue", "web", "Veo3", 0, 0, 0, 0, 0, 0, 7)
+    assert await ledger.usage(None, NOW, NOW + 1) == [blue, alone, beside]
 
 
 async def test_open_counts_tell_what_is_under_way(ledger: Ledger) -> None:

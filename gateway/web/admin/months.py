@@ -73,6 +73,7 @@ def _sums(rows: list[UsageRow]) -> dict[str, Any]:
         "succeeded": sum(row.succeeded for row in rows),
         "failed": sum(row.failed for row in rows),
         "open": sum(row.open for row in rows),
+        "refused": sum(row.refused for row in rows),
         "usd": usd_number(sum(row.charged for row in rows) + held),
         "held_usd": usd_number(held),
     }

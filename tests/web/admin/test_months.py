@@ -22,11 +22,35 @@ async def test_a_row_for_each_team_key_and_model_and_the_sum(open_house: OpenHou
     shown = await usage(house)
     assert shown["month"] == datetime.now(UTC).strftime("%Y-%m")  # noqa: TID251 - the gateway under test runs on it
     marketing, studio = {"team": "marketing", "key": "main", "model": "Veo3"}, {"team": "studio", "key": "main"}
-    assert shown["rows"] == [
-        {**marketing, "jobs": 1, "succeeded": 0, "failed": 0, "open": 1, "usd": 1.6, "held_usd": 1.6},
-        {**studio, "model": IMAGE, "jobs": 1, "succeeded": 1, "failed": 0, "open": 0, "usd": 0.035, "held_usd": 0},
+    films = {"jobs": 1, "succeeded": 0, "failed": 0, "open": 1, "refused": 0, "usd": 1.6, "held_usd": 1.6}
+    images = {"jobs": 1, "succeeded": 1, "failed": 0, "open": 0, "refused": 0, "usd": 0.035, "held_usd": 0}
+    assert shown["rows"] == [{**marketing, **films}, {**studio, "model": IMAGE, **images}]
+    numbers = {"jobs": 2, "succeeded": 1, "failed": 0, "open": 1, "refused": 0}
+    assert shown["total"] == {**numbers, "usd": 1.635, "held_usd": 1.6}
+
+
+async def test_refused_calls_by_team_key_and_model(open_house: OpenHouse) -> None:
+    one_a_day = 'models: {allow: ["Veo3*"], deny: [Veo3-Ultra]}\nlimits: [1 jobs per day]'
+    house = await open_house({"a.yaml": team("marketing", "k", one_a_day), "b.yaml": team("studio", "s")})
+    for model in ("Veo3", "Veo3", "Veo3-Fast", "Veo3-Ultra"):
+        await house.client("k").create(model)
+    await house.client("s").get("/nope")
+    await house.client("unknown").create()
+    await house.gw.refusals.write()
+    rows = (await usage(house))["rows"]
+    assert isinstance(rows, list)
+    assert [(row["team"], row["key"], row["model"], row["jobs"], row["refused"]) for row in rows] == [
+        ("marketing", "main", "Veo3", 1, 1),
+        ("marketing", "main", "Veo3-Fast", 0, 1),
+        ("marketing", "main", "other", 0, 1),
+        ("studio", "main", "other", 0, 1),
     ]
-    assert shown["total"] == {"jobs": 2, "succeeded": 1, "failed": 0, "open": 1, "usd": 1.635, "held_usd": 1.6}
+    total = (await usage(house))["total"]
+    assert isinstance(total, dict)
+    assert (total["jobs"], total["refused"]) == (1, 4)
+    own = (await house.client("k").get("/gateway/v1/usage")).json()["month"]
+    assert list(own["by_model"]) == ["Veo3"]
+    assert set(own) == {"jobs", "usd", "by_model"}
 
 
 async def test_one_team_and_one_month(open_house: OpenHouse) -> None:
@@ -38,7 +62,8 @@ async def test_one_team_and_one_month(open_house: OpenHouse) -> None:
     assert [row["team"] for row in rows] == ["studio"]
     past = await usage(house, "?month=2001-01&team=studio")
     assert past == {"month": "2001-01", "rows": [], "total": past["total"]}
-    assert past["total"] == {"jobs": 0, "succeeded": 0, "failed": 0, "open": 0, "usd": 0, "held_usd": 0}
+    nothing = {"jobs": 0, "succeeded": 0, "failed": 0, "open": 0, "refused": 0, "usd": 0, "held_usd": 0}
+    assert past["total"] == nothing
 
 
 async def test_a_removed_team_keeps_its_rows(open_house: OpenHouse) -> None:

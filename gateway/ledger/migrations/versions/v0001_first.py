@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_claims()
     _create_idempotency()
     _create_jobs()
+    _create_refusals()
     op.execute(_TRANSITION_GUARD)
 
 
@@ -172,3 +173,18 @@ def _create_jobs() -> None:
         "jobs_by_time", "jobs", ["created_at", "request_id"], unique=False, sqlite_where=sa.text("record IS NOT NULL")
     )
     op.create_index("jobs_open", "jobs", ["next_look_at"], unique=False, sqlite_where=sa.text("settled_at IS NULL"))
+
+
+def _create_refusals() -> None:
+    op.create_table(
+        "refusals",
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("starts", sa.Double(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("team", "starts", "key", "model", "code", name=op.f("pk_refusals")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("refusals_by_time", "refusals", ["starts"], unique=False)

@@ -15,7 +15,7 @@ def test_it_makes_every_table_from_an_empty_file(tmp_path: Path) -> None:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     connection.close()
     assert tables == {
-        *("alembic_version", "claims", "counters", "idempotency", "jobs", "reservations", "snapshots"),
+        *("alembic_version", "claims", "counters", "idempotency", "jobs", "refusals", "reservations", "snapshots"),
     }
 
 

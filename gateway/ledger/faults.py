@@ -1,0 +1,31 @@
+"""What goes wrong with a database, in the words callers know."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+FAULTS = (DBAPIError, sqlite3.Error)
+"""What a database raises through SQLAlchemy, and SQLite past it."""
+
+
+class LedgerUnavailable(Exception):  # noqa: N818 - a state of the ledger that callers answer, not a mistake of theirs
+    """The ledger cannot be read or written now. The text is the database's reason and holds no value of any row."""
+
+
+class LedgerUnreachable(LedgerUnavailable):
+    """The ledger's server cannot be reached, or not yet: worth trying again as it is."""
+
+
+def unavailable(error: BaseException) -> LedgerUnavailable:
+    """The database's fault, as callers know it. SQLAlchemy's own text quotes parameters, so the driver's is used.
+
+    PostgreSQL's first line is its reason; the lines below it quote rows.
+    """
+    cause = driver_error(error)
+    reason = getattr(getattr(cause, "diag", None), "message_primary", None)
+    return LedgerUnavailable(reason or str(cause).partition("\n")[0])
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """What the driver itself raised."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

@@ -1,0 +1,84 @@
+"""The gateway that the pages speak to: the sample policies, with a key for each team, in front of a fast simulator."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.core.keys import RANDOM_BYTES, digest, make_key
+from gateway.policies.edit import add_key
+from tests.conftest import REAL_KEY, House, OpenHouse
+from tests.docs.pages import ROOT
+
+TEAMS = ("marketing", "research")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A shell in a folder that holds `policies` and `gateway.db`, as the pages assume, beside the running gateway."""
+
+    house: House
+    folder: Path
+    keys: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an operator's and a developer's shell would have set. The tests' own interpreter comes first."""
+        return {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "GATEWAY_UPSTREAM_URL": self.house.upstream.url,
+            "GMI_API_KEY": REAL_KEY,
+            "GATEWAY": self.house.running.public_url,
+            "KEY": self.keys["marketing"],
+        }
+
+    def told(self, text: str) -> str:
+        """The text with this gateway's addresses and a team's key where the pages have theirs."""
+        public, admin = self.house.running.public_url, self.house.running.admin_url
+        text = text.replace("http://127.0.0.1:8080", public).replace("http://127.0.0.1:9090", admin)
+        return text.replace("gmigw_…", self.keys["marketing"])
+
+    async def run(self, script: str) -> str:
+        """What the script prints, on both outputs. Fails where any line of it does, also within a pipe."""
+        ended = await self.try_(f"set -euo pipefail\n{script}")
+        assert ended.returncode == 0, ended.stdout
+        return ended.stdout
+
+    async def try_(self, script: str) -> subprocess.CompletedProcess[str]:
+        """The same, whatever its status. The gateway goes on serving meanwhile."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-c", self.told(script)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+
+
+OpenShell = Callable[[], Awaitable[Shell]]
+
+
+@pytest.fixture
+def open_shell(open_house: OpenHouse, tmp_path: Path) -> OpenShell:
+    """`await open_shell()`: the gateway and a shell beside it."""
+
+    async def open_() -> Shell:
+        shutil.copytree(ROOT / "policies", tmp_path / "policies")
+        keys = {team: make_key(bytes([number]) * RANDOM_BYTES) for number, team in enumerate(TEAMS)}
+        for team, key in keys.items():
+            file = tmp_path / "policies" / "teams" / f"{team}.yaml"
+            file.write_text(add_key(file.read_text(), "web", digest(key)))
+        house = await open_house({}, speed=10_000, origin="https://artifacts.example")
+        return Shell(house, tmp_path, keys)
+
+    return open_

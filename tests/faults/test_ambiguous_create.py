@@ -1,0 +1,178 @@
+"""A create of which nobody knows whether it happened: rows AC1 to AC6."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from gateway import recovery
+from tests.clocks import WallClock, wall_clock
+from tests.conftest import House, OpenHouse
+from tests.fake_upstream import Q
+from tests.faults.conftest import World, refused
+from tests.faults.unruly import CREATE, LIST, UnrulyUpstream, dripping, reset, sending, silence, unruly_world
+from tests.faults.wire import KEY_A, Answer, draft, post
+from tests.scripted_upstream import Connection, Script, response
+
+__all__ = ["wall_clock"]
+
+Q0, Q1, QH = (0, 0, 0), (1, 1, 0), (1, 1, 1)
+"""A team's jobs counted, slots held, and reservations without a job."""
+
+KEYED = {"Idempotency-Key": "k"}
+
+
+async def create(world: World, **options: Any) -> Answer:
+    return Answer.of(await world.a.create(**options))
+
+
+def accepting(upstream: UnrulyUpstream, then: Script) -> Script:
+    """Upstream takes the job on, and only then does what `then` does."""
+
+    async def script(connection: Connection) -> None:
+        upstream._create(json.loads(connection.requests[-1].body))
+        await then(connection)
+
+    return script
+
+
+async def until(world: World, books: tuple[int, int, int], house: House | None = None) -> None:
+    """Wait until team a's books are so, looking at upstream's list as often as it takes."""
+    gw = (house or world.house).gw
+
+    async def are_so() -> bool:
+        gw.jobs.looked_up.update({name: (first, 0.0) for name, (first, _) in gw.jobs.looked_up.items()})
+        gw.wake.set()
+        return await world.books() == books
+
+    await world.house.eventually(are_so)
+
+
+LOST: dict[str, Script] = {
+    "reset": reset,
+    "closed": sending(b""),
+    "silence": silence,
+    "half-an-answer": sending(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "header-drip": dripping(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000, 0.05),
+}
+
+
+@pytest.mark.parametrize("loss", LOST.values(), ids=LOST)
+async def test_ac1_a_job_whose_answer_was_lost_is_held_then_found(open_house: OpenHouse, loss: Script) -> None:
+    async with unruly_world(open_house, create_timeout="0.3", upstream_timeout="0.3") as (world, upstream):
+        upstream.scripts[LIST] = silence
+        upstream.scripts[CREATE] = accepting(upstream, loss)
+        refused(await create(world), 504, "outcome_unknown")
+        assert await world.books() == QH
+        assert (await world.a.get(f"{Q}/requests")).json()["total"] == 0
+
+        upstream.scripts.clear()
+        await until(world, Q1)
+        (request_id,) = upstream.jobs
+        listed = (await world.a.get(f"{Q}/requests")).json()["requests"]
+        assert [each["request_id"] for each in listed] == [request_id]
+        assert (await world.a.get(f"{Q}/requests/{request_id}")).status_code == 200
+        assert (await world.b.get(f"{Q}/requests/{request_id}")).status_code == 404
+        assert len(upstream.creates) == 1
+
+
+async def test_ac1_a_job_that_is_provably_absent_is_given_back(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE", 0.2)
+    async with unruly_world(open_house) as (world, upstream):
+        upstream.scripts[CREATE] = reset
+        refused(await create(world, headers=KEYED), 504, "outcome_unknown")
+        assert await world.books() == QH
+        await until(world, Q0)
+        upstream.scripts.clear()
+        assert (await create(world, headers=KEYED)).status == 200
+        assert len(upstream.creates) == 2
+
+
+async def test_ac2_a_repeat_with_the_same_key_waits_for_the_truth_and_never_pays_twice(open_house: OpenHouse) -> None:
+    async with unruly_world(open_house) as (world, upstream):
+        replica: House = await open_house({}, upstream.url)
+        upstream.scripts[LIST] = silence
+        upstream.scripts[CREATE] = accepting(upstream, reset)
+        refused(await create(world, headers=KEYED), 504, "outcome_unknown")
+
+        for house in (world.house, replica):
+            for _ in range(5):
+                again = Answer.of(await house.client(KEY_A).create(headers=KEYED))
+                assert (again.status, again.json["code"]) == (409, "outcome_unknown")
+                assert int(again.headers["retry-after"]) >= 1
+        assert await world.books() == QH
+
+        upstream.scripts.clear()
+        await until(world, Q1)
+        (request_id,) = upstream.jobs
+        for house in (world.house, replica):
+            replay = Answer.of(await house.client(KEY_A).create(headers=KEYED))
+            assert (replay.status, replay.json["request_id"]) == (200, request_id)
+            assert replay.headers["idempotency-replayed"] == "true"
+        assert len(upstream.creates) == 1
+
+
+async def test_ac2_a_repeat_without_a_key_is_a_new_job(open_house: OpenHouse) -> None:
+    async with unruly_world(open_house) as (world, upstream):
+        upstream.scripts[CREATE] = accepting(upstream, reset)
+        refused(await create(world), 504, "outcome_unknown")
+        upstream.scripts.clear()
+        assert (await create(world)).status == 200
+        await until(world, (2, 2, 0))
+        assert len(upstream.creates) == len(upstream.jobs) == 2
+
+
+async def test_ac3_a_create_whose_client_hangs_up_is_completed_and_owned(open_house: OpenHouse) -> None:
+    async with unruly_world(open_house) as (world, upstream):
+        upstream.go.clear()
+        wire = await world.connect()
+        await wire.send(post(draft(), "Idempotency-Key: k"))
+        await world.house.eventually(lambda: len(upstream.creates) == 1)
+        wire.writer.transport.abort()
+        await asyncio.sleep(0.05)
+        upstream.go.set()
+        await until(world, Q1)
+        (request_id,) = upstream.jobs
+        assert (await world.a.get(f"{Q}/requests/{request_id}")).status_code == 200
+        replay = Answer.of(await world.a.create(content=draft(), headers=KEYED))
+        assert (replay.status, replay.json["request_id"]) == (200, request_id)
+        assert len(upstream.creates) == 1
+
+
+async def test_ac4_what_was_never_sent_is_given_back_and_what_may_have_been_is_held(open_house: OpenHouse) -> None:
+    async with unruly_world(open_house) as (world, upstream):
+        await upstream._server.__aexit__(None, None, None)
+        refused(await create(world), 502, "upstream_unreachable")
+        assert await world.books() == Q0
+
+    async def cut_while_reading(connection: Connection) -> None:
+        await connection.reader.readexactly(1000)
+        connection.reset()
+
+    async with unruly_world(open_house) as (world, upstream):
+        upstream._server._scripts = (cut_while_reading,)
+        for connection in upstream._server.connections:
+            connection.reset()
+        await asyncio.sleep(0.05)
+        refused(await create(world, payload={"prompt": "x" * 2**19}), 504, "outcome_unknown")
+        assert await world.books() == QH
+
+
+async def test_ac6_what_is_never_found_out_stays_charged_and_is_shown(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE", 0.0)
+    async with unruly_world(open_house, upstream_timeout="0.1") as (world, upstream):
+        upstream.scripts[CREATE], upstream.scripts[LIST] = reset, sending(response(b'{"requests":"many"}'))
+        refused(await create(world), 504, "outcome_unknown")
+        wall_clock.advance(25 * 24 * 3600)
+        asked = len(upstream.received)
+        await world.house.eventually(lambda: len(upstream.received) > asked)
+        assert [each.owner.team for each in await world.house.gw.ledger.open_reservations()] == ["a"]
+        metrics = (await world.house.admin("/metrics")).text
+        assert 'gateway_reservations_open{state="unknown"} 1.0' in metrics
+        oldest = next(line for line in metrics.splitlines() if line.startswith("gateway_reservation_age_max_seconds "))
+        assert float(oldest.split()[1]) > 24 * 24 * 3600

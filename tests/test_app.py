@@ -1,0 +1,143 @@
+"""The whole is put together, kept going, and taken apart again."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from gateway import app, settlement
+from gateway.app import StartError, opened, running
+from gateway.context import Gateway
+from gateway.logs import logger
+from gateway.settings import read_settings
+from tests.clocks import WallClock, wall_clock
+from tests.conftest import House, OpenHouse, Q, team
+
+__all__ = ["wall_clock"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What a gateway needs: one team, a ledger, ports of its own, a key that no test sends anywhere."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
+    return {
+        "GATEWAY_POLICIES": str(tmp_path / "policies"),
+        "GATEWAY_LEDGER": f"sqlite:///{tmp_path / 'gateway.db'}",
+        "GATEWAY_PORT": "0",
+        "GATEWAY_ADMIN_PORT": "0",
+        "GATEWAY_ACCESS_LOG": "off",
+        "GMI_API_KEY": "canary-real-key",
+    }
+
+
+async def refusal(environment: dict[str, str]) -> str:
+    """Why a gateway with these settings does not start."""
+    with pytest.raises(StartError) as raised:
+        async with running(read_settings(environment, {}), environment):
+            pass
+    return str(raised.value)
+
+
+async def test_it_listens_and_names_both_places(environment: dict[str, str]) -> None:
+    async with running(read_settings(environment, {}), environment) as gateway:
+        places = [gateway.public_url, gateway.admin_url]
+        for place in places:
+            (await asyncio.open_connection("127.0.0.1", int(place.rpartition(":")[2])))[1].close()
+    assert gateway.simulator_url is None
+    for place in places:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", int(place.rpartition(":")[2]))
+
+
+async def test_with_simulate_no_key_is_needed(environment: dict[str, str]) -> None:
+    del environment["GMI_API_KEY"]
+    environment["GATEWAY_SIMULATE"] = "on"
+    async with running(read_settings(environment, {}), environment) as gateway:
+        assert gateway.simulator_url is not None
+        assert (await gateway.gw.upstream.list_models("default")).status == 200
+
+
+async def test_po1_bad_policies_are_named_with_their_place_all_at_once(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "policies" / "b.yaml").write_text("team: b\nlimits: null\nkees: []\n")
+    lines = (await refusal(environment)).splitlines()
+    assert [line.rpartition("/")[2].partition(": ")[0] for line in lines] == ["b.yaml:2:9", "b.yaml:3:1"]
+
+
+async def test_a_missing_key_is_named_and_the_way_around_it(environment: dict[str, str]) -> None:
+    del environment["GMI_API_KEY"]
+    said = await refusal(environment)
+    assert "GMI_API_KEY" in said
+    assert "--simulate" in said
+
+
+async def test_le4_a_ledger_that_is_none_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "gateway.db").write_bytes(b"no database at all" * 1000)
+    assert "gateway.db" in await refusal(environment)
+    environment["GATEWAY_LEDGER"] = f"sqlite:///{tmp_path / 'nowhere' / 'gateway.db'}"
+    assert "nowhere" in await refusal(environment)
+
+
+async def test_a_port_that_is_taken_is_said_and_nothing_stays_open(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment["GATEWAY_ADMIN_PORT"] = str(taken.getsockname()[1])
+        assert "is another gateway running?" in await refusal(environment)
+
+
+async def test_everything_ends_with_the_gateway(environment: dict[str, str]) -> None:
+    before = asyncio.all_tasks()
+    async with opened(read_settings(environment, {}), environment) as (gw, _):
+        assert len(asyncio.all_tasks() - before) > 0
+        ledger = gw.ledger
+    assert asyncio.all_tasks() == before
+    assert not ledger.healthy
+
+
+async def test_a_round_that_fails_is_reported_and_the_next_one_comes(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds = asyncio.Semaphore(0)
+
+    async def follow(_gw: Gateway) -> None:
+        rounds.release()
+        raise RuntimeError("a fault nobody foresaw")
+
+    monkeypatch.setattr(settlement, "follow", follow)
+    monkeypatch.setattr(app, "SETTLE_EVERY", 0.01)
+    async with opened(read_settings(environment, {}), environment):
+        logger.addHandler(caplog.handler)
+        for _ in range(3):
+            await asyncio.wait_for(rounds.acquire(), 5)
+        logger.removeHandler(caplog.handler)
+    assert "task failed" in caplog.text
+
+
+async def test_changed_policies_are_read_without_being_asked(open_house: OpenHouse) -> None:
+    house: House = await open_house({"a.yaml": team("a", "old")})
+    (house.policies / "a.yaml").write_text(team("a", "new"))
+
+    async def in_force() -> bool:
+        answer = await house.client("new").get("/gateway/v1/usage")
+        return answer.status_code == 200
+
+    await house.eventually(in_force, 2.0)
+    assert (await house.client("old").get("/gateway/v1/usage")).status_code == 401
+
+
+async def test_old_records_are_forgotten_and_owners_are_not(open_house: OpenHouse, wall_clock: WallClock) -> None:
+    house = await open_house({"a.yaml": team("a", "key")})
+    client = house.client("key")
+    answer = await client.create("seedream-5.0-lite")
+    request_id = answer.json()["request_id"]
+    wall_clock.advance(31 * 24 * 3600)
+    again: House = await open_house({}, upstream=house.upstream.url)
+
+    async def forgotten() -> bool:
+        listed = await again.client("key").get(f"{Q}/requests")
+        return listed.json() == {"requests": [], "has_more": False, "total": 0}
+
+    await again.eventually(forgotten)
+    assert (await again.client("key").get(f"{Q}/requests/{request_id}")).content == answer.content

@@ -1,0 +1,111 @@
+"""Keys are looked up, not compared; addresses are slowed down, never shut out."""
+
+import random
+from ipaddress import ip_network
+
+import pytest
+
+from gateway.core.errors import Code, Refusal
+from gateway.core.policy import Key
+from gateway.settings import Network
+from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
+from tests.conftest import digest
+from tests.policy_texts import policy
+
+POLICY = policy(f"team: a\nmodels: {{allow: [Veo3]}}\nkeys: [{{name: main, hash: {digest('secret')}}}]\n")
+
+
+def identified(*values: bytes) -> str:
+    return identify(POLICY, [(b"authorization", value) for value in values]).key.name
+
+
+@pytest.mark.parametrize("value", [b"Bearer secret", b"bearer secret", b"BEARER  secret ", b" Bearer secret"])
+def test_a_key_is_found_by_its_digest(value: bytes) -> None:
+    assert identified(value) == "main"
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ([], Code.KEY_MISSING),
+        ([b""], Code.KEY_INVALID),
+        ([b"Bearer"], Code.KEY_INVALID),
+        ([b"Basic secret"], Code.KEY_INVALID),
+        ([b"secret"], Code.KEY_INVALID),
+        ([b"Bearer Secret"], Code.KEY_INVALID),
+        ([b"Bearer secret secret"], Code.KEY_INVALID),
+        ([b"Bearer " + b"s" * 513], Code.KEY_INVALID),
+        ([b"Bearer secret", b"Bearer secret"], Code.INVALID_REQUEST),
+        ([b"Bearer secret, Bearer secret"], Code.INVALID_REQUEST),
+    ],
+)
+def test_anything_else_is_no_key(values: list[bytes], code: Code) -> None:
+    with pytest.raises(Refusal) as refusal:
+        identified(*values)
+    assert refusal.value.code is code
+    assert "secret" not in refusal.value.message
+
+
+def test_au3_ten_thousand_random_keys_open_nothing() -> None:
+    dice = random.Random(3)
+    for _ in range(10_000):
+        with pytest.raises(Refusal):
+            identified(b"Bearer " + dice.randbytes(dice.randrange(64)))
+
+
+def test_a_key_expires_at_its_instant() -> None:
+    key = Key("main", "", expires=1000.0)
+    check_expiry(key, 999.999)
+    check_expiry(Key("main", ""), 1e12)
+    with pytest.raises(Refusal) as refusal:
+        check_expiry(key, 1000.0)
+    assert refusal.value.code is Code.KEY_EXPIRED
+    assert "'main'" in refusal.value.message
+
+
+def test_au7_an_address_is_slowed_down_until_the_minute_ends() -> None:
+    doorkeeper = Doorkeeper()
+    for _ in range(120):
+        doorkeeper.admit("192.0.2.1", 90.0)
+    with pytest.raises(Refusal) as refusal:
+        doorkeeper.admit("192.0.2.1", 90.0)
+    assert (refusal.value.code, refusal.value.retry_after) == (Code.RATE_LIMITED, 31)
+    doorkeeper.admit("192.0.2.2", 90.0)
+    doorkeeper.admit("192.0.2.1", 120.0)
+
+
+def test_au7_the_table_of_addresses_is_bounded() -> None:
+    doorkeeper = Doorkeeper()
+    for number in range(20_000):
+        doorkeeper.admit(f"address-{number}", 0.0)
+    assert len(doorkeeper._bad) == 10_000
+
+
+def networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "address"),
+    [
+        ("192.0.2.1", [b"198.51.100.7"], (), "192.0.2.1"),
+        ("192.0.2.1", [b"198.51.100.7"], networks("10.0.0.0/8"), "192.0.2.1"),
+        ("10.0.0.1", [b"198.51.100.7"], networks("10.0.0.0/8"), "198.51.100.7"),
+        ("10.0.0.1", [b"6.6.6.6, 198.51.100.7, 10.0.0.2"], networks("10.0.0.0/8"), "198.51.100.7"),
+        ("10.0.0.1", [b"6.6.6.6", b"198.51.100.7,10.0.0.2"], networks("10.0.0.0/8"), "198.51.100.7"),
+        ("10.0.0.1", [b"198.51.100.7, unknown"], networks("10.0.0.0/8"), "10.0.0.1"),
+        ("10.0.0.1", [b"198.51.100.7, _hidden, 10.0.0.2"], networks("10.0.0.0/8"), "10.0.0.2"),
+        ("10.0.0.1", [], networks("10.0.0.0/8"), "10.0.0.1"),
+        ("fd00::1", [b"2001:db8::7"], networks("fd00::/8"), "2001:db8::7"),
+        ("::1", [b"10.0.0.2"], networks("::1/128", "10.0.0.0/8"), "10.0.0.2"),
+    ],
+)
+def test_hd7_the_right_most_untrusted_hop(
+    peer: str, forwarded: list[bytes], trusted: tuple[Network, ...], address: str
+) -> None:
+    headers = [(b"x-forwarded-for", value) for value in forwarded]
+    assert client_address({"client": (peer, 1), "headers": headers}, trusted) == address
+
+
+def test_a_peer_without_an_address_has_none() -> None:
+    assert client_address({"client": None, "headers": []}, networks("10.0.0.0/8")) == ""

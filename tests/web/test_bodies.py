@@ -1,0 +1,76 @@
+"""A body is read whole, within its size, and only as plain JSON."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from gateway.core.errors import Code, Refusal
+from gateway.web.bodies import read_json_body
+from tests.web.conftest import call_with
+
+
+def part(body: bytes, *, more: bool = False) -> MutableMapping[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_body_arrives_in_one_piece_or_many() -> None:
+    assert await read_json_body(call_with(messages=(part(b"{}"),)), 2) == b"{}"
+    pieces = (part(b'{"a"', more=True), part(b"", more=True), part(b":1}"))
+    assert await read_json_body(call_with(messages=pieces), 7) == b'{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"application/json",
+        b"Application/JSON; charset=UTF-8",
+        b'application/json;charset="utf-8"',
+        b"application/json;",
+        b"application/vnd.api+json",
+    ],
+)
+async def test_json_has_many_names(value: bytes) -> None:
+    assert await read_json_body(call_with((b"content-type", value), messages=(part(b"{}"),)), 9) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"content-type", b"text/plain")],
+        [(b"content-type", b"")],
+        [(b"content-type", b"application/json; charset=utf-16")],
+        [(b"content-type", b"application/json, text/plain")],
+        [(b"content-type", b"application/jsonp")],
+        [(b"content-type", b"application/json"), (b"content-type", b"application/json")],
+        [(b"content-encoding", b"gzip")],
+        [(b"content-encoding", b"identity, gzip")],
+        [(b"content-encoding", b"identity"), (b"content-encoding", b"br")],
+    ],
+)
+async def test_what_is_no_plain_json_is_not_read(headers: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call_with(*headers), 9)
+    assert refusal.value.code is Code.UNSUPPORTED_MEDIA_TYPE
+
+
+@pytest.mark.parametrize("length", [b"10", b"10000000000", b"9" * 19, b"-1", b"1e3", b""])
+async def test_a_length_that_is_too_large_or_none_is_refused_unread(length: bytes) -> None:
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call_with((b"content-length", length)), 9)
+    assert (refusal.value.code, refusal.value.close) == (Code.BODY_TOO_LARGE, True)
+    assert "9 bytes" in refusal.value.message
+
+
+async def test_a_body_that_does_not_say_its_length_is_counted() -> None:
+    pieces = (part(bytes(5), more=True), part(bytes(5), more=True))
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call_with(messages=pieces), 9)
+    assert (refusal.value.code, refusal.value.close) == (Code.BODY_TOO_LARGE, True)
+
+
+async def test_a_body_that_breaks_off_is_no_body() -> None:
+    pieces = (part(b"{", more=True), {"type": "http.disconnect"})
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call_with(messages=pieces), 9)
+    assert refusal.value.code is Code.REQUEST_TIMEOUT

@@ -1,0 +1,112 @@
+"""What is written down of a call: closed labels, one line, nothing of the client's own."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, Q
+from tests.web.conftest import LIMITS, OpenShop
+
+
+def lines(house: House, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    house.gw.access_log.flush()
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+async def test_one_line_a_call_with_names_and_times_alone(
+    open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, client = await open_shop(LIMITS, access_log="on")
+    created = await client.create("Veo3", {"prompt": "canary-prompt"}, headers={"X-Request-ID": "order-1"})
+    await client.get(f"{Q}/requests/{created.json()['request_id']}?secret=canary-query")
+    await client.get("/canary-path")
+    create, poll, unknown = lines(house, capsys)
+    assert create.keys() == {
+        *("time", "request_id", "client", "method", "route", "status", "ms", "upstream_ms", "team", "key", "model"),
+    }
+    assert (create["request_id"], create["client"], create["method"]) == ("order-1", "127.0.0.1", "POST")
+    assert (create["route"], create["status"], create["team"], create["key"]) == ("/requests", 200, "a", "main")
+    assert 0 < create["upstream_ms"] < create["ms"]
+    assert (poll["route"], poll["status"], "model" in poll) == ("/requests/{id}", 200, False)
+    assert (unknown["route"], unknown["status"], unknown["code"]) == ("other", 404, "unknown_route")
+    assert "canary" not in json.dumps([create, poll, unknown])
+
+
+async def test_an_endless_model_name_is_not_written_down(
+    open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, client = await open_shop(access_log="on")
+    for name in ("x" * 100_000, "Veo3\n"):
+        assert (await client.create(name)).status_code == 403
+    assert [line.get("model") for line in lines(house, capsys)] == [None, None]
+    assert [denial.model for denial in house.gw.denials.latest(9)] == ["", ""]
+
+
+async def test_ca1_labels_are_closed_whatever_is_asked(open_shop: OpenShop) -> None:
+    house, client = await open_shop("models: {allow: [Veo3]}")
+    for number in range(20):
+        await client.get(f"/path-{number}", headers={"User-Agent": f"agent-{number}"})
+        await client.get(f"{Q}/requests/id-{number}")
+        await client.call("PROPFIND", f"{Q}/models")
+        await client.create(f"model-{number}")
+    await house.client("nobody").get("/")
+    series = [line for line in (await house.admin("/metrics")).text.splitlines() if "gateway_requests_total{" in line]
+    assert sorted(series) == [
+        'gateway_requests_total{code="401",method="GET",route="other",team="other"} 1.0',
+        'gateway_requests_total{code="403",method="POST",route="/requests",team="a"} 20.0',
+        'gateway_requests_total{code="404",method="GET",route="/requests/{id}",team="a"} 20.0',
+        'gateway_requests_total{code="404",method="GET",route="other",team="a"} 20.0',
+        'gateway_requests_total{code="405",method="other",route="/models",team="a"} 20.0',
+    ]
+
+
+async def test_a_refusal_is_counted_and_kept_for_the_dashboard(open_shop: OpenShop) -> None:
+    house, client = await open_shop("models: {allow: [Veo3]}")
+    answer = await client.create("Veo3-Fast")
+    (denial,) = house.gw.denials.latest(9)
+    assert (denial.team, denial.key, denial.model, denial.code) == ("a", "main", "Veo3-Fast", "model_not_allowed")
+    assert (denial.message, denial.request_id) == (answer.json()["error"], answer.headers["x-request-id"])
+    assert 'gateway_denied_total{reason="model_not_allowed",team="a"} 1.0' in (await house.admin("/metrics")).text
+
+
+async def test_what_upstream_refused_is_no_denial_of_ours(open_shop: OpenShop) -> None:
+    house, client = await open_shop()
+    house.break_upstream("create_request:402")
+    assert (await client.create()).status_code == 402
+    assert house.gw.denials.latest(9) == []
+
+
+async def test_the_time_upstream_takes_is_no_overhead(open_shop: OpenShop) -> None:
+    house, client = await open_shop()
+    await client.create()
+    house.break_upstream("create_request:latency:0.6", "get_request:latency:0.6")
+    created = await client.create()
+    await client.get(f"{Q}/requests/{created.json()['request_id']}")
+    metrics = (await house.admin("/metrics")).text
+    for route in ("/requests", "/requests/{id}"):
+        inside = f'gateway_overhead_seconds_bucket{{le="0.5",route="{route}"}}'
+        count = f'gateway_overhead_seconds_count{{route="{route}"}}'
+        values = dict(line.rsplit(" ", 1) for line in metrics.splitlines())
+        assert values[inside] == values[count]
+
+
+async def test_a_model_is_written_down_up_to_the_longest_id_there_can_be(
+    open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, client = await open_shop(access_log="on")
+    for length in (256, 257, 512):
+        assert (await client.get(f"{Q}/models/{'x' * length}")).status_code in (403, 404)
+    assert [line["model"] for line in lines(house, capsys)] == ["x" * 256] * 3
+
+
+async def test_refusals_are_counted_by_models_no_client_can_make_up(open_shop: OpenShop) -> None:
+    house, client = await open_shop()
+    for model in ("Veo3", "x" * 400, "made-up-1", "made-up-2"):
+        await client.create(model, {})
+        await client.get(f"{Q}/models/{model}-2")
+    await house.client("nobody").create("Veo3")
+    await house.gw.refusals.write()
+    rows = await house.gw.ledger.usage(None, 0.0, house.gw.now())
+    refused = {(row.team, row.key, row.model): row.refused for row in rows if row.refused}
+    assert refused == {("a", "main", "Veo3"): 1, ("a", "main", "other"): 7}

@@ -1,0 +1,36 @@
+"""The table of routes is the contract's, and each call takes the scope it should."""
+
+from gateway.core.policy import Scope
+from gateway.web.public_routes import public_routes
+from gateway.web.routes import Q
+
+
+def test_the_routes_their_methods_and_scopes() -> None:
+    table = public_routes().routes
+    scopes = {(route.label, method): facts.scope for route in table for method, facts in route.methods.items()}
+    assert scopes == {
+        ("/models", "GET"): Scope.MODELS,
+        ("/models", "HEAD"): Scope.MODELS,
+        ("/models/{id}", "GET"): Scope.MODELS,
+        ("/models/{id}", "HEAD"): Scope.MODELS,
+        ("/requests", "GET"): Scope.JOBS_READ,
+        ("/requests", "HEAD"): Scope.JOBS_READ,
+        ("/requests", "POST"): Scope.JOBS,
+        ("/requests/{id}", "GET"): Scope.JOBS_READ,
+        ("/requests/{id}", "HEAD"): Scope.JOBS_READ,
+        ("/requests/{id}", "DELETE"): Scope.JOBS,
+        ("/upload-url", "POST"): Scope.UPLOADS,
+        ("/gateway/v1/usage", "GET"): None,
+        ("/gateway/v1/usage", "HEAD"): None,
+        ("/gateway/v1/explain", "POST"): Scope.JOBS,
+    }
+
+
+def test_ids_keep_to_their_folder() -> None:
+    find = public_routes().find
+    for path in (f"{Q}/requests/0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11", f"{Q}/models/Kling%20V2.1", f"{Q}/models/a+b"):
+        found = find(path.encode())
+        assert found is not None
+        assert found[1] == path.rpartition("/")[2]
+    for path in ("requests/..", "requests/-a", "requests/" + "a" * 129, "models/a%2", "models/ä", "models/a b"):
+        assert find(f"{Q}/{path}".encode()) is None

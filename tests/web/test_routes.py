@@ -1,0 +1,56 @@
+"""A raw path finds its place as it was sent, or none."""
+
+import re
+
+import pytest
+
+from gateway.core.errors import Code, Refusal
+from gateway.core.policy import Scope
+from gateway.web.call import Call
+from gateway.web.respond import Reply
+from gateway.web.routes import Method, Route, RouteTable, method_of, with_head
+
+
+async def nothing(_: Call) -> Reply:
+    return Reply(200, b"")
+
+
+GET = Method(nothing, Scope.JOBS_READ)
+LIST = Route("/things", "/v1/things", with_head({"GET": GET, "POST": GET}))
+THING = Route("/things/{id}", "/v1/things/", {"DELETE": GET}, re.compile(rb"[a-z]+"))
+TABLE = RouteTable((LIST, THING))
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (b"/v1/things", (LIST, "")),
+        (b"/v1/things/abc", (THING, "abc")),
+        (b"/v1/things/", None),
+        (b"/v1/things/ABC", None),
+        (b"/v1/things/abc/", None),
+        (b"/v1/things/abc/def", None),
+        (b"/v1/things/%61", None),
+        (b"/v1/things/abc\n", None),
+        (b"//v1/things", None),
+        (b"/V1/things", None),
+        (b"/v1", None),
+        (b"", None),
+        (b"*", None),
+    ],
+)
+def test_a_path_is_compared_as_it_was_sent(path: bytes, found: tuple[Route, str] | None) -> None:
+    assert TABLE.find(path) == found
+
+
+def test_head_is_where_get_is() -> None:
+    assert LIST.methods["HEAD"] is LIST.methods["GET"]
+    assert with_head({"POST": GET}) == {"POST": GET}
+
+
+def test_another_method_is_refused_with_the_ones_there_are() -> None:
+    assert method_of(LIST, "POST") is GET
+    with pytest.raises(Refusal) as refusal:
+        method_of(LIST, "PATCH")
+    assert refusal.value.code is Code.METHOD_NOT_ALLOWED
+    assert refusal.value.headers == ((b"allow", b"GET, HEAD, POST"),)

@@ -1,0 +1,59 @@
+"""A caller's ids are kept where they are sound, and replaced where they are not: HD9."""
+
+import pytest
+
+from gateway.web.tracing import request_id_of, trace_context
+
+FRESH = "f" * 48
+SOUND = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+BEGUN = ((b"traceparent", b"00-%s-%s-00" % (b"f" * 32, b"f" * 16)),)
+
+
+@pytest.mark.parametrize("value", [b"a", b"order-1_A.b", b"x" * 128])
+def test_hd9_a_plain_id_is_kept(value: bytes) -> None:
+    assert request_id_of([value], "fresh") == value.decode()
+
+
+@pytest.mark.parametrize("values", [[], [b""], [b"x" * 129], [b"a b"], [b"a\n"], ["ä".encode()], [b"a", b"a"]])
+def test_hd9_any_other_is_replaced(values: list[bytes]) -> None:
+    assert request_id_of(values, "fresh") == "fresh"
+
+
+def test_a_caller_without_a_trace_gets_none() -> None:
+    assert trace_context([(b"tracestate", b"vendor=1")], FRESH) == ()
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        [SOUND.upper()],
+        [SOUND, SOUND],
+        [b"00-" + b"0" * 32 + SOUND[35:]],
+        [SOUND[:36] + b"0" * 16 + b"-01"],
+        [SOUND[:-1]],
+        [SOUND + b"-extra"],
+        [b"ff" + SOUND[2:]],
+        [b""],
+    ],
+)
+def test_hd9_a_broken_trace_is_begun_anew(parents: list[bytes]) -> None:
+    headers = [(b"traceparent", value) for value in parents]
+    assert trace_context([*headers, (b"tracestate", b"vendor=1")], FRESH) == BEGUN
+
+
+@pytest.mark.parametrize(
+    ("states", "passed_on"),
+    [
+        ([], []),
+        ([b"vendor=1"], [b"vendor=1"]),
+        ([b"a=1", b"b=2"], [b"a=1,b=2"]),
+        ([b"x" * 513], []),
+        ([b"a=\xff"], []),
+        ([b"a=\t"], []),
+        ([b""], []),
+    ],
+)
+def test_hd9_a_sound_trace_goes_on_with_its_state(states: list[bytes], passed_on: list[bytes]) -> None:
+    headers = [(b"traceparent", SOUND), *((b"tracestate", value) for value in states)]
+    expected = ((b"traceparent", SOUND), *((b"tracestate", value) for value in passed_on))
+    assert trace_context(headers, FRESH) == expected
