@@ -17,7 +17,7 @@ class ConnectionLimits:
     header_bytes: int = 32 * KIB
     """All header lines of one request, 4 bytes per line for colon, space and line end; above it 431."""
     chunk_overhead_bytes: int = 16 * KIB
-    """Chunk sizes, extensions and trailers beyond what chunks of this many data bytes need; above it 400."""
+    """Chunk sizes, extensions and trailers beyond what chunks of this many data bytes need; above it 431."""
     header_seconds: float = 10
     """From the first byte of a request, or from the connection, to the end of its head; absolute."""
     body_seconds: float = 30

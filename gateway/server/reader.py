@@ -121,7 +121,7 @@ class RequestReader:
     def _count_chunk_framing(self, size: int, data: int, chunks: int) -> None:
         self._excess = chunk_excess(self._excess, size - data, chunks, data)
         if self._excess > self._limits.chunk_overhead_bytes:
-            raise Unreadable("invalid_request", "The body's chunk extensions or trailers are too large.")
+            raise Unreadable("headers_too_large", "The body's chunk extensions or trailers are too large.")
 
     def _headers_too_large(self) -> Unreadable:
         count, size = self._limits.header_count, self._limits.header_bytes

@@ -221,7 +221,7 @@ TOO_MUCH_FRAMING = {
 @pytest.mark.parametrize("request_", TOO_MUCH_FRAMING.values(), ids=TOO_MUCH_FRAMING)
 async def test_hd8_chunk_framing_is_bounded(world: World, request_: bytes) -> None:
     answer = await world.closing(request_)
-    refused(answer, 400, "invalid_request")
+    refused(answer, 431, "headers_too_large")
     await world.untouched()
 
 

@@ -189,7 +189,7 @@ FRAMES = {
 @pytest.mark.parametrize("body", FRAMES.values(), ids=FRAMES)
 async def test_chunk_framing_without_end_is_refused(serve: Serve, app: App, body: bytes) -> None:
     (answer,) = await talk(await serve(), post("/", "Transfer-Encoding: chunked", body=body))
-    assert (answer.status, answer.code, answer.closes) == (400, "invalid_request", True)
+    assert (answer.status, answer.code, answer.closes) == (431, "headers_too_large", True)
     assert app.calls[0].disconnected
 
 
