@@ -4,6 +4,7 @@ The only place that reads the clock, opens things and chooses backends.
 """
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -18,8 +19,10 @@ from gateway.cache import Cache
 from gateway.context import Gateway, Tasks
 from gateway.core.policy import Credential, Source
 from gateway.leases import Leases
+from gateway.ledger.clock import LedgerClock
+from gateway.ledger.faults import LedgerUnreachable
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
-from gateway.logs import AccessLog, configure
+from gateway.logs import AccessLog, configure, log_event
 from gateway.memory import JobMemory
 from gateway.policies import Policies
 from gateway.refusals import Refusals
@@ -41,6 +44,9 @@ from gateway.web.respond import render_refusal
 
 SETTLE_EVERY = 1.0
 """Seconds between two rounds of following open jobs, and of looking up lost creates."""
+
+ATTEND_EVERY = 2.0
+"""Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
 
 READ_POLICIES_EVERY = 1.0
 FLUSH_EVERY = 0.25
@@ -118,8 +124,10 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
         upstream_url = simulator.url if simulator else settings.upstream_url
         upstream = _upstream(settings, upstream_url, credentials, metrics)
         stack.push_async_callback(upstream.close)
-        ledger, orphans = await _open_ledger(settings, metrics)
+        ledger = await _open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
+        clock = LedgerClock(_now, time.perf_counter)
+        await _attend(ledger, clock)
         gw = Gateway(
             settings=settings,
             policies=policies,
@@ -132,7 +140,7 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
             refusals=Refusals(ledger),
             access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
             tasks=Tasks(),
-            now=_now,
+            now=clock,
             ticks=time.perf_counter,
             draining=asyncio.Event(),
             wake=asyncio.Event(),
@@ -140,7 +148,7 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
         stack.callback(gw.access_log.flush)
         stack.push_async_callback(gw.refusals.write)
         stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
-        for name, work, pause in _duties(gw, orphans):
+        for name, work, pause in _duties(gw, clock):
             stack.push_async_callback(_end, asyncio.get_running_loop().create_task(_keep(gw, name, work, pause)))
         show_policies(gw)
         yield gw, simulator
@@ -185,18 +193,20 @@ def _upstream(settings: Settings, url: str, credentials: Credentials, metrics: M
     return Upstream(url, transport, credentials, metrics, limits)
 
 
-async def _open_ledger(settings: Settings, metrics: Metrics) -> tuple[Ledger, frozenset[str]]:
-    """The ledger, and the creates an earlier gateway left in it unfinished."""
+async def _open_ledger(settings: Settings, metrics: Metrics) -> Ledger:
+    """The ledger, which is opened later on if its server cannot be reached now: until then nothing is ready."""
 
     def timed(operation: str, seconds: float) -> None:
         metrics.ledger_duration(operation).observe(seconds)
 
-    ledger = Ledger(settings.ledger, timed)
     try:
+        ledger = Ledger(settings.ledger, timed)
         await ledger.open()
-        return ledger, await recovery.left_behind(ledger)
+    except LedgerUnreachable as error:
+        log_event(logging.ERROR, "ledger cannot be reached", error=str(error))
     except LedgerUnavailable as error:
         raise StartError(f"ledger: {error}") from error
+    return ledger
 
 
 def _binds(gw: Gateway) -> list[Bind]:
@@ -216,10 +226,11 @@ def _binds(gw: Gateway) -> list[Bind]:
     ]
 
 
-def _duties(gw: Gateway, orphans: frozenset[str]) -> Iterator[tuple[str, Work, Work]]:
+def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]:
     """What is done all the while: its name, one round of it, and the pause after a round."""
+    yield "attend", partial(_attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
     yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
-    yield "recover", partial(_settle, gw, partial(recovery.recover, gw, orphans)), partial(_woken, gw)
+    yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
     yield "flush", partial(asyncio.to_thread, gw.access_log.flush), partial(asyncio.sleep, FLUSH_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
@@ -235,6 +246,18 @@ async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
         finally:
             under_way.cancel()
         await pause()
+
+
+async def _attend(ledger: Ledger, clock: LedgerClock) -> None:
+    """Say that this gateway is there, by the ledger's own clock. Opens the ledger if that was not possible before."""
+    with suppress(LedgerUnavailable):
+        if not ledger.is_open:
+            await ledger.open()
+        asked = time.perf_counter()
+        instant = await ledger.instant()
+        if instant is not None:
+            clock.set(instant, asked, time.perf_counter())
+        await ledger.renew(clock())
 
 
 async def _settle(gw: Gateway, work: Work) -> None:

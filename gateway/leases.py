@@ -1,8 +1,8 @@
 """Request rates, counted ahead: a process takes small batches from the ledger and hands them out from memory.
 
 A poll therefore costs no write. What a process holds and does not use before the window ends is lost to the limit, so
-the error is always on the strict side, and a batch is one percent of the limit to keep it below two; more is taken only
-for calls that are waiting for it.
+the error is always on the strict side, and a batch is one percent of the limit, shared among the processes, to keep it
+below two; more is taken only for calls that are waiting for it.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class Leases:
 
     async def _fetch(self, bound: RequestBound, held: _Held) -> None:
         ceiling = _ceiling(bound)
-        batch = max(1, bound.ceiling // _SHARE, held.waiting)
+        batch = max(1, bound.ceiling // (_SHARE * max(1, self._ledger.replicas)), held.waiting)
         try:
             granted, held.used = await self._ledger.take_ahead(
                 bound.counter, batch + held.owed, ceiling, bound.window_ends

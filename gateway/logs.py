@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def log_event(level: int, event: str, **fields: Any) -> None:
-    """One event with its fields, such as `job settled`, `policies refused`. Never pass a secret or a prompt."""
+    """One event with its fields, such as `job ended`, `look failed`. Never pass a secret or a prompt."""
     logger.log(level, event, extra={"fields": fields})
 
 
@@ -38,7 +38,7 @@ class JSONFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for a person: `12:00:00 INFO job settled request_id=…`."""
+    """The same for a person: `12:00:00 INFO job ended request_id=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in getattr(record, "fields", {}).items())

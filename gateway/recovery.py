@@ -1,9 +1,8 @@
 """FLOW a create whose answer was lost is found in upstream's list, or shown to be absent.
 
 The list is organisation-wide and its records echo the payload, mostly. A record is taken for the lost job when it is of
-the same model, no older than the create, nobody's yet, and its payload is equal or not echoed at all; and when no create
-still under way may be the one that made it. Two equal creates cannot take one job: the ledger lets a request id be
-placed once.
+the same model, no older than the create, nobody's yet, its payload equal or not echoed at all, and when no create under
+way may have made it. Two equal creates cannot take one job: the ledger lets a request id be placed once.
 """
 
 import hashlib
@@ -15,7 +14,6 @@ from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.lifecycle import State
 from gateway.core.wire import canonical_payload
-from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -31,11 +29,10 @@ CLOCK_TOLERANCE = 60
 """Seconds upstream's `created_at` may lie before our own create."""
 
 GRACE = 60.0
-"""Seconds beyond the longest a create may take, after which nobody is working on it any more."""
+"""Seconds beyond the longest that a step of a create may take, after which nobody is at it any more."""
 
 _PAGE = 200
 _MOST_PAGES = 10
-_MOST_LEFT_BEHIND = 100_000
 _JSON = ((b"content-type", b"application/json"),)
 
 
@@ -51,30 +48,35 @@ class Search:
     conclusive: bool
 
 
-async def left_behind(ledger: Ledger) -> frozenset[str]:
-    """Reservations that were made before this gateway began, by id: whoever made them is gone.
+async def recover(gw: Gateway) -> None:
+    """One round: of what a gateway that is gone left behind, release what was never sent and doubt what was; and look
+    up the unknown, each in one gateway alone.
 
-    To be asked for before the first create is taken. No clock is compared, so one that was set back hides nothing.
+    A create that has outlived the longest it may take is treated alike, whoever made it: something failed on the way
+    that nobody foresaw.
     """
-    return frozenset(each.id for each in await ledger.open_reservations(_MOST_LEFT_BEHIND))
-
-
-async def recover(gw: Gateway, orphans: frozenset[str]) -> None:
-    """One round: release what was never sent, doubt what was sent by somebody who is gone, look the unknown up.
-
-    A create of this gateway's own that has outlived the longest it may take is an orphan too: something failed on the
-    way that nobody foresaw.
-    """
-    longest = gw.settings.create_timeout + GRACE
     reservations = await gw.ledger.open_reservations()
+    present = await gw.ledger.present(gw.now()) if reservations else frozenset()
     for each in reservations:
-        orphaned = each.id in orphans or gw.now() - each.updated_at > longest
-        if each.state is not State.UNKNOWN and orphaned:
+        if each.state is not State.UNKNOWN and (_is_orphan(each, present) or _is_overdue(gw, each)):
             await _take_over(gw, each)
-    lost = [each for each in reservations if each.state is State.UNKNOWN and _is_due(gw, each)]
+    unknown = [each for each in reservations if each.state is State.UNKNOWN and _is_due(gw, each)]
+    lost = [each for each in unknown if each.instance not in present and await gw.ledger.adopt(each)]
+    lost += [each for each in unknown if each.instance == gw.ledger.instance]
     await settlement.in_turns(lost, partial(_look_up, gw))
     for forgotten in gw.jobs.looked_up.keys() - {each.id for each in reservations}:
         del gw.jobs.looked_up[forgotten]
+
+
+def _is_orphan(reservation: OpenReservation, present: frozenset[str]) -> bool:
+    """Whether its gateway is gone. One too old to write its name down is given the time a create may take."""
+    return reservation.instance is not None and reservation.instance not in present
+
+
+def _is_overdue(gw: Gateway, reservation: OpenReservation) -> bool:
+    """Whether nobody can be working on it any more: sending takes a moment, and waiting for the answer so long."""
+    longest = GRACE if reservation.state is State.RESERVED else gw.settings.create_timeout + GRACE
+    return gw.now() - reservation.updated_at > longest
 
 
 async def _take_over(gw: Gateway, reservation: OpenReservation) -> None:

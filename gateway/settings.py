@@ -91,7 +91,12 @@ class Settings:
     )
     admin_token_file: str = _setting("", "File that holds the admin token.")
     policies: str = _setting("policies", "Folder of policy files (every `*.yaml` below it), or one file.", flag=True)
-    ledger: str = _setting("sqlite:///gateway.db", "Where the ledger lives: `sqlite:///FILE`.", flag=True, secret=True)
+    ledger: str = _setting(
+        "sqlite:///gateway.db",
+        "Where the ledger lives: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST/DATABASE` for several replicas.",
+        flag=True,
+        secret=True,
+    )
     public_url: str = _setting("", "This gateway as clients see it, for the links it writes.", parse_origin)
     log_format: str = _setting(
         "auto", "`json`, `text`, or `auto`: json unless a terminal.", one_of("auto", "json", "text")
@@ -159,6 +164,6 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: set both or neither")
     if values.get("admin_token") and values.get("admin_token_file"):
         problems.append("GATEWAY_ADMIN_TOKEN and GATEWAY_ADMIN_TOKEN_FILE: set one of them")
-    if not values.get("ledger", "sqlite:///").startswith("sqlite:///"):
-        problems.append("GATEWAY_LEDGER: must be `sqlite:///FILE`")
+    if not values.get("ledger", "sqlite:///").startswith(("sqlite:///", "postgresql://")):
+        problems.append("GATEWAY_LEDGER: must be `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`")
     return problems

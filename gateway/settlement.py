@@ -34,6 +34,7 @@ JOB_TIMEOUT = 24 * 3600.0
 _AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)
 _JSON = ((b"content-type", b"application/json"),)
 _LOOKS_AT_ONCE = 32
+_LOOKS_A_ROUND = 256
 
 
 async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
@@ -160,8 +161,17 @@ async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
 
 
 async def follow(gw: Gateway) -> None:
-    """One round of following: every job whose turn it is gets one look, and one that is too old is closed."""
-    await in_turns(await gw.ledger.due_jobs(gw.now(), _LOOKS_AT_ONCE * 8), partial(_follow_one, gw))
+    """One round of following: jobs whose turn it is get one look each, and those that are too old are closed.
+
+    A job that clients poll is passed over, so that any number of those costs a round next to nothing.
+    """
+    waiting: list[OpenJob] = []
+    more = True
+    while more and len(waiting) < _LOOKS_A_ROUND:
+        due = await gw.ledger.take_due(gw.now(), _LOOKS_A_ROUND)
+        waiting += [job for job in due if not _was_seen(gw, job)]
+        more = len(due) == _LOOKS_A_ROUND
+    await in_turns(waiting, partial(_follow_one, gw))
 
 
 async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
@@ -175,19 +185,23 @@ async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> 
     await asyncio.gather(*(take_turn(item) for item in items))
 
 
+def _was_seen(gw: Gateway, job: OpenJob) -> bool:
+    """Whether upstream said that the job lives so lately that it need not be asked."""
+    age = gw.now() - job.owner.created_at
+    seen = gw.jobs.seen(job.request_id)
+    if seen is None or seen.terminal or age >= JOB_TIMEOUT:
+        return False
+    return gw.ticks() - seen.asked_at < follow_interval(age)
+
+
 async def _follow_one(gw: Gateway, job: OpenJob) -> None:
-    now = gw.now()
-    if now - job.owner.created_at >= JOB_TIMEOUT:
+    if gw.now() - job.owner.created_at >= JOB_TIMEOUT:
         await settle(gw, job.request_id, job.owner, Outcome.EXPIRED, None)
         return
-    interval = follow_interval(now - job.owner.created_at)
-    seen = gw.jobs.seen(job.request_id)
-    if seen is None or seen.terminal or gw.ticks() - seen.asked_at >= interval:
-        try:
-            await look(gw, job.request_id, job.owner)
-        except UpstreamFailure:
-            log_event(logging.DEBUG, "look failed", request_id=job.request_id)
-    await gw.ledger.postpone(job.request_id, now + interval)
+    try:
+        await look(gw, job.request_id, job.owner)
+    except UpstreamFailure:
+        log_event(logging.DEBUG, "look failed", request_id=job.request_id)
 
 
 def etag_of(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Every metric's definition, and the shape of a log record.
+"""Every metric's definition, and the latest refusals for those who ask.
 
 Label sets are closed: a team, model or code that policy does not know is counted as `other`, so no client can grow
 them. Bound children are kept in dictionaries, because looking a child up by its labels costs more than counting.
@@ -57,7 +57,7 @@ class Family(Generic[M]):
 
 
 class Metrics:
-    """The gateway's metrics, prefix `gateway_`, as CONTRACT names them; one instance a process."""
+    """The gateway's metrics, prefix `gateway_`; one instance a process."""
 
     def __init__(self, version: str) -> None:
         # each `_created` series would double a counter to say what a restart shows anyway

@@ -1,7 +1,7 @@
 """Real troubles for a running gateway's ledger, on and off as a test says."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 
 from sqlalchemy import Connection
@@ -40,7 +40,7 @@ async def no_writes(house: House) -> AsyncIterator[None]:
         yield
 
 
-async def fill_disk(house: House) -> Callable[[], object]:
+async def fill_disk(house: House) -> Callable[[], Awaitable[None]]:
     """Let the ledger not grow by another page; what is returned lets it grow again."""
     await on_writer(house.gw.ledger, "PRAGMA max_page_count = 1")  # SQLite takes the present size for the least
     return lambda: on_writer(house.gw.ledger, "PRAGMA max_page_count = 1000000")

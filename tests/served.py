@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,15 @@ class Served:
         if by is not None:
             self.process.send_signal(by)
         return await asyncio.wait_for(self.process.wait(), 10)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Wait until it holds, or fail."""
+    for _ in range(int(seconds / 0.02)):
+        if await holds():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come to pass in time")
 
 
 def environment_of(folder: Path, upstream: str, **settings: str) -> dict[str, str]:

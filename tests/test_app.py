@@ -137,7 +137,7 @@ async def test_old_records_are_forgotten_and_owners_are_not(open_house: OpenHous
 
     async def forgotten() -> bool:
         listed = await again.client("key").get(f"{Q}/requests")
-        return listed.json() == {"requests": [], "has_more": False, "total": 0}
+        return bool(listed.json() == {"requests": [], "has_more": False, "total": 0})
 
     await again.eventually(forgotten)
     assert (await again.client("key").get(f"{Q}/requests/{request_id}")).content == answer.content

@@ -19,7 +19,7 @@ HOMES = {
     "yaml": ("policies",),
     "uvicorn": ("server", "simulator"),
 }
-EDGES = {"gateway/web/public.py", "gateway/web/admin/app.py", "gateway/ledger/writer.py"}
+EDGES = {"gateway/web/public.py", "gateway/web/admin/app.py", "gateway/ledger/writer.py", "gateway/ledger/writers.py"}
 """Where everything is caught: somebody is owed an answer whatever happened, or an operation must fail alone."""
 
 

@@ -1,7 +1,5 @@
 """What is remembered of jobs stays bounded, and an owner is not believed for ever."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from gateway import memory
@@ -17,11 +15,11 @@ def seen(size: int) -> Seen:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobMemory]:
+def small(monkeypatch: pytest.MonkeyPatch) -> JobMemory:
     """A memory of 10 000 bytes and two owners."""
     monkeypatch.setattr(memory, "_MOST_RECORD_BYTES", 10_000)
     monkeypatch.setattr(memory, "_MOST_OWNERS", 2)
-    yield JobMemory()
+    return JobMemory()
 
 
 def test_az3_an_owner_is_believed_for_a_minute() -> None:

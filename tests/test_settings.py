@@ -118,7 +118,10 @@ def test_every_problem_is_named_at_once_and_a_flag_by_its_own_name() -> None:
             {"GATEWAY_ADMIN_TOKEN": SECRET, "GATEWAY_ADMIN_TOKEN_FILE": "/t"},
             "GATEWAY_ADMIN_TOKEN and GATEWAY_ADMIN_TOKEN_FILE: set one of them",
         ),
-        ({"GATEWAY_LEDGER": f"mysql://root:{SECRET}@db/x"}, "GATEWAY_LEDGER: must be `sqlite:///FILE`"),
+        (
+            {"GATEWAY_LEDGER": f"mysql://root:{SECRET}@db/x"},
+            "GATEWAY_LEDGER: must be `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(environment: dict[str, str], problem: str) -> None:

@@ -83,7 +83,7 @@ async def test_bu4_two_gateways_a_poller_and_the_follower_refund_once(
     await asyncio.sleep(0.1)
 
     wall_clock.advance(FOLLOWED)
-    polls = [each.client("key").get(f"{Q}/requests/{id}") for each in (house, other) for id in request_ids * 5]
+    polls = [each.client("key").get(f"{Q}/requests/{one}") for each in (house, other) for one in request_ids * 5]
     rounds = [settlement.follow(each.gw) for each in (house, other) for _ in range(2)]
     answers, _ = await asyncio.gather(asyncio.gather(*polls), asyncio.gather(*rounds))
 
@@ -210,9 +210,7 @@ async def test_bu5_a_new_price_changes_no_job_that_runs(open_house: OpenHouse) -
     assert await books(house) == (3, 1, 8_000_000)
 
 
-async def test_a_job_the_ledger_could_not_settle_is_settled_later(
-    open_house: OpenHouse, wall_clock: WallClock
-) -> None:
+async def test_a_job_the_ledger_could_not_settle_is_settled_later(open_house: OpenHouse, wall_clock: WallClock) -> None:
     house = await open_house({"a.yaml": team("a", "key", LIMITS)})
     client = house.client("key")
     request_id = await created(client, HAILUO)

@@ -22,7 +22,7 @@ from gateway.cli.ending import until_signalled
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import saying_why
 from gateway.core.keys import RANDOM_BYTES, digest, make_key
-from gateway.policies.edit import EditError, add_key, find_team, rewrite
+from gateway.policies.edit import EditError, add_key, find_team_file, rewrite
 from gateway.server.run import run_in_loop
 from gateway.settings import Settings, parse_port
 
@@ -115,7 +115,7 @@ def _copy_policies(sample: Path, copy: Path) -> Mapping[str, str]:
     shutil.copytree(sample, copy)
     keys = {team: make_key(secrets.token_bytes(RANDOM_BYTES)) for team in TEAMS}
     for team, key in keys.items():
-        rewrite(find_team(copy, team), functools.partial(add_key, name="demo", digest=digest(key)))
+        rewrite(find_team_file(copy, team), functools.partial(add_key, name="demo", digest=digest(key)))
     return keys
 
 

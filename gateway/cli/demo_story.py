@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.cli.demo_calls import BrokenStoryError, Request, Response, send
 from gateway.simulator.media import build
+from gateway.upstream.request import PREFIX
 
 TEAMS = ("marketing", "research")
 """The sample teams it needs."""
@@ -27,7 +28,6 @@ DEAR = {"model": "Veo3", "payload": {"prompt": "A paper boat at sea", "durationS
 POLL_EVERY = 1.0
 """Seconds between two polls, as in the API reference's own script."""
 
-_Q = "/api/v1/ie/requestqueue/apikey"
 _MOST_POLLS = 60
 
 
@@ -83,7 +83,7 @@ class Story:
         photo = self.folder / "photo.png"
         photo.write_bytes(data)
         self._title("Ask for an upload URL")
-        slot = await self._call(self._post("marketing", f"{_Q}/upload-url", {"file_type": "png"}))
+        slot = await self._call(self._post("marketing", f"{PREFIX}/upload-url", {"file_type": "png"}))
         self._expect("200, a signed URL", held=slot.status == 200)
         self._title("Upload a picture to it, straight to the storage host")
         stored = await self._call(
@@ -143,10 +143,10 @@ class Story:
         return answer
 
     def _get(self, path: str) -> Request:
-        return Request("GET", f"{self.gateway}{_Q}{path}", self.keys["marketing"])
+        return Request("GET", f"{self.gateway}{PREFIX}{path}", self.keys["marketing"])
 
     def _create(self, team: str, job: Mapping[str, Any]) -> Request:
-        return self._post(team, f"{_Q}/requests", job)
+        return self._post(team, f"{PREFIX}/requests", job)
 
     def _post(self, team: str, path: str, value: Mapping[str, Any]) -> Request:
         body = json.dumps(value).encode()

@@ -12,15 +12,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
 from gateway.cli.model_detail import find_detail
 from gateway.cli.options import add_settings
 from gateway.core.decide import Decision, Verdict, decide, describe_limits
 from gateway.core.errors import Refusal
-from gateway.core.nodes import suggest
 from gateway.core.policy import Caller, Key, PolicySet
 from gateway.core.wire import Draft, parse_create
-from gateway.ledger.engine import LedgerUnavailable
+from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import LedgerReader, ledger_exists, read_ledger
 from gateway.web.usage import explained
 
@@ -70,16 +69,10 @@ def run(call: Invocation) -> int:
 
 
 def _caller(policy: PolicySet, team_name: str, key_name: str | None) -> Caller:
-    team = policy.teams.get(team_name)
-    if team is None:
-        raise CannotRunError(f"there is no team `{team_name}`{suggest(team_name, policy.teams)}")
-    if key_name is None:
-        return Caller(team, team.keys[0] if team.keys else ANY_KEY)
-    key = next((key for key in team.keys if key.name == key_name), None)
-    if key is None:
-        names = [key.name for key in team.keys]
-        raise CannotRunError(f"{team_name} has no key `{key_name}`{suggest(key_name, names)}")
-    return Caller(team, key)
+    team = find_team(policy, team_name)
+    if key_name is not None:
+        return Caller(team, find_key(team, key_name))
+    return Caller(team, team.keys[0] if team.keys else ANY_KEY)
 
 
 def _draft(model: str, payload: str | None) -> Draft:
@@ -102,7 +95,7 @@ def _explain(
     notes = [note]
     if call.options.payload is None:
         notes.append("No --payload is given, so the payload is judged as empty.")
-    if caller.key.expires is not None and caller.key.expires <= call.now:
+    if caller.key.has_expired(call.now):
         notes.append(f"The key {caller.key.name!r} has expired: every call with it is refused, whatever stands below.")
     decision = decide(policy, caller, draft, detail, call.now)
     if ledger is None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.core.policy import PolicySet
+from gateway.core.nodes import suggest
+from gateway.core.policy import Key, PolicySet, Team
 from gateway.policies import load
 from gateway.settings import Settings, SettingsError, read_settings
 
@@ -38,3 +39,18 @@ class Invocation:
             problems = "\n".join(map(str, loaded.problems))
             raise CannotRunError(f"the policies cannot be used; see `gmi-gateway check {path}`\n{problems}")
         return loaded.policy
+
+
+def find_team(policy: PolicySet, name: str) -> Team:
+    """The team of that name. Raises CannotRunError, with a name that is near, where there is none."""
+    if name not in policy.teams:
+        raise CannotRunError(f"there is no team `{name}`{suggest(name, policy.teams)}")
+    return policy.teams[name]
+
+
+def find_key(team: Team, name: str) -> Key:
+    """The team's key of that name. Raises CannotRunError, with a name that is near, where there is none."""
+    names = [key.name for key in team.keys]
+    if name not in names:
+        raise CannotRunError(f"{team.name} has no key `{name}`{suggest(name, names)}")
+    return team.keys[names.index(name)]

@@ -14,23 +14,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
 from gateway.cli.options import add_settings, saying_why
 from gateway.cli.tables import render_table
 from gateway.core.keys import RANDOM_BYTES, digest, make_key
-from gateway.core.nodes import suggest
 from gateway.core.parse_instants import parse_instant
-from gateway.core.policy import Key, Scope, Team
+from gateway.core.policy import DEFAULT_SCOPES, Key, Scope, Team
 from gateway.core.quantities import parse_duration
 from gateway.core.wording import rfc3339
-from gateway.policies.edit import EditError, add_key, find_team, key_snippet, revoke_key, rewrite
+from gateway.policies.edit import EditError, add_key, find_team_file, key_snippet, revoke_key, rewrite
 from gateway.policies.files import read_settled
 from gateway.policies.key_fields import set_key_field
 from gateway.policies.load import parse_reading
 
 DEFAULT_OVERLAP = "7d"
-ALL_SCOPES = frozenset((Scope.MODELS, Scope.JOBS, Scope.UPLOADS))
-"""What a key has whose entry names none."""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -89,8 +86,8 @@ def _new(call: Invocation) -> int:
 def _rotate(call: Invocation) -> int:
     options = call.options
     team = _team(call)
-    old = _key(team, options.name)
-    if old.expires is not None and old.expires <= call.now:
+    old = find_key(team, options.name)
+    if old.has_expired(call.now):
         raise CannotRunError(f"the key `{old.name}` has expired: make a new one with `keys new`")
     ends = call.now + options.overlap
     name = _next_name(team, old.name)
@@ -99,7 +96,7 @@ def _rotate(call: Invocation) -> int:
 
     def rotated(text: str) -> str:
         text = add_key(text, name, digest(key), expires)
-        if old.scopes != ALL_SCOPES:
+        if old.scopes != DEFAULT_SCOPES:
             text = set_key_field(text, name, "scopes", f"[{', '.join(_words(old))}]")
         if old.expires is None or old.expires > ends:
             text = set_key_field(text, old.name, "expires", rfc3339(ends))
@@ -117,7 +114,7 @@ def _rotate(call: Invocation) -> int:
 def _revoke(call: Invocation) -> int:
     name = call.options.name
     team = _team(call)
-    _key(team, name)
+    find_key(team, name)
     file = _edit(call, lambda text: revoke_key(text, name))
     _tell(f"key `{name}` of {team.name} removed from {file}: running gateways refuse it within 2 s")
     return 0
@@ -150,7 +147,7 @@ _ACTIONS: dict[str, Callable[[Invocation], int]] = {"new": _new, "rotate": _rota
 def _edit(call: Invocation, change: Callable[[str], str]) -> Path:
     """Change the team's file, unless the set would no longer be valid; the file."""
     path = Path(call.settings.policies)
-    file = find_team(path, call.options.team)
+    file = find_team_file(path, call.options.team)
 
     def changed(text: str) -> str:
         edited = change(text)
@@ -167,19 +164,7 @@ def _edit(call: Invocation, change: Callable[[str], str]) -> Path:
 
 
 def _team(call: Invocation) -> Team:
-    policy = call.load_policies()
-    name = call.options.team
-    if name not in policy.teams:
-        raise CannotRunError(f"there is no team `{name}`{suggest(name, policy.teams)}")
-    return policy.teams[name]
-
-
-def _key(team: Team, name: str) -> Key:
-    found = next((key for key in team.keys if key.name == name), None)
-    if found is None:
-        names = [key.name for key in team.keys]
-        raise CannotRunError(f"{team.name} has no key `{name}`{suggest(name, names)}")
-    return found
+    return find_team(call.load_policies(), call.options.team)
 
 
 def _next_name(team: Team, name: str) -> str:
@@ -212,7 +197,7 @@ def _words(key: Key) -> list[str]:
 
 
 def _state(key: Key, now: float) -> str:
-    return "expired" if key.expires is not None and key.expires <= now else "active"
+    return "expired" if key.has_expired(now) else "active"
 
 
 def _expiry(key: Key) -> str:

@@ -9,7 +9,8 @@ from argparse import ArgumentParser
 
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import add_settings
-from gateway.ledger.engine import LedgerUnavailable, ledger_url, prepare
+from gateway.ledger.engine import backend_of, ledger_url
+from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.migrate import HEAD
 from gateway.ledger.reader import ledger_exists, read_ledger
 from gateway.logs import logger
@@ -33,7 +34,8 @@ def run(call: Invocation) -> int:
 def _migrate(url: str) -> int:
     existed = ledger_exists(url)
     logger.setLevel(logging.ERROR)  # what is done here is said below
-    prepare(ledger_url(url))
+    parsed = ledger_url(url)
+    backend_of(parsed).prepare(parsed)
     print(f"the ledger {'has' if existed else 'was created with'} schema {HEAD}")
     return 0
 

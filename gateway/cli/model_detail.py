@@ -35,11 +35,10 @@ def find_detail(
             why = f"Upstream answered {answer.status} when asked about the model."
     name = snapshot_name(call.settings.upstream_url, ("model", team.credential, model))
     kept = ledger.snapshot(name) if ledger is not None else None
-    if kept is not None:
-        return model_detail(
-            kept.body
-        ), f"{why} The model's detail is the one the gateway kept at {rfc3339(kept.fetched_at)}."
-    return None, f"{why} So the parameters the model requires, and its own price, are not known here."
+    if kept is None:
+        return None, f"{why} So the parameters the model requires, and its own price, are not known here."
+    note = f"{why} The model's detail is the one the gateway kept at {rfc3339(kept.fetched_at)}."
+    return model_detail(kept.body), note
 
 
 def _no_key(call: Invocation, policy: PolicySet, team: Team) -> str:

@@ -22,7 +22,7 @@ from gateway.core.money import format_usd, usd_number
 from gateway.core.nodes import suggest
 from gateway.core.policy import Period, PolicySet
 from gateway.core.windows import window_at
-from gateway.ledger.engine import LedgerUnavailable
+from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import LedgerReader, read_ledger
 from gateway.ledger.values import UsageRow
 

@@ -9,6 +9,7 @@ import unicodedata
 from fnmatch import translate
 from functools import lru_cache
 
+from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, Scope, Team
 
 _LONGEST_MODEL = 256
@@ -17,6 +18,15 @@ _LONGEST_MODEL = 256
 def may_call(key: Key, scope: Scope) -> bool:
     """Whether the key's scopes cover `scope`; `jobs` covers `jobs:read`."""
     return scope in key.scopes or (scope is Scope.JOBS_READ and Scope.JOBS in key.scopes)
+
+
+def check_scope(key: Key, scope: Scope) -> None:
+    """Refuse a call that the key's scopes do not cover: 403 `scope_denied`."""
+    if not may_call(key, scope):
+        raise Refusal(
+            Code.SCOPE_DENIED,
+            f"The key {key.name!r} lacks the scope {scope.value!r}; ask your platform team for one that has it.",
+        )
 
 
 def matches(globs: tuple[str, ...], model: str) -> bool:

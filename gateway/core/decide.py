@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gateway.core.access import may_call, may_use
+from gateway.core.access import check_scope, may_use
 from gateway.core.claims import Bound, Claim
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
@@ -81,13 +81,8 @@ def _rule_of(refusal: Refusal) -> str:
 
 
 def _check_scope(caller: Caller) -> Step:
-    key = caller.key
-    if not may_call(key, Scope.JOBS):
-        raise Refusal(
-            Code.SCOPE_DENIED,
-            f"The key {key.name!r} lacks the scope 'jobs'; ask your platform team for one that has it.",
-        )
-    return Step("scope", Verdict.PASS, f"The key {key.name!r} may create jobs.")
+    check_scope(caller.key, Scope.JOBS)
+    return Step("scope", Verdict.PASS, f"The key {caller.key.name!r} may create jobs.")
 
 
 def _check_model(caller: Caller, model: str) -> Step:

@@ -1,6 +1,6 @@
 """Every refusal the gateway makes itself: one code, one status, one sentence of meaning.
 
-The table below is the source of the error bodies, of the metric label `code`, and of the documentation.
+The table below is the source of the error bodies, of the metric label `reason`, and of the documentation.
 """
 
 from collections.abc import Mapping

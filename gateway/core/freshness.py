@@ -42,12 +42,6 @@ MODELS = Rules(fresh=300.0, usable=3600.0, on_error=86400.0)
 NEGATIVE = Rules(fresh=30.0, usable=30.0, on_error=30.0)
 """That there is no such model."""
 
-LIVE_RECORD = Rules(fresh=LIVE_RECORD_FRESH, usable=LIVE_RECORD_FRESH, on_error=LIVE_RECORD_STALE)
-"""The record of a job that has not ended."""
-
-TERMINAL_RECORD = Rules(fresh=float("inf"), usable=float("inf"), on_error=float("inf"))
-"""The record of a job that has ended: it does not change any more."""
-
 
 def freshness(age: float, rules: Rules) -> Freshness:
     """The state of an answer that is `age` seconds old. A negative age means a clock went back: ask anew."""

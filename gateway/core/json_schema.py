@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.parse_fields import NAME_PATTERN
-from gateway.core.parse_rules import FILE_TYPES
 from gateway.core.parse_team import DEFAULT_FIELDS, TEAM_FIELDS
-from gateway.core.policy import Mode, Per, Scope, Unpriced
+from gateway.core.policy import FILE_TYPES, Mode, Per, Scope, Unpriced
 
 Schema = dict[str, Any]
 
@@ -190,29 +189,29 @@ def _uploads() -> Schema:
     types = _list({"enum": list(FILE_TYPES)}, "What may be uploaded. Default all.")
     properties = {
         "file_types": {**types, "uniqueItems": True},
-        "relay": {"type": "boolean", "description": "Whether uploads go through the gateway. Default false."},
+        "relay": {"type": "boolean", "description": "Not yet in effect: whether uploads go through the gateway."},
         "max_size": {
             "type": ["string", "integer"],
-            "description": "Largest relayed upload. Default 50 MiB.",
+            "description": "Not yet in effect: the largest upload through the gateway.",
             "examples": ["50 MiB"],
         },
     }
-    return _table(properties, "Which files the team may upload, and how.")
+    return _table(properties, "Which files the team may upload.")
 
 
 def _duplicates() -> Schema:
     window = {
         "type": ["string", "number"],
-        "description": "Within it an equal create returns the first job. Default 0 s: never. At most 24 h.",
+        "description": "Within it an equal create would return the first job. At most 24 h.",
         "examples": ["30 s"],
     }
-    return _table({"window": window}, "What happens to equal creates in quick succession.", required=["window"])
+    return _table({"window": window}, "Not yet in effect: equal creates in quick succession.", required=["window"])
 
 
 def _webhooks() -> Schema:
     hosts = _globs("Hosts that may be named, such as `hooks.example.com` or `*.example.com`.", ["hooks.example.com"])
     properties = {"hosts": hosts, "secret": {"$ref": "#/$defs/source"}}
-    return _table(properties, "Where the team's jobs may report to.", required=["hosts", "secret"])
+    return _table(properties, "Not yet in effect: where the team's jobs may report to.", required=["hosts", "secret"])
 
 
 def _credential() -> Schema:

@@ -35,5 +35,5 @@ def format_usd(micro: int) -> str:
 
 
 def usd_number(micro: int) -> int | float:
-    """Dollars as the JSON number of CONTRACT's usage bodies; exact below nine billion dollars."""
+    """Dollars as the JSON number that bodies show; exact below nine billion dollars."""
     return micro // MICRO if micro % MICRO == 0 else micro / MICRO

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.core.keys import PREFIX
+
 _LONGEST_SHOWN = 60
-_KEY_PREFIX = "gmigw_"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,8 +137,8 @@ class Report:
 
 def show(text: str) -> str:
     """A value as a message may quote it: cut short, and never a team key."""
-    if _KEY_PREFIX in text:
-        return "`gmigw_…`"
+    if PREFIX in text:
+        return f"`{PREFIX}…`"
     if not text.strip():
         return "nothing"
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from gateway.core.keys import PREFIX
 from gateway.core.nodes import Mark, Node, Problem, Report, scalars
 from gateway.core.parse_checks import check_pairs, check_teams
 from gateway.core.parse_fields import Fields, read_fields
@@ -19,7 +20,7 @@ from gateway.core.policy import PolicySet, Unpriced
 GATEWAY_FIELDS = ("defaults", "credentials", "prices", "unpriced")
 """The sections of the set as a whole; any file may hold them."""
 
-_PLAIN_KEY = re.compile(r"gmigw_[0-9A-Za-z]{20}")
+_PLAIN_KEY = re.compile(rf"{PREFIX}[0-9A-Za-z]{{20}}")
 
 FILE_FIELDS = (*TEAM_FIELDS, *GATEWAY_FIELDS)
 

@@ -15,6 +15,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_PATTERN = f"^{_NAME.pattern}$"
 """What teams, keys, credentials and limits may be called: safe in a metric label, a header and a path."""
 
+NAME_FORM = "use letters, digits, `.`, `_` and `-`, at most 64 of them"
+"""The same in words, for a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:
@@ -181,5 +184,5 @@ def check_name(text: str, mark: Mark, report: Report) -> bool:
     """Whether `text` may name a team, key, credential or limit; reported where not."""
     if _NAME.fullmatch(text):
         return True
-    report.error(mark, f"{show(text)} is not a name: use letters, digits, `.`, `_` and `-`, at most 64 of them")
+    report.error(mark, f"{show(text)} is not a name: {NAME_FORM}")
     return False

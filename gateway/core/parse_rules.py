@@ -6,11 +6,8 @@ from collections.abc import Iterable
 from gateway.core.nodes import Node, Report, Scalar, Table, show
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_sources import read_source
-from gateway.core.policy import ParameterRule, PayloadRule, Uploads, Webhooks
+from gateway.core.policy import FILE_TYPES, ParameterRule, PayloadRule, Uploads, Webhooks
 from gateway.core.quantities import parse_duration, parse_size
-
-FILE_TYPES = ("png", "jpeg", "jpg", "mp4", "mp3", "wav")
-"""The file types of GMI's `upload-url`."""
 
 PAYLOAD_FIELDS = ("models", "parameters")
 PARAMETER_FIELDS = ("required", "forbidden", "one_of", "min", "max", "min_length", "max_length")

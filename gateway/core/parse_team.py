@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from gateway.core.keys import PREFIX
 from gateway.core.nodes import Mark, Node, Scalar, Table
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_instants import check_timezone, read_instant
@@ -141,7 +142,7 @@ def _read_digest(fields: Fields) -> str | None:
     """The hex digits of `sha256:…`. The text is never quoted: it may be the key itself."""
     node: Node = fields.nodes["hash"]
     text = node.value if isinstance(node, Scalar) else None
-    if isinstance(text, str) and text.startswith("gmigw_"):
+    if isinstance(text, str) and text.startswith(PREFIX):
         fields.report.error(node.mark, PLAIN_KEY)
         return None
     match = _HASH.fullmatch(text) if isinstance(text, str) else None

@@ -18,6 +18,13 @@ class Scope(StrEnum):
     UPLOADS = "uploads"
 
 
+DEFAULT_SCOPES = frozenset((Scope.MODELS, Scope.JOBS, Scope.UPLOADS))
+"""What a key may call whose entry names no scopes."""
+
+FILE_TYPES = ("png", "jpeg", "jpg", "mp4", "mp3", "wav")
+"""The file types of GMI's `upload-url`."""
+
+
 class Unit(StrEnum):
     """What a limit counts. USD amounts are micro-USD; seconds are seconds of video asked for."""
 
@@ -54,7 +61,11 @@ class Key:
     name: str
     digest: str
     expires: float | None = None
-    scopes: frozenset[Scope] = frozenset((Scope.MODELS, Scope.JOBS, Scope.UPLOADS))
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+
+    def has_expired(self, now: float) -> bool:
+        """Whether the key is refused by now: from the instant `expires` on."""
+        return self.expires is not None and now >= self.expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +156,9 @@ class Unpriced(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """`max_size` in bytes bounds relayed uploads."""
+    """Which files a team may upload. `relay` and `max_size`, in bytes, are not yet in effect."""
 
-    file_types: tuple[str, ...] = ("png", "jpeg", "jpg", "mp4", "mp3", "wav")
+    file_types: tuple[str, ...] = FILE_TYPES
     relay: bool = False
     max_size: int = 50 * 1024 * 1024
 
@@ -175,7 +186,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """Where a team's jobs may report to, and the secret that signs the reports."""
+    """Where a team's jobs may report to, and the secret that signs the reports. Not yet in effect."""
 
     hosts: tuple[str, ...]
     secret: Source
@@ -183,7 +194,7 @@ class Webhooks:
 
 @dataclass(frozen=True)
 class Team:
-    """One team's whole policy, defaults already taken in."""
+    """One team's whole policy, defaults already taken in. `duplicates_window` is not yet in effect."""
 
     name: str
     description: str = ""

@@ -82,7 +82,7 @@ def _message(bound: Bound, claim: Claim, used: int, timezone: str) -> str:
     left = amount_words(max(0, ceiling - used), limit.unit)
     if claim.amount > ceiling:
         takes = amount_words(claim.amount, limit.unit)
-        return f"This takes {takes}, more than the {whole} ever allow; ask for less, or ask your platform team."
+        return f"This takes {takes}, more than {whole} can ever give; ask for less, or ask your platform team."
     if claim.window_ends is None:
         return f"All {whole} are running; try again when one of them has ended."
     resets = instant_words(claim.window_ends, timezone)

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, case, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Double, case, cast, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from gateway.core.claims import Claim
+from gateway.ledger.operation import Undo
 from gateway.ledger.schema import counters
 from gateway.ledger.statement import Statement, instant, integer, switch, text
 from gateway.ledger.values import Full
-from gateway.ledger.writer import Undo
 
 UNBOUNDED = 2**62
 """The ceiling of a claim that has none, and of one that takes nothing. No sum of amounts below it overflows."""
 
-_name, _amount, _ceiling, _ends = text("counter"), integer("amount"), integer("ceiling"), instant("ends")
+_name, _amount, _ceiling = text("counter"), integer("amount"), integer("ceiling")
+_ends = cast(instant("ends"), Double)  # PostgreSQL would take a NULL here for a text
 _value = counters.c.value
 
 _new = insert(counters).from_select(

@@ -1,137 +1,67 @@
-"""The ledger's SQLite file: how it is opened, when it is refused, and what its faults are called.
+"""The databases a ledger can live in. What differs between them is told here and nowhere else."""
 
-WAL lets reads go on beside the one writer; `synchronous=FULL` makes a commit survive a power cut, because what is
-reserved must be known before upstream is called. Every write begins with BEGIN IMMEDIATE: a transaction that reads
-first and writes later fails at once when another one wrote in between.
-"""
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-import logging
-import sqlite3
-import time
-from pathlib import Path
+from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from gateway.ledger import postgresql, sqlite
+from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.operation import Writing
+from gateway.ledger.writer import Writer
+from gateway.ledger.writers import Writers
 
-from gateway.ledger.migrate import UnknownSchema, migrate
-from gateway.logs import log_event
-
-READERS = 4
-"""Threads that read. More would only wait for the interpreter."""
-
-BUSY_TIMEOUT = 2.0
-"""Seconds a write waits for another process to let go of the file, then the ledger is unavailable."""
-
-MIGRATION_TIMEOUT = 60.0
-"""The same at start, when the other process may be migrating."""
-
-FAULTS = (DBAPIError, sqlite3.Error)
-"""What the database raises, through SQLAlchemy and past it."""
+WANTED = "the ledger must be given as sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
-class LedgerUnavailable(Exception):  # noqa: N818 - a state of the ledger that callers answer, not a mistake of theirs
-    """The ledger cannot be read or written now. The text is the database's reason and holds no value of any row."""
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One kind of database.
+
+    `prepare` makes it fit for use or raises LedgerUnavailable, `exists` says whether a ledger is there already, and
+    `name_of` is what messages call it. `instant` reads the clock that decides, None where it is this machine's.
+    """
+
+    prepare: Callable[[URL], None]
+    exists: Callable[[URL], bool]
+    name_of: Callable[[URL], str]
+    reading_engine: Callable[[URL], Engine]
+    writer: Callable[[URL], Writing]
+    instant: Callable[[Connection], float] | None
 
 
-def unavailable(error: BaseException) -> LedgerUnavailable:
-    """The database's fault, as callers know it. SQLAlchemy's own text quotes parameters, so the driver's is used."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return LedgerUnavailable(str(cause))
+BACKENDS: Mapping[str, Backend] = {
+    "sqlite": Backend(
+        sqlite.prepare,
+        sqlite.exists,
+        sqlite.name_of,
+        sqlite.reading_engine,
+        lambda url: Writer(sqlite.writing_engine(url)),
+        None,
+    ),
+    "postgresql": Backend(
+        postgresql.prepare,
+        postgresql.exists,
+        postgresql.name_of,
+        postgresql.reading_engine,
+        lambda url: Writers(postgresql.writing_engine(url)),
+        postgresql.instant,
+    ),
+}
 
 
 def ledger_url(text: str) -> URL:
-    """The parsed `sqlite:///FILE`. Raises LedgerUnavailable for anything that is not a file."""
+    """The ledger's parsed URL. Raises LedgerUnavailable for one that names neither a file nor a server's database."""
     try:
         url = make_url(text)
-    except ArgumentError:
-        raise LedgerUnavailable("the ledger must be given as sqlite:///FILE") from None
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        raise LedgerUnavailable("the ledger must be given as sqlite:///FILE")
+    except (ArgumentError, ValueError):
+        raise LedgerUnavailable(WANTED) from None
+    if url.get_backend_name() not in BACKENDS or url.database in (None, "", ":memory:"):
+        raise LedgerUnavailable(WANTED)
     return url
 
 
-def prepare(url: URL) -> None:
-    """Make the ledger fit for use: create it if it is missing, check it, bring its schema up to date.
-
-    Raises LedgerUnavailable, naming the file and the reason, for one that is damaged, cannot be written, was written
-    by a newer gateway, or is no ledger at all.
-    """
-    name = url.database
-    if not Path(str(name)).exists():
-        log_event(logging.WARNING, "ledger created, there was none", file=name)
-    engine = writing_engine(url, MIGRATION_TIMEOUT)
-    try:
-        if _enter_wal(engine) != "wal":
-            raise LedgerUnavailable(f"{name} lies on a file system that cannot hold a ledger: it must be a local one")
-        with engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if found != "ok":
-            raise LedgerUnavailable(f"{name} is damaged: {found}")
-        migrate(engine)
-    except FAULTS as error:
-        raise LedgerUnavailable(f"{name} cannot be used as the ledger: {unavailable(error)}") from error
-    except UnknownSchema as error:
-        raise LedgerUnavailable(f"{name} {error}") from error
-    finally:
-        engine.dispose()
-
-
-def _enter_wal(engine: Engine) -> str:
-    """Switch the file to WAL, which it remembers; the mode it is in afterwards.
-
-    Two that create the file together get in each other's way here, and SQLite does not wait by itself.
-    """
-    began = time.monotonic()
-    while True:
-        try:
-            return _switch_to_wal(engine)
-        except FAULTS as error:
-            if "locked" not in str(unavailable(error)) or time.monotonic() - began > BUSY_TIMEOUT:
-                raise
-            time.sleep(0.02)
-
-
-def _switch_to_wal(engine: Engine) -> str:
-    connection = engine.raw_connection()  # SQLAlchemy would begin a transaction first, and inside one nothing switches
-    try:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
-        return "".join(cursor.fetchone() or ())
-    finally:
-        connection.close()
-
-
-def writing_engine(url: URL, timeout: float = BUSY_TIMEOUT) -> Engine:
-    """One connection that may write; `timeout` in seconds."""
-    engine = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": timeout})
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def reading_engine(url: URL) -> Engine:
-    """Connections that cannot write, each transaction a snapshot of one instant."""
-    engine = create_engine(url, pool_size=READERS, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT})
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "connect", _forbid_writes)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _set_up(driver: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    driver.isolation_level = None  # the driver begins no transactions of its own
-    for pragma in ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 67108864"):
-        driver.execute(f"PRAGMA {pragma}")
-
-
-def _forbid_writes(driver: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    driver.execute("PRAGMA query_only = ON")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+def backend_of(url: URL) -> Backend:
+    """The backend of a URL that `ledger_url` parsed."""
+    return BACKENDS[url.get_backend_name()]

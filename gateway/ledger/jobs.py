@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
+from gateway.core.freshness import follow_interval
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
 from gateway.ledger.reservations import doubt, may_become, owner_from, settle
@@ -127,9 +128,23 @@ def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) ->
     return True
 
 
-def postpone(connection: Connection, request_id: str, next_look_at: float) -> None:
-    """When to look at the job next, unless somebody asks before."""
-    _POSTPONE.changes(connection, request=request_id, next_look_at=next_look_at)
+def take_due(connection: Connection, now: float, limit: int) -> list[OpenJob]:
+    """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later.
+
+    So each is looked at by one gateway: another that asks meanwhile gets other jobs.
+    """
+    found = connection.execute(
+        _with_owner.where(_job.settled_at.is_(None), _job.next_look_at <= now)
+        .order_by(_job.next_look_at)
+        .limit(limit)
+        .with_for_update(of=jobs, skip_locked=True)
+    )
+    due = [OpenJob(row.request_id, owner_from(row)) for row in found]
+    _POSTPONE.run_many(
+        connection,
+        [{"request": job.request_id, "next_look_at": now + follow_interval(now - job.owner.created_at)} for job in due],
+    )
+    return due
 
 
 def owner_of(connection: Connection, request_id: str) -> Owner | None:
@@ -162,14 +177,6 @@ def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
     newest = _full.where(*conditions).order_by(_job.created_at.desc(), _job.request_id.desc())
     found = connection.execute(newest.limit(wanted.limit).offset(wanted.offset))
     return [_job_from(row) for row in found], total
-
-
-def due(connection: Connection, now: float, limit: int) -> list[OpenJob]:
-    """Jobs that live and whose next look is due, the most overdue first."""
-    found = connection.execute(
-        _with_owner.where(_job.settled_at.is_(None), _job.next_look_at <= now).order_by(_job.next_look_at).limit(limit)
-    )
-    return [OpenJob(row.request_id, owner_from(row)) for row in found]
 
 
 def _values(seen: Sighting) -> dict[str, Any]:

@@ -1,31 +1,26 @@
 """The ledger as the flows see it: every operation durable when it returns, whoever stopped waiting.
 
 Instants are passed in as unix seconds, money is micro-USD. Every method raises LedgerUnavailable when the database
-cannot be read or written; a write that raised it has changed nothing.
+cannot be read or written. A write that raised it has changed nothing, unless a server was lost while it committed.
 """
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from gateway.core.claims import Claim
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, jobs, refusals, reservations, retention, snapshots, usage
-from gateway.ledger.engine import (
-    FAULTS,
-    READERS,
-    LedgerUnavailable,
-    ledger_url,
-    prepare,
-    reading_engine,
-    unavailable,
-    writing_engine,
-)
+from gateway.ledger import counters, instances, jobs, refusals, reservations, retention, snapshots, usage
+from gateway.ledger.engine import backend_of, ledger_url
+from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.operation import Work, Writing
 from gateway.ledger.values import (
     Difference,
     Full,
@@ -43,7 +38,6 @@ from gateway.ledger.values import (
     Snapshot,
     UsageRow,
 )
-from gateway.ledger.writer import Writer
 
 __all__ = ["Ledger", "LedgerUnavailable"]
 
@@ -53,32 +47,50 @@ Timer = Callable[[str, float], None]
 
 _CLOSED = "the ledger is closed"
 
+READERS = 4
+"""Threads that read. More would only wait for the interpreter."""
+
 
 class Ledger:
-    """One process's hold on the ledger at `url`. `timed` is told each operation's name and seconds, as metrics do."""
+    """One process's hold on the ledger at `url`. `timed` is told each operation's name and seconds, as metrics do.
+
+    `instance` is this gateway's name among those that share the ledger, and `replicas` how many of them were there
+    when its lease was last renewed: 0 until then.
+    """
 
     def __init__(self, url: str, timed: Timer | None = None) -> None:
         self._url = ledger_url(url)
         self._timed = timed
-        self._writer: Writer | None = None
+        self.instance = uuid.uuid4().hex
+        self.replicas = 0
+        self._backend = backend_of(self._url)
+        self._writer: Writing | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._reading: Engine | None = None
 
     async def open(self) -> None:
-        """Check the file, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""
-        await asyncio.to_thread(prepare, self._url)
-        self._reading = reading_engine(self._url)
+        """Check the database, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""
+        await asyncio.to_thread(self._backend.prepare, self._url)
+        self._reading = self._backend.reading_engine(self._url)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
-        self._writer = Writer(writing_engine(self._url))
+        self._writer = self._backend.writer(self._url)
 
     async def close(self) -> None:
         """Finish what was begun and let go of the file. A closed ledger is unavailable; closing again does nothing."""
         writer, self._writer = self._writer, None
         if writer is None or self._readers is None or self._reading is None:
             return
+        if self.replicas:
+            with suppress(LedgerUnavailable):
+                await writer.write(partial(instances.leave, instance=self.instance))
         await asyncio.to_thread(writer.stop)
         await asyncio.to_thread(self._readers.shutdown)
         self._reading.dispose()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` succeeded and `close` was not called since."""
+        return self._writer is not None
 
     @property
     def healthy(self) -> bool:
@@ -87,11 +99,32 @@ class Ledger:
 
     async def reserve(self, new: NewReservation, now: float) -> Reserved:
         """Take every claim of a create or none, unless its idempotency key stands for an earlier one."""
-        return await self._write("reserve", reservations.reserve, new, now)
+        work = partial(reservations.reserve, new=new, now=now, instance=self.instance)
+        again = partial(reservations.reserve_again, new=new, now=now, instance=self.instance)
+        return await self._submit("reserve", work, again, new.team)
+
+    async def renew(self, now: float) -> None:
+        """Say that this gateway is there. One that does not for `LEASE` seconds counts as gone."""
+        self.replicas = await self._write("renew", instances.renew, self.instance, now)
+
+    async def present(self, now: float) -> frozenset[str]:
+        """The gateways that share the ledger and are there, this one always among them."""
+        return frozenset((self.instance,)) | await self._read("present", instances.present, now)
+
+    async def instant(self) -> float | None:
+        """The clock of the ledger, unix seconds; None where it is this machine's."""
+        read = self._backend.instant
+        return None if read is None else await self._read("instant", read)
+
+    async def adopt(self, reservation: OpenReservation) -> bool:
+        """Look after a doubtful create from now on, in place of a gateway that is gone. True if nobody was faster."""
+        return await self._write("adopt", reservations.adopt, reservation.id, self.instance, reservation.instance)
 
     async def mark_sent(self, reservation_id: str, now: float) -> bool:
         """From here on upstream may have read the create. False if it is not `reserved` any more: do not send it."""
-        return await self._write("mark_sent", reservations.mark_sent, reservation_id, now)
+        work = partial(reservations.mark_sent, reservation_id=reservation_id, now=now)
+        again = partial(reservations.mark_sent_again, reservation_id=reservation_id, now=now)
+        return await self._submit("mark_sent", work, again)
 
     async def place(self, placement: Placement, now: float) -> OwnedByAnother | None:
         """Upstream named the job: it is the reservation's for ever. A repeat changes nothing."""
@@ -132,25 +165,27 @@ class Ledger:
         """Keep what was last seen of a job that lives. False if there is none such."""
         return await self._write("observe", jobs.observe, jobs.Sighting(request_id, status, record, complete), now)
 
-    async def postpone(self, request_id: str, next_look_at: float) -> None:
-        """When the job is due next, if nobody asks for it before."""
-        await self._write("postpone", jobs.postpone, request_id, next_look_at)
+    async def take_due(self, now: float, limit: int) -> list[OpenJob]:
+        """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later."""
+        return await self._write("take_due", jobs.take_due, now, limit)
 
     async def take(self, claims: Iterable[Claim]) -> Full | None:
         """Take claims that no job holds (uploads), all or none: the first that does not fit is returned."""
-        return await self._write("take", counters.take_directly, claims)
+        return await self._submit("take", partial(counters.take_directly, claims=claims), None)
 
     async def give_back(self, claims: Iterable[Claim]) -> None:
         """Undo a `take` that came to nothing."""
-        await self._write("give_back", counters.give_back, [(claim.counter, claim.amount) for claim in claims])
+        amounts = [(claim.counter, claim.amount) for claim in claims]
+        await self._submit("give_back", partial(counters.give_back, amounts=amounts), None)
 
     async def take_ahead(self, counter: str, amount: int, ceiling: int, window_ends: float | None) -> tuple[int, int]:
         """As much of `amount` as fits below the ceiling, and the counter's value afterwards."""
-        return await self._write("take_ahead", counters.take_ahead, counter, amount, ceiling, window_ends)
+        work = partial(counters.take_ahead, counter=counter, amount=amount, ceiling=ceiling, window_ends=window_ends)
+        return await self._submit("take_ahead", work, None, counter)
 
     async def give_ahead_back(self, counter: str, amount: int) -> None:
         """Return what was taken ahead and not used."""
-        await self._write("give_ahead_back", counters.give_back, [(counter, amount)])
+        await self._submit("give_ahead_back", partial(counters.give_back, amounts=[(counter, amount)]), None)
 
     async def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
         """Keep an answer of upstream over restarts, unless a newer one is kept."""
@@ -158,7 +193,7 @@ class Ledger:
 
     async def add_refusals(self, counts: Mapping[Refused, int]) -> None:
         """Add calls that were refused to those counted before."""
-        await self._write("add_refusals", refusals.add, counts)
+        await self._submit("add_refusals", partial(refusals.add, counts=counts), None)
 
     async def purge(self, now: float) -> None:
         """Forget what is old enough, bite by bite, with others' operations in between."""
@@ -182,10 +217,6 @@ class Ledger:
     ) -> tuple[list[Job], int]:
         """Jobs that still have their record, newest first, and how many there are in all. None is any."""
         return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, status, limit, offset))
-
-    async def due_jobs(self, now: float, limit: int) -> list[OpenJob]:
-        """Jobs that live and whose next look is due, the most overdue first."""
-        return await self._read("due_jobs", jobs.due, now, limit)
 
     async def open_reservations(self, limit: int = 1000) -> list[OpenReservation]:
         """Reservations without a job (reserved, sent, unknown), oldest first."""
@@ -214,11 +245,23 @@ class Ledger:
     async def _write(
         self, name: str, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs
     ) -> T:
-        """Do `work` on the writing thread. It is done even if the caller goes away."""
+        """Do `work`, which changes nothing more when it is done twice."""
+
+        def bound(connection: Connection) -> T:
+            return work(connection, *arguments, **options)
+
+        return await self._submit(name, bound, bound)
+
+    async def _submit(self, name: str, work: Work[T], again: Work[T] | None, lane: str = "") -> T:
+        """Do `work` on a writing thread. It is done even if the caller goes away.
+
+        `again` is done instead after an attempt of which nobody knows whether it was committed; with None that is the
+        end, and what was counted stays counted. What has one `lane` is done one after the other.
+        """
         if self._writer is None:
             raise LedgerUnavailable(_CLOSED)
         with self._measured(name):
-            return await self._writer.write(lambda connection: work(connection, *arguments, **options))
+            return await self._writer.write(work, again, lane)
 
     async def _read(
         self, name: str, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs
@@ -228,10 +271,18 @@ class Ledger:
         if self._writer is None or readers is None or engine is None:
             raise LedgerUnavailable(_CLOSED)
 
+        def read_once() -> T:
+            with engine.begin() as connection:
+                return work(connection, *arguments, **options)
+
         def read() -> T:
             try:
-                with engine.begin() as connection:
-                    return work(connection, *arguments, **options)
+                return read_once()
+            except FAULTS as error:
+                if not getattr(error, "connection_invalidated", False):
+                    raise unavailable(error) from error
+            try:  # the server was restarted, and every connection kept since is as dead as that one
+                return read_once()
             except FAULTS as error:
                 raise unavailable(error) from error
 

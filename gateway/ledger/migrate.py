@@ -7,11 +7,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect
 
-KNOWN = ("0001",)
+KNOWN = ("0001", "0002")
 """The schema versions this code can bring up to date, oldest first."""
 
 HEAD = KNOWN[-1]
 """The one it reads and writes."""
+
+SUCCESSOR = f"{int(HEAD) + 1:04}"
+"""The one after it. Migrations only add, so that during an upgrade the old gateways go on beside the first new one."""
 
 
 class UnknownSchema(Exception):  # noqa: N818 - a fact about the file, not about the call
@@ -25,7 +28,7 @@ def migrate(engine: Engine) -> bool:
     """
     with engine.begin() as connection:
         found = version_of(connection)
-        if found == HEAD:
+        if found in (HEAD, SUCCESSOR):
             return False
         if found is None and inspect(connection).get_table_names():
             raise UnknownSchema("is a database of something else, not a ledger")

@@ -1,6 +1,7 @@
 """One piece of work handed to a writing thread, and the way its result comes back."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,12 +26,14 @@ class Operation(Generic[T]):
     """One piece of work, and who waits for its result where.
 
     `again` is done instead of `work` when nobody knows whether an earlier attempt was committed; None forbids it.
+    After `expires`, on the monotonic clock, nobody waits any more and no attempt is begun.
     """
 
     work: Work[T]
     again: Work[T] | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[T]
+    expires: float = math.inf
     result: Any = None
     error: Exception | None = None
 
@@ -44,7 +47,7 @@ class Operation(Generic[T]):
             self.future.set_result(self.result)
 
 
-class Writer(Protocol):
+class Writing(Protocol):
     """What runs operations. `healthy` says whether the database could be written to when it was last tried."""
 
     healthy: bool

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection
 
 from gateway.ledger import counters, snapshots, usage
-from gateway.ledger.engine import FAULTS, LedgerUnavailable, ledger_url, reading_engine, unavailable
-from gateway.ledger.migrate import HEAD, version_of
+from gateway.ledger.engine import backend_of, ledger_url
+from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.migrate import HEAD, SUCCESSOR, version_of
 from gateway.ledger.values import Difference, Snapshot, UsageRow
 
 
@@ -37,25 +37,28 @@ class LedgerReader:
 
 
 def ledger_exists(url: str) -> bool:
-    """Whether there is a file at the ledger's URL. Raises LedgerUnavailable for a URL that names none."""
-    return Path(str(ledger_url(url).database)).exists()
+    """Whether there is a ledger at the URL. Raises LedgerUnavailable for a URL that names none, or without an answer."""
+    parsed = ledger_url(url)
+    return backend_of(parsed).exists(parsed)
 
 
 @contextmanager
 def read_ledger(url: str) -> Iterator[LedgerReader]:
     """The ledger at `url`. Raises LedgerUnavailable, also from within, where it cannot be read by this version."""
     parsed = ledger_url(url)
-    if not ledger_exists(url):
-        raise LedgerUnavailable(f"there is no ledger at {parsed.database}: point to it with --ledger")
-    engine = reading_engine(parsed)
+    backend = backend_of(parsed)
+    name = backend.name_of(parsed)
+    if not backend.exists(parsed):
+        raise LedgerUnavailable(f"there is no ledger at {name}: point to it with --ledger")
+    engine = backend.reading_engine(parsed)
     try:
         with engine.begin() as connection:
             found = version_of(connection)
-            if found != HEAD:
+            if found not in (HEAD, SUCCESSOR):
                 schema = "no schema" if found is None else f"schema {found}"
-                raise LedgerUnavailable(f"{parsed.database} has {schema}, not {HEAD}: see `gmi-gateway ledger migrate`")
+                raise LedgerUnavailable(f"{name} has {schema}, not {HEAD}: see `gmi-gateway ledger migrate`")
             yield LedgerReader(connection)
     except FAULTS as error:
-        raise LedgerUnavailable(f"{parsed.database} cannot be read: {unavailable(error)}") from error
+        raise LedgerUnavailable(f"{name} cannot be read: {unavailable(error)}") from error
     finally:
         engine.dispose()

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, Connection, cast, func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from gateway.ledger.schema import refusals
 from gateway.ledger.statement import Statement, instant, integer, text
@@ -51,7 +51,7 @@ def refused_between(
     Exact where both are whole quarters of an hour, as the ends of months are in every time zone.
     """
     query = (
-        select(_c.team, _c.key, _c.model, func.sum(_c["count"]))
+        select(_c.team, _c.key, _c.model, cast(func.sum(_c["count"]), BigInteger))
         .where(_c.starts >= starts, _c.starts < ends)
         .group_by(_c.team, _c.key, _c.model)
     )

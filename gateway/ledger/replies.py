@@ -2,7 +2,7 @@
 
 import msgspec
 from sqlalchemy import Connection, delete, null, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
 from gateway.core.lifecycle import State
 from gateway.ledger.schema import idempotency, reservations

@@ -26,6 +26,7 @@ _MARK_SENT = Statement(
     .values(state=State.SENT, updated_at=instant("now"))
     .where(_c.id == text("reservation"), may_become(State.SENT))
 )
+_STATE = Statement(select(_c.state).where(_c.id == text("reservation")))
 _DOUBT = Statement(
     update(reservations)
     .values(state=State.UNKNOWN, updated_at=instant("now"), refused=switch("refused"))
@@ -42,6 +43,15 @@ _SETTLE = Statement(
     .where(_c.id == text("reservation"), may_become(State.SETTLED))
     .returning(_c.charge_failed)
 )
+_ADOPT = Statement(
+    update(reservations)
+    .values(instance=text("instance"))
+    .where(
+        _c.id == text("reservation"),
+        _c.state == State.UNKNOWN,
+        _c.instance.is_not_distinct_from(text("from_instance")),
+    )
+)
 _claims_held = claims.c.reservation_id == text("reservation")
 _taken_back = (claims.c.counter, claims.c.amount)
 _TAKE_ALL_BACK = Statement(delete(claims).where(_claims_held).returning(*_taken_back))
@@ -50,8 +60,11 @@ _TAKE_BACK = Statement(
 )
 
 
-def reserve(connection: Connection, new: NewReservation, now: float) -> Reserved:
-    """Take all claims of one create or none, unless its idempotency key already stands for another."""
+def reserve(connection: Connection, new: NewReservation, now: float, instance: str) -> Reserved:
+    """Take all claims of one create or none, unless its idempotency key already stands for another.
+
+    `instance` is the gateway that looks after it.
+    """
     if new.idempotency_key is not None:
         earlier = replies.claim_key(connection, new, now)
         if earlier is not None:
@@ -74,6 +87,7 @@ def reserve(connection: Connection, new: NewReservation, now: float) -> Reserved
         payload_digest=new.payload_digest,
         created_at=new.created_at,
         updated_at=now,
+        instance=instance,
     )
     _INSERT_CLAIM.run_many(
         connection,
@@ -91,9 +105,22 @@ def reserve(connection: Connection, new: NewReservation, now: float) -> Reserved
     return Admitted(used)
 
 
+def reserve_again(connection: Connection, new: NewReservation, now: float, instance: str) -> Reserved:
+    """`reserve` after an attempt whose commit was lost: what it took if it was committed, as the counters stand now."""
+    if _STATE.row(connection, reservation=new.id) is None:
+        return reserve(connection, new, now, instance)
+    return Admitted({claim.counter: counters.value_of(connection, claim.counter) for claim in new.claims})
+
+
 def mark_sent(connection: Connection, reservation_id: str, now: float) -> bool:
     """From here on upstream may have read the create. False if it is not `reserved` any more."""
     return _MARK_SENT.changes(connection, reservation=reservation_id, now=now) == 1
+
+
+def mark_sent_again(connection: Connection, reservation_id: str, now: float) -> bool:
+    """`mark_sent` after an attempt whose commit was lost. Nobody else marks this reservation."""
+    sent = _STATE.row(connection, reservation=reservation_id) == (State.SENT,)
+    return sent or mark_sent(connection, reservation_id, now)
 
 
 def doubt(connection: Connection, reservation_id: str, now: float, *, refused: bool) -> bool:
@@ -116,15 +143,21 @@ def release(connection: Connection, reservation_id: str, now: float, reply: Repl
     return True
 
 
+def adopt(connection: Connection, reservation_id: str, instance: str, from_instance: str | None) -> bool:
+    """Look after a doubtful create from now on, in place of a gateway that is gone. True for the one that got it."""
+    return _ADOPT.changes(connection, reservation=reservation_id, instance=instance, from_instance=from_instance) == 1
+
+
 def settle(connection: Connection, reservation_id: str, outcome: Outcome, now: float) -> bool:
     """The job ended: slots come back, money comes back where it is not kept. True for the one call that did it."""
     row = _SETTLE.row(connection, reservation=reservation_id, outcome=outcome.value, now=now)
     if row is None:
         return False
     kept = money_is_kept(outcome, charge_failed=bool(row[0]))
+    taken_back: list[tuple[Any, ...]] = []
     for kind in (OnSettle.RETURN,) if kept else (OnSettle.RETURN, OnSettle.ADJUST):
-        taken_back = _TAKE_BACK.rows(connection, reservation=reservation_id, on_settle=kind.value)
-        counters.give_back(connection, taken_back)
+        taken_back += _TAKE_BACK.rows(connection, reservation=reservation_id, on_settle=kind.value)
+    counters.give_back(connection, taken_back)
     return True
 
 
@@ -142,6 +175,7 @@ def open_reservations(connection: Connection, limit: int) -> list[OpenReservatio
             payload_digest=row.payload_digest,
             refused=row.refused,
             updated_at=row.updated_at,
+            instance=row.instance,
         )
         for row in found
     ]

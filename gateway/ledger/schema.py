@@ -5,6 +5,7 @@ itself: a counter below zero, a job with two owners, a transition that `gateway.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import (
     DDL,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import TRANSITIONS, Outcome, State
@@ -38,6 +40,11 @@ metadata = MetaData(
 
 def _any_of(words: Iterable[str]) -> str:
     return "(" + ", ".join(f"'{word}'" for word in words) + ")"
+
+
+def _where(condition: ClauseElement) -> dict[str, Any]:
+    """An index over these rows alone, on either database."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
 
 
 counters = Table(
@@ -71,6 +78,7 @@ reservations = Table(
     Column("payload_digest", LargeBinary, nullable=False, comment="SHA-256 of the canonical payload."),
     Column("created_at", Double, nullable=False, comment="When it was admitted."),
     Column("updated_at", Double, nullable=False, comment="When it entered its state."),
+    Column("instance", Text, comment="The gateway that looks after it; NULL from one that knew no such column."),
     CheckConstraint(f"state IN {_any_of(State)}", name="state"),
     CheckConstraint(f"outcome IN {_any_of(Outcome)}", name="outcome"),
     CheckConstraint("(outcome IS NOT NULL) = (state = 'settled')", name="settled"),
@@ -85,7 +93,7 @@ without_job = text("state NOT IN ('placed', 'settled')")
 Literally so in every query, because SQLite uses a partial index only where it can read the condition.
 """
 
-Index("reservations_without_job", reservations.c.state, reservations.c.updated_at, sqlite_where=without_job)
+Index("reservations_without_job", reservations.c.state, reservations.c.updated_at, **_where(without_job))
 
 claims = Table(
     "claims",
@@ -138,10 +146,10 @@ jobs = Table(
 listed = jobs.c.record.is_not(None)
 """Jobs that still have their record: a team's list is made of them."""
 
-Index("jobs_by_team", jobs.c.team, jobs.c.created_at, jobs.c.request_id, sqlite_where=listed)
-Index("jobs_by_model", jobs.c.team, jobs.c.model, jobs.c.created_at, jobs.c.request_id, sqlite_where=listed)
-Index("jobs_by_time", jobs.c.created_at, jobs.c.request_id, sqlite_where=listed)
-Index("jobs_open", jobs.c.next_look_at, sqlite_where=jobs.c.settled_at.is_(None))
+Index("jobs_by_team", jobs.c.team, jobs.c.created_at, jobs.c.request_id, **_where(listed))
+Index("jobs_by_model", jobs.c.team, jobs.c.model, jobs.c.created_at, jobs.c.request_id, **_where(listed))
+Index("jobs_by_time", jobs.c.created_at, jobs.c.request_id, **_where(listed))
+Index("jobs_open", jobs.c.next_look_at, **_where(jobs.c.settled_at.is_(None)))
 
 idempotency = Table(
     "idempotency",
@@ -172,6 +180,13 @@ snapshots = Table(
     Column("fetched_at", Double, nullable=False, comment="When upstream gave it."),
 )
 
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Chosen by a gateway when it starts."),
+    Column("lease_until", Double, nullable=False, comment="When it counts as gone unless it said otherwise before."),
+)
+
 refusals = Table(
     "refusals",
     metadata,
@@ -186,18 +201,28 @@ refusals = Table(
 )
 
 
-def transition_guard() -> str:
-    """SQLite's trigger that refuses every change of state `TRANSITIONS` does not list."""
+def transition_guards() -> dict[str, tuple[str, ...]]:
+    """By database, what makes it refuse every change of state `TRANSITIONS` does not list."""
     allowed = " OR ".join(
         f"(OLD.state = '{source}' AND NEW.state IN {_any_of(sorted(targets))})"
         for source, targets in TRANSITIONS.items()
         if targets
     )
-    return (
-        "CREATE TRIGGER reservations_transition BEFORE UPDATE OF state ON reservations "
-        f"WHEN NOT ({allowed}) BEGIN SELECT RAISE(ABORT, 'no such transition'); END"
+    trigger = "CREATE TRIGGER reservations_transition BEFORE UPDATE OF state ON reservations"
+    refuse = (
+        "CREATE FUNCTION reservations_transition() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'no such transition' USING ERRCODE = 'check_violation'; END $$"
     )
+    return {
+        "sqlite": (f"{trigger} WHEN NOT ({allowed}) BEGIN SELECT RAISE(ABORT, 'no such transition'); END",),
+        "postgresql": (
+            refuse,
+            f"{trigger} FOR EACH ROW WHEN (NOT ({allowed})) EXECUTE FUNCTION reservations_transition()",
+        ),
+    }
 
 
-_guard = DDL(transition_guard())  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-event.listen(reservations, "after_create", _guard.execute_if(dialect="sqlite"))
+for _dialect, _statements in transition_guards().items():
+    for _statement in _statements:
+        _guard = DDL(_statement)  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+        event.listen(reservations, "after_create", _guard.execute_if(dialect=_dialect))

@@ -1,7 +1,7 @@
 """Answers of upstream that must survive a restart: with upstream down, the last listing is still served."""
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
 from gateway.ledger.replies import decode_headers, encode_headers
 from gateway.ledger.schema import snapshots

@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: how it is opened, when it is refused, and what its faults are called.
+"""The ledger as a SQLite file: how it is opened, and when it is refused.
 
 WAL lets reads go on beside the one writer; `synchronous=FULL` makes a commit survive a power cut, because what is
 reserved must be known before upstream is called. Every write begins with BEGIN IMMEDIATE: a transaction that reads
@@ -26,6 +26,7 @@ BUSY_TIMEOUT = 2.0
 MIGRATION_TIMEOUT = 60.0
 """The same at start, when the other process may be migrating."""
 
+
 def prepare(url: URL) -> None:
     """Make the ledger fit for use: create it if it is missing, check it, bring its schema up to date.
 
@@ -50,6 +51,16 @@ def prepare(url: URL) -> None:
         raise LedgerUnavailable(f"{name} {error}") from error
     finally:
         engine.dispose()
+
+
+def exists(url: URL) -> bool:
+    """Whether there is a file."""
+    return Path(str(url.database)).exists()
+
+
+def name_of(url: URL) -> str:
+    """The ledger as messages name it: its file."""
+    return str(url.database)
 
 
 def _enter_wal(engine: Engine) -> str:

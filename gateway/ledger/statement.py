@@ -1,4 +1,4 @@
-"""Statements written in SQLAlchemy Core, compiled once, and handed to the driver as they are.
+"""Statements written in SQLAlchemy Core, compiled once for each database, and handed to the driver as they are.
 
 SQLAlchemy's layer costs four times what SQLite itself needs for a guarded upsert, and a create runs twenty statements
 on the one thread that writes. Reads, which are rare and many-shaped, go through SQLAlchemy as usual.
@@ -13,6 +13,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 Row = tuple[Any, ...]
+Compiled = tuple[str, tuple[str, ...], Mapping[str, Any]]
+"""SQL in a driver's dialect, the names of its parameters in their order, and the values of those that never change."""
 
 
 def text(name: str) -> BindParameter[str]:
@@ -37,7 +39,13 @@ def switch(name: str) -> BindParameter[bool]:
 
 def blob(name: str) -> BindParameter[bytes]:
     """The same for bytes."""
-    return bindparam(name, type_=LargeBinary)
+    return bindparam(name, type_=_Bytes)
+
+
+class _Bytes(LargeBinary):
+    """Bytes that say so when they are NULL, because PostgreSQL has to know the type of every parameter."""
+
+    render_bind_cast = True
 
 
 class Statement:
@@ -45,7 +53,7 @@ class Statement:
 
     def __init__(self, construct: ClauseElement) -> None:
         self._construct = construct
-        self._compiled: tuple[str, tuple[str, ...], Mapping[str, Any]] | None = None
+        self._compiled: dict[str, Compiled] = {}
 
     def changes(self, connection: Connection, **values: Any) -> int:
         """Run it; how many rows it changed."""
@@ -72,13 +80,15 @@ class Statement:
         cursor.execute(sql, tuple([values[name] if name in values else constants[name] for name in names]))
         return cursor
 
-    def _compile(self, connection: Connection) -> tuple[str, tuple[str, ...], Mapping[str, Any]]:
-        if self._compiled is None:
+    def _compile(self, connection: Connection) -> Compiled:
+        found = self._compiled.get(connection.dialect.name)
+        if found is None:
             compiled = self._construct.compile(dialect=connection.dialect)
             assert isinstance(compiled, SQLCompiler)
             constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
-            self._compiled = str(compiled), tuple(compiled.positiontup or ()), constants
-        return self._compiled
+            found = str(compiled), tuple(compiled.positiontup or ()), constants
+            self._compiled[connection.dialect.name] = found
+        return found
 
 
 def driver_of(connection: Connection) -> DBAPIConnection:

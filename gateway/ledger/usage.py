@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, false, func, or_, select
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import OPEN, Outcome, State, money_is_kept
@@ -66,7 +66,7 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(case((condition, _c.price))), 0)
+    return cast(func.coalesce(func.sum(case((condition, _c.price))), 0), BigInteger)
 
 
 def open_counts(connection: Connection) -> OpenCounts:
@@ -97,7 +97,9 @@ def verify(connection: Connection) -> list[Difference]:
         and_(_c.state == State.SETTLED, claims.c.on_settle == OnSettle.ADJUST, _kept),
     )
     sums = (
-        select(claims.c.counter, func.sum(case((must_hold, claims.c.amount), else_=0)).label("expected"))
+        select(
+            claims.c.counter, cast(func.sum(case((must_hold, claims.c.amount), else_=0)), BigInteger).label("expected")
+        )
         .join_from(claims, reservations)
         .group_by(claims.c.counter)
         .subquery()

@@ -127,6 +127,7 @@ class OpenReservation:
     """A reservation without a job: `reserved`, `sent` or `unknown`.
 
     `refused` when upstream answered the create with an error of its own (500, 503), which makes a job unlikely.
+    `instance` is the gateway that looks after it, None where that was not written down.
     """
 
     id: str
@@ -135,6 +136,7 @@ class OpenReservation:
     payload_digest: bytes
     refused: bool
     updated_at: float
+    instance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

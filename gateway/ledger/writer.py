@@ -1,4 +1,4 @@
-"""The one thread that writes, many operations to a transaction.
+"""The one thread that writes to a SQLite file, many operations to a transaction.
 
 A commit costs a disk flush whatever is in it, so the thread takes everything that waits, up to a batch, and commits it
 together. Each operation stands in a savepoint of its own: one that is refused or fails takes back its own changes and
@@ -11,68 +11,20 @@ cancelling a future does not reach into the queue.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from gateway.ledger.engine import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.operation import Operation, T, Undo, Work, answer
 from gateway.ledger.statement import driver_of
-
-T = TypeVar("T")
 
 MOST_AT_ONCE = 256
 """Operations in one transaction."""
 
 PROBE_EVERY = 1.0
 """Seconds between two attempts to write while the ledger is unavailable and nobody asks for anything."""
-
-
-class Undo(Exception):  # noqa: N818 - a way out, not a mistake
-    """Raised inside an operation to take back what it did so far and still answer `result`."""
-
-    def __init__(self, result: object) -> None:
-        super().__init__()
-        self.result = result
-
-
-@dataclass(eq=False, slots=True)
-class Operation(Generic[T]):
-    """One piece of work, and who waits for its result where."""
-
-    work: Callable[[Connection], T]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[T]
-    result: Any = None
-    error: Exception | None = None
-
-    def run(self, connection: Connection) -> None:
-        """Work in a savepoint; result and error are kept until the commit. Raises if the transaction itself is lost."""
-        cursor = driver_of(connection).cursor()
-        cursor.execute("SAVEPOINT operation")
-        self.result = self.error = None
-        try:
-            self.result = self.work(connection)
-        except Undo as undo:
-            self.result = undo.result
-            cursor.execute("ROLLBACK TO operation")
-        except Exception as error:
-            if not driver_of(connection).in_transaction:
-                raise
-            self.error = unavailable(error) if isinstance(error, FAULTS) else error
-            cursor.execute("ROLLBACK TO operation")
-        cursor.execute("RELEASE operation")
-
-    def answer(self) -> None:
-        """Tell the one who waits, in their loop, unless they went away."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 class Writer:
@@ -86,13 +38,17 @@ class Writer:
         self.healthy = True
         self._thread.start()
 
-    def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
-        """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable."""
+    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "") -> asyncio.Future[T]:
+        """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
+
+        A file always says whether a commit took place, and all go one after the other: `again` and `lane` change
+        nothing here.
+        """
         if self._stopped:
             raise LedgerUnavailable("the ledger is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put(Operation(work, loop, future))
+        self._waiting.put(Operation(work, again, loop, future))
         return future
 
     def stop(self) -> None:
@@ -115,7 +71,7 @@ class Writer:
                 self._gather(waiting)  # what came meanwhile fails as well: nobody waits for two timeouts
                 for operation in _operations(waiting)[len(batch) :]:
                     operation.error = batch[0].error
-            _answer(_operations(waiting))
+            answer(_operations(waiting))
             if waiting[-1] is None:
                 return
 
@@ -137,7 +93,7 @@ class Writer:
                 connection.begin()
                 begun = True
                 for operation in batch:
-                    operation.run(connection)
+                    _run(operation, connection)
                 connection.commit()
         except FAULTS as error:
             if begun and len(batch) > 1:
@@ -160,14 +116,19 @@ def _operations(waiting: list[Operation[Any] | None]) -> list[Operation[Any]]:
     return [operation for operation in waiting if operation is not None]
 
 
-def _answer(batch: list[Operation[Any]]) -> None:
-    """Wake each loop once for all its operations."""
-    for loop in {operation.loop for operation in batch}:
-        answers = [operation.answer for operation in batch if operation.loop is loop]
-        with suppress(RuntimeError):  # the loop has ended, and with it everyone who waited there
-            loop.call_soon_threadsafe(_call_all, answers)
-
-
-def _call_all(answers: list[Callable[[], None]]) -> None:
-    for answer in answers:
-        answer()
+def _run(operation: Operation[Any], connection: Connection) -> None:
+    """Work in a savepoint; result and error are kept until the commit. Raises if the transaction itself is lost."""
+    cursor = driver_of(connection).cursor()
+    cursor.execute("SAVEPOINT operation")
+    operation.result = operation.error = None
+    try:
+        operation.result = operation.work(connection)
+    except Undo as undo:
+        operation.result = undo.result
+        cursor.execute("ROLLBACK TO operation")
+    except Exception as error:
+        if not driver_of(connection).in_transaction:
+            raise
+        operation.error = unavailable(error) if isinstance(error, FAULTS) else error
+        cursor.execute("ROLLBACK TO operation")
+    cursor.execute("RELEASE operation")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.core.nodes import Listing, Report, Scalar, Table, plain
-from gateway.core.parse_fields import NAME_PATTERN
+from gateway.core.parse_fields import NAME_FORM, NAME_PATTERN
 from gateway.core.parse_instants import parse_instant
 from gateway.policies.files import read_settled
 from gateway.policies.load import compose_file
@@ -36,7 +36,7 @@ class KeyEntry:
     line: int
 
 
-def find_team(path: Path, team: str) -> Path:
+def find_team_file(path: Path, team: str) -> Path:
     """The file that defines `team`, among the policies at `path`. Raises EditError where none does."""
     reading = read_settled(path)
     for file in reading.files:
@@ -68,7 +68,7 @@ def rewrite(path: Path, edit: Callable[[str], str]) -> None:
 
 def list_keys(text: str) -> tuple[KeyEntry, ...]:
     """The keys of a team's file, in its order. Raises EditError where the file cannot be read."""
-    return tuple(_entry(item) for item in _key_items(_read(text)))
+    return tuple(_entry(item) for item in _key_items(read_table(text)))
 
 
 def key_snippet(name: str, digest: str, expires: str | None = None) -> str:
@@ -83,7 +83,7 @@ def add_key(text: str, name: str, digest: str, expires: str | None = None) -> st
     not, where the name is taken, and where the file is not a team's.
     """
     fields = _key_fields(name, digest, expires)
-    root = _read(text)
+    root = read_table(text)
     if root.get("team") is None:
         raise EditError("this file defines no team")
     if any(entry.name == name for entry in list_keys(text)):
@@ -105,7 +105,7 @@ def add_key(text: str, name: str, digest: str, expires: str | None = None) -> st
 
 def revoke_key(text: str, name: str) -> str:
     """The text without the key. Raises EditError where there is none of that name."""
-    root = _read(text)
+    root = read_table(text)
     for key, keys in root.entries:
         if key.text != "keys" or not isinstance(keys, Listing):
             continue
@@ -116,7 +116,8 @@ def revoke_key(text: str, name: str) -> str:
     raise EditError(f"the team has no key `{name}`")
 
 
-def _read(text: str) -> Table:
+def read_table(text: str) -> Table:
+    """The file's fields. Raises EditError, with the first problem, where the text is not such a file."""
     report = Report()
     root = compose(text, "line", report)
     if report.problems or not isinstance(root, Table):
@@ -127,7 +128,7 @@ def _read(text: str) -> Table:
 
 def _key_fields(name: str, digest: str, expires: str | None) -> list[tuple[str, str]]:
     if not re.fullmatch(NAME_PATTERN, name):
-        raise EditError(f"{name!r} is not a name: use letters, digits, `.`, `_` and `-`, at most 64 of them")
+        raise EditError(f"{name!r} is not a name: {NAME_FORM}")
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise EditError("the hash of a key must be 64 hexadecimal digits")
     fields = [("name", name), ("hash", f"sha256:{digest}")]
@@ -161,7 +162,7 @@ def _add_section(text: str, root: Table, fields: Sequence[tuple[str, str]]) -> s
 
 def _checked(before: str, after: str, expected: Sequence[KeyEntry]) -> str:
     """`after`, once read back: exactly the expected keys, and all else as before."""
-    was, now = _read(before), _read(after)
+    was, now = read_table(before), read_table(after)
     keys = [replace(entry, line=0) for entry in list_keys(after)]
     if _all_but_keys(was) != _all_but_keys(now) or keys != [replace(entry, line=0) for entry in expected]:
         raise EditError("the file is written in a way this edit would break: change its `keys` by hand")

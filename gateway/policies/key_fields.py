@@ -1,7 +1,7 @@
 """Sets one field of a key in a team's file, in place: comments, order and everything else stay as written."""
 
 from gateway.core.nodes import Listing, Report, Scalar, Table, plain
-from gateway.policies.edit import EditError
+from gateway.policies.edit import EditError, read_table
 from gateway.policies.splice import insert_lines
 from gateway.policies.yaml_nodes import compose
 
@@ -25,19 +25,11 @@ def set_key_field(text: str, name: str, field: str, value: str) -> str:
 
 
 def _find(text: str, name: str) -> Table:
-    keys = _compose(text).get("keys")
+    keys = read_table(text).get("keys")
     for item in keys.items if isinstance(keys, Listing) else ():
         if isinstance(item, Table) and isinstance(node := item.get("name"), Scalar) and node.text == name:
             return item
     raise EditError(f"the team has no key `{name}`")
-
-
-def _compose(text: str) -> Table:
-    report = Report()
-    root = compose(text, "line", report)
-    if report.problems or not isinstance(root, Table):
-        raise EditError("correct the file first, it cannot be read as it is; see `gmi-gateway check`")
-    return root
 
 
 def _says_so(before: str, after: str, name: str, change: tuple[str, str]) -> bool:
@@ -47,7 +39,7 @@ def _says_so(before: str, after: str, name: str, change: tuple[str, str]) -> boo
     read, wanted = compose(after, "line", report), compose(value, "line", report)
     if read is None or wanted is None or report.problems:
         return False
-    expected = plain(_compose(before))
+    expected = plain(read_table(before))
     assert isinstance(expected, dict)
     for entry in expected["keys"]:
         if isinstance(entry, dict) and str(entry.get("name")) == name:

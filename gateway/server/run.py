@@ -1,6 +1,7 @@
 """A process that serves: from its first listening line to its exit status."""
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -8,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar
 
-from gateway.server.exchange import logger
+from gateway.logs import log_event
 from gateway.server.limits import raise_open_files
 from gateway.server.listener import Bind, Listener, listen
 
@@ -93,7 +94,7 @@ async def run(
 
 
 async def _drain(ending: Ending, drain: Drain) -> None:
-    logger.info("draining")
+    log_event(logging.INFO, "draining")
     for listener in ending.listeners:
         listener.begin_drain()
     with suppress(TimeoutError):
@@ -104,4 +105,4 @@ async def _drain(ending: Ending, drain: Drain) -> None:
         left = 0 if ending.hurried.is_set() else max(_LEAST_SECONDS, deadline - loop.time())
         await listener.finish(left)
         if listener.cut:
-            logger.warning("%d responses were cut off (%s)", listener.cut, listener.label)
+            log_event(logging.WARNING, "responses were cut off", count=listener.cut, listener=listener.label)

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-logger = logging.getLogger("gateway.server")
+from gateway.logs import log_event
 
 _LOOK_SECONDS = 2.0
 
@@ -53,9 +53,9 @@ class Certificate:
             self._seen = found
             self._current = _load(self._files)
         except OSError as fault:  # ssl.SSLError is one
-            logger.error("certificate not reloaded: %s", fault.strerror or type(fault).__name__)  # noqa: TRY400
+            log_event(logging.ERROR, "certificate not reloaded", reason=fault.strerror or type(fault).__name__)
         else:
-            logger.info("certificate reloaded")
+            log_event(logging.INFO, "certificate reloaded")
 
 
 def _digest(files: TLSFiles) -> bytes:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.simulator.answers import JsonAnswer, Refusal, failure
+from gateway.simulator.answers import ERRORS, JsonAnswer, Refusal, failure
 from gateway.simulator.catalogue import CATALOGUE
 from gateway.simulator.faults import LOST_ANSWERS, Kind
 from gateway.simulator.jobs import Draft, Job
@@ -140,10 +140,10 @@ class Queue:
         accepted = len(authorization) == 1 and authorization[0] in (f"Bearer {key}" for key in settings.keys)
         request.state.entry.key_accepted = accepted
         if not accepted:
-            raise Refusal(401, "invalid API key")
+            raise Refusal(*ERRORS[Kind.UNAUTHORIZED])
         organizations = request.headers.getlist("x-organization-id") or [settings.organizations[0]]
         if len(organizations) > 1 or organizations[0] not in settings.organizations:
-            raise Refusal(403, "this key may not use the organization")
+            raise Refusal(*ERRORS[Kind.FORBIDDEN])
         return organizations[0]
 
     def _job(self, request: Request, organization: str) -> Job:

@@ -15,6 +15,7 @@ from gateway.upstream.failures import UpstreamFailure
 LARGEST_BODY = 64 * 1024**2
 """Bytes of an answer's body; more is refused unread."""
 
+_PLAIN = (b"", b"identity")
 _TRY_LATER = (429, 503)
 _LONGEST_WAIT = 300
 _USUAL_WAIT = 5
@@ -56,11 +57,12 @@ async def read_answer(response: httpx.Response, secrets: Sequence[Secret]) -> An
     """Read the answer to its end. Raises UpstreamFailure for one that may not be passed on."""
     if not 200 <= response.status_code <= 599 or 300 <= response.status_code <= 399:
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for.")
-    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+    raw = response.headers.raw
+    if any(name.lower() == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in raw):
         raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be.")
     body = await _read_body(response)
-    raw = response.headers.raw
-    if any(secret.is_in(text) for secret in secrets for text in (body, *(value for _, value in raw))):
+    values = b"\n".join([value for _, value in raw])
+    if any(secret.is_in(body) or secret.is_in(values) for secret in secrets):
         raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld.")
     headers = end_to_end(raw)
     if response.status_code in _TRY_LATER:

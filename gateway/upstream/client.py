@@ -123,7 +123,7 @@ class Upstream:
     async def _run(self, credential: str, question: Question) -> Answer:
         """Start the call and wait for it. It goes on when the one who waits is cancelled."""
         room = self._limits.in_flight * (_READS_SHARE if question.repeatable else 1)
-        if len(self._running) >= room:
+        if self.in_flight >= room:
             raise UpstreamFailure(
                 Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
             )
@@ -156,7 +156,7 @@ class Upstream:
 
     async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
         """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
-        if self._breaker.state is Circuit.CLOSED:
+        if self.circuit is Circuit.CLOSED:
             return
         if not self._breaker.admit(self._ticks()):
             raise UpstreamFailure(
@@ -260,9 +260,10 @@ class Upstream:
             question.method,
             _parsed_url(self._url + question.target),
             headers=request.headers_for(question, self._host, key, access),
-            content=question.body,
+            stream=httpx.ByteStream(question.body or b""),  # with `content`, httpx would add headers of its own
             extensions={"timeout": {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT}},
         )
+        sent.read()
         try:
             response = await self._transport.handle_async_request(sent)
         except httpx.TransportError as error:

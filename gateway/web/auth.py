@@ -35,7 +35,7 @@ def identify(policy: PolicySet, headers: list[tuple[bytes, bytes]]) -> Caller:
 
 def check_expiry(key: Key, now: float) -> None:
     """Refusal 401 from the instant of expiry on."""
-    if key.expires is not None and now >= key.expires:
+    if key.has_expired(now):
         raise Refusal(Code.KEY_EXPIRED, f"The key {key.name!r} has expired; ask your platform team for a new one.")
 
 

@@ -21,7 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Call:
     """Who calls what, under one policy generation, and what the edge notes of it on the way.
 
-    `caller` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
+    `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
     """
 

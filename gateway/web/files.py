@@ -1,9 +1,12 @@
 """The upload route: a presigned URL for one input file, under the team's policy."""
 
+from functools import partial
+
 from gateway.core.errors import Code, Refusal
 from gateway.core.limits import upload_claims
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import parse_upload
+from gateway.settlement import insist
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.web.bodies import read_json_body
 from gateway.web.call import Call
@@ -29,7 +32,7 @@ async def upload_url(call: Call) -> Reply:
 
 
 async def _counted_upload(call: Call, body: bytes) -> Answer:
-    """Take the upload's counts, ask upstream, and give them back if it refused."""
+    """Take the upload's counts, ask upstream, and give them back, now or as soon as the ledger takes it, if it refused."""
     gw, now = call.gw, call.gw.now()
     claims = upload_claims(call.caller, now)
     full = await gw.ledger.take(claims)
@@ -38,9 +41,9 @@ async def _counted_upload(call: Call, body: bytes) -> Answer:
     try:
         answer = await gw.upstream.upload_url(call.caller.team.credential, body, call.trace)
     except UpstreamFailure:
-        await gw.ledger.give_back(claims)
+        await insist(gw, partial(gw.ledger.give_back, claims))
         raise
     call.upstream_seconds = answer.elapsed
     if answer.status not in (200, 201):
-        await gw.ledger.give_back(claims)
+        await insist(gw, partial(gw.ledger.give_back, claims))
     return answer

@@ -11,7 +11,7 @@ _MODEL_ID = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2}){1,512}
 
 
 def public_routes() -> RouteTable:
-    """The table of CONTRACT §2."""
+    """GMI's own calls, and the gateway's two."""
     return RouteTable(
         (
             Route("/models", f"{Q}/models", with_head({"GET": Method(models.list_models, Scope.MODELS)})),

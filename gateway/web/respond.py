@@ -1,4 +1,4 @@
-"""Answers, and the only place where an error of the gateway's own becomes bytes (CONTRACT §2, RFC 9209)."""
+"""Answers, and the only place where an error of the gateway's own becomes bytes (`Proxy-Status`: RFC 9209)."""
 
 import secrets
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ def amount_of(value: int, unit: Unit | str) -> int | float:
 
 
 def error_reply(refusal: Refusal, request_id: str) -> Reply:
-    """CONTRACT's error body, its `Proxy-Status`, and the headers the status calls for."""
+    """The error's body, its `Proxy-Status`, and the headers the status calls for."""
     facts = FACTS[refusal.code]
     body: dict[str, Any] = {"error": refusal.message, "code": refusal.code.value, "request_id": request_id}
     if refusal.rate_limit is not None:

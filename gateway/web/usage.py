@@ -34,7 +34,7 @@ async def usage(call: Call) -> Reply:
 
 
 def limit_row(state: LimitState) -> dict[str, Any]:
-    """One limit as CONTRACT's usage body shows it."""
+    """One limit as every usage body shows it."""
     limit = state.limit
     return {
         "name": limit.name,
@@ -45,7 +45,7 @@ def limit_row(state: LimitState) -> dict[str, Any]:
         "models": list(limit.models),
         "mode": limit.mode.value,
         "used": amount_of(state.used, limit.unit),
-        "remaining": amount_of(max(0, state.ceiling - state.used), limit.unit),
+        "remaining": amount_of(state.remaining, limit.unit),
         "resets_at": None if state.resets_at is None else rfc3339(state.resets_at),
     }
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
+from gateway.core.policy import Key, PolicySet, Team
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
@@ -26,3 +27,14 @@ def test_policies_that_cannot_be_used_are_refused_with_their_problems(tmp_path: 
         call.load_policies()
     assert f"see `gmi-gateway check {tmp_path}`" in str(caught.value)
     assert f"{tmp_path / 'a.yaml'}:2:1: " in str(caught.value)
+
+
+def test_a_team_and_its_key_are_found_by_name_or_the_nearest_is_suggested() -> None:
+    web = Key("web", "")
+    team = Team("films", keys=(web,))
+    policy = PolicySet({"films": team}, {})
+    assert find_key(find_team(policy, "films"), "web") is web
+    with pytest.raises(CannotRunError, match="there is no team `flims`; did you mean `films`"):
+        find_team(policy, "flims")
+    with pytest.raises(CannotRunError, match="films has no key `wep`; did you mean `web`"):
+        find_key(team, "wep")

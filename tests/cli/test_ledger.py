@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ledger.engine import WANTED
 from tests.command_line import Shell
 from tests.conftest import House
 
@@ -56,4 +57,4 @@ def test_verify_does_not_touch_a_ledger_of_another_schema(shell: Shell, file: Pa
 
 def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:
     refused = shell.run("ledger", "verify", "--ledger", "sqlite:///:memory:")
-    assert (refused.status, refused.err) == (2, "gmi-gateway ledger: the ledger must be given as sqlite:///FILE\n")
+    assert (refused.status, refused.err) == (2, f"gmi-gateway ledger: {WANTED}\n")

@@ -1,6 +1,7 @@
 """An unmodified client: genblaze's GMI provider, told the gateway's address and a team key, and nothing else."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 ARTIFACTS = "https://artifacts.example"
 """This client refuses an artifact whose URL is not https, as GMI's are."""
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client first sleeps most of the time it expects a video to take; the simulator's are there at once."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.1)))
 
 
 async def run(house: House, step: dict[str, Any]) -> Any:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.access import is_model_id, matches, may_call, may_use
+from gateway.core.access import check_scope, is_model_id, matches, may_call, may_use
+from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, Scope, Team
 
 TEAM = Team("marketing", allow=("Veo3*", "Kling-*-V2.1-Master"), deny=("Veo3-Ultra",))
@@ -120,3 +121,13 @@ def test_denying_more_never_allows_more(model: str, deny: list[str], more: str) 
 )
 def test_scopes(scopes: set[Scope], asked: Scope, *, may: bool) -> None:
     assert may_call(Key("web", "", scopes=frozenset(scopes)), asked) is may
+
+
+def test_a_call_the_scopes_do_not_cover_is_refused_by_the_keys_name() -> None:
+    reader = Key("reader", "", scopes=frozenset((Scope.JOBS_READ,)))
+    check_scope(reader, Scope.JOBS_READ)
+    with pytest.raises(Refusal) as caught:
+        check_scope(reader, Scope.UPLOADS)
+    assert (caught.value.code, caught.value.status) == (Code.SCOPE_DENIED, 403)
+    asked = "ask your platform team for one that has it."
+    assert caught.value.message == f"The key 'reader' lacks the scope 'uploads'; {asked}"

@@ -35,5 +35,10 @@ def test_callers_are_found_by_their_keys_digest() -> None:
     assert policy.callers[web.digest] is policy.callers[web.digest]
 
 
+@pytest.mark.parametrize(("expires", "expired"), [(None, False), (NOON + 1, False), (NOON, True), (NOON - 1, True)])
+def test_a_key_is_refused_from_the_instant_of_its_expiry_on(expires: float | None, *, expired: bool) -> None:
+    assert Key("web", "", expires).has_expired(NOON) is expired
+
+
 def test_se1_a_source_does_not_show_what_it_names() -> None:
     assert "secret" not in repr(Source("text", "secret"))

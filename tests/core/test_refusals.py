@@ -40,7 +40,7 @@ def test_bu1_a_budget_says_price_left_and_reset() -> None:
 def test_a_price_that_never_fits_does_not_say_to_come_back() -> None:
     refusal = refusal_of(limit(2_000_000, Unit.USD, Period.MONTH, "money"), used=0, price=3_000_000)
     assert refusal.message == (
-        "This takes 3.00 USD, more than the 2.00 USD per month (limit 'money') ever allow; "
+        "This takes 3.00 USD, more than 2.00 USD per month (limit 'money') can ever give; "
         "ask for less, or ask your platform team."
     )
 
@@ -87,7 +87,7 @@ def test_qu6_a_limit_lowered_below_its_use_refuses_and_leaves_nothing() -> None:
 
 def test_qu6_a_limit_of_nothing_refuses_for_ever() -> None:
     assert refusal_of(limit(0), used=0).message == (
-        "This takes 1 job, more than the 0 jobs per day (limit 'jobs-day') ever allow; "
+        "This takes 1 job, more than 0 jobs per day (limit 'jobs-day') can ever give; "
         "ask for less, or ask your platform team."
     )
 

@@ -56,7 +56,7 @@ class Page:
         rows: list[str] = []
         for part in self.prose.split(f"{header}\n")[1:]:
             lines = part.splitlines()
-            rows += [line for line in lines[1 : _end_of_table(lines)]]
+            rows += lines[1 : _end_of_table(lines)]
         assert rows, f"{self.name} has no table {header}"
         return [header, "|".join(["", *["---"] * header.count(" | "), "---", ""]), *rows]
 

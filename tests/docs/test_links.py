@@ -22,4 +22,3 @@ def test_every_page_is_reached_from_the_readme() -> None:
     linked = {link.partition("#")[0] for link in PAGES[0].links()}
     assert {page.name for page in PAGES[1:]} <= linked
     assert {page.name for page in PAGES[1:]} == {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")}
-

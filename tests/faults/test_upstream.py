@@ -23,8 +23,9 @@ from tests.faults.unruly import (
     unruly_world,
 )
 from tests.faults.wire import KEY_A, Answer, draft, get, post
-from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
+from tests.scripted_upstream import Connection, Script, ScriptedUpstream, response
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 JOB = {"model": "Veo3", "status": "queued", "created_at": 1}
 Q0, Q1, QH = (0, 0, 0), (1, 1, 0), (1, 1, 1)
 """A team's jobs counted, slots held, and reservations without a job."""
@@ -91,7 +92,7 @@ INVALID = {
     "up7-long": response(record("x" * 2**20)),
     "up7-null": response(record(None)),
     "up6-cut": response(record(str(uuid4())))[:-20],
-    "up6-open-chunks": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"re",
+    "up6-open-chunks": CHUNKED + b'5\r\n{"re',
     "up14-many-headers": response(b"{}", "200 OK", *(f"X-{number}: x" for number in range(10_000))),
     "up14-large-header": response(b"{}", "200 OK", "X-Large: " + "x" * 2**20),
     "up14-gzip": response(b"\x1f\x8b\x08\x00", "200 OK", "Content-Encoding: gzip"),
@@ -146,7 +147,9 @@ async def test_up14_an_endless_answer_is_cut_off(open_house: OpenHouse, monkeypa
 
     async def endless(connection: Connection) -> None:
         nonlocal sent
-        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await connection.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         while True:
             await connection.send(b"1000\r\n" + b" " * 4096 + b"\r\n")
             sent += 4096
@@ -269,9 +272,7 @@ WAITS = {"30": 30, "garbage": 5, "1000000000": 300, "-1": 1, "Wed, 21 Oct 2015 0
 async def test_up10_upstreams_429_is_told_to_all_without_asking_again(
     open_house: OpenHouse, field: str, wait: int
 ) -> None:
-    page = response(
-        LIMITED, "429 Too Many Requests", f"Retry-After: {field}", "Date: Wed, 21 Oct 2015 07:28:00 GMT"
-    )
+    page = response(LIMITED, "429 Too Many Requests", f"Retry-After: {field}", "Date: Wed, 21 Oct 2015 07:28:00 GMT")
     async with unruly_world(open_house) as (world, upstream):
         upstream.answers[CREATE] = page
         first = await create(world)
@@ -380,6 +381,11 @@ async def test_up16_after_three_hundred_clients_vanished_everything_works(open_h
             await asyncio.gather(*(vanish() for _ in range(50)))
         upstream.go.set()
         await world.house.eventually(lambda: world.house.gw.upstream.in_flight == 0)
+
+        async def idle() -> bool:
+            return "gateway_requests_in_flight 0.0" in (await world.house.admin("/metrics")).text
+
+        await world.house.eventually(idle)
         upstream.scripts.clear()
 
         before = len(upstream.creates)
@@ -387,7 +393,6 @@ async def test_up16_after_three_hundred_clients_vanished_everything_works(open_h
         assert [answer.status for answer in answers] == [200] * 10
         assert len(upstream.creates) == before + 10
         assert await world.books() == (before + 10, before + 10, 0)
-        assert "gateway_requests_in_flight 0.0" in (await world.house.admin("/metrics")).text
 
 
 async def test_up17_what_is_too_much_is_refused_at_once_and_what_is_known_is_served(open_house: OpenHouse) -> None:

@@ -70,5 +70,3 @@ def dripping(data: bytes, pause: float) -> Script:
         await connection.drip(data, pause)
 
     return script
-
-

@@ -2,10 +2,16 @@
 
 import hashlib
 
+import pytest
+from sqlalchemy import create_engine
+
 from gateway.core.claims import Claim, OnSettle
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import Admitted, NewReservation, Placement, Reply
+
+on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+"""For a test that is about the file."""
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -80,3 +86,13 @@ async def create(ledger: Ledger, new: NewReservation, outcome: Outcome | None = 
     request_id = f"request-{new.id}"
     assert await ledger.place(placement(new.id, request_id, outcome), new.created_at) is None
     return request_id
+
+
+def run_sql(url: str, *statements: str) -> list[tuple[object, ...]]:
+    """Do something to the ledger behind its back; the rows of the last statement, if it has any."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        results = [connection.exec_driver_sql(statement) for statement in statements]
+        rows = [tuple(row) for row in results[-1]] if results[-1].returns_rows else []
+    engine.dispose()
+    return rows

@@ -1,198 +1,33 @@
-import asyncio
-import logging
-import os
-import shutil
-import sqlite3
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from gateway.ledger import engine as engine_module
-from gateway.ledger.engine import LedgerUnavailable, ledger_url, prepare, reading_engine, unavailable, writing_engine
-from gateway.ledger.ledger import Ledger
-from tests.ledger.samples import claim, create, reservation
-
-NOBODY = 65534
-
-
-def refusal(file: Path) -> str:
-    with pytest.raises(LedgerUnavailable) as caught:
-        prepare(ledger_url(f"sqlite:///{file}"))
-    return str(caught.value)
-
-
-async def fill(file: Path) -> None:
-    ledger = Ledger(f"sqlite:///{file}")
-    await ledger.open()
-    for number in range(40):
-        await create(ledger, reservation(str(number), claim(f"counter-{number}")))
-    await ledger.close()
-
-
-def copy_with_cut_wal(file: Path, kept: float) -> Path:
-    copy = file.with_name("copy.db")
-    shutil.copy(file, copy)
-    wal = Path(f"{file}-wal").read_bytes()
-    Path(f"{copy}-wal").write_bytes(wal[: int(len(wal) * kept)])
-    return copy
-
-
-@pytest.fixture
-def locked_folder() -> Iterator[Path]:
-    """A folder in which nobody may write, as a user to whom that applies."""
-    folder = Path(tempfile.mkdtemp())
-    prepare(ledger_url(f"sqlite:///{folder / 'gateway.db'}"))
-    (folder / "gateway.db").chmod(0o444)
-    folder.chmod(0o555)
-    privileged = os.geteuid() == 0
-    if privileged:
-        os.seteuid(NOBODY)
-    yield folder
-    if privileged:
-        os.seteuid(0)
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
+from gateway.ledger.engine import BACKENDS, backend_of, ledger_url
+from gateway.ledger.faults import LedgerUnavailable
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://db/gateway", "gateway.db", ""]
+    "text",
+    [
+        *("sqlite://", "sqlite:///", "sqlite:///:memory:", "gateway.db", ""),
+        *("postgresql://", "postgresql://db", "mysql://db/gateway", "postgresql://u:canary@h:port/db"),
+    ],
 )
-def test_a_url_that_names_no_file_is_refused(url: str) -> None:
-    with pytest.raises(LedgerUnavailable, match="must be given as sqlite:///FILE"):
-        ledger_url(url)
+def test_a_url_that_names_no_ledger_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(LedgerUnavailable) as caught:
+        ledger_url(text)
+    assert str(caught.value) == (
+        "the ledger must be given as sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    )
 
 
-def test_le4_a_missing_file_is_created_with_a_warning(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "gateway"):
-        prepare(ledger_url(f"sqlite:///{file}"))
-        prepare(ledger_url(f"sqlite:///{file}"))
-    assert [record.getMessage() for record in caplog.records] == ["ledger created, there was none"]
-    assert file.exists()
-
-
-async def test_le4_damage_in_the_first_page_is_refused(file: Path) -> None:
-    await fill(file)
-    with file.open("r+b") as data:
-        data.write(b"\xff" * 100)
-    assert refusal(file) == f"{file} cannot be used as the ledger: file is not a database"
-
-
-async def test_le4_damage_in_the_middle_is_refused(file: Path) -> None:
-    await fill(file)
-    with file.open("r+b") as data:
-        data.seek(4096 * 3)
-        data.write(b"\xff" * 4096 * 4)
-    reason = refusal(file)
-    assert reason.startswith(f"{file} is damaged: ") or reason.endswith("database disk image is malformed")
-
-
-async def test_le4_a_file_cut_short_is_refused(file: Path) -> None:
-    await fill(file)
-    with file.open("r+b") as data:
-        data.truncate(4096 * 5)
-    assert refusal(file).startswith(str(file))
-
-
-@pytest.mark.parametrize("kept", [0.0, 0.5, 0.9])
-async def test_le4_a_cut_wal_leaves_an_earlier_state_that_adds_up(ledger: Ledger, file: Path, kept: float) -> None:
-    for number in range(20):
-        await create(ledger, reservation(str(number), claim("c")))
-    copy = copy_with_cut_wal(file, kept)
-    reopened = Ledger(f"sqlite:///{copy}")
-    await reopened.open()
-    assert await reopened.verify() == []
-    _, jobs = await reopened.list_jobs("red", None, 50, 0)
-    assert jobs <= (await reopened.used(["c"]))["c"] <= jobs + 1 <= 20
-    await reopened.close()
-
-
-def test_a_newer_ledger_is_refused_by_name(file: Path) -> None:
-    prepare(ledger_url(f"sqlite:///{file}"))
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    assert refusal(file) == f"{file} has schema 9999, which is newer than this gateway's 0001: upgrade the gateway"
-
-
-def test_le3_a_read_only_file_is_refused(locked_folder: Path) -> None:
-    assert "readonly" in refusal(locked_folder / "gateway.db")
-
-
-def test_le3_a_folder_where_nothing_can_be_created_is_refused(locked_folder: Path) -> None:
-    file = locked_folder / "new.db"
-    assert refusal(file) == f"{file} cannot be used as the ledger: unable to open database file"
-
-
-def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == f"{tmp_path} cannot be used as the ledger: unable to open database file"
-
-
-def test_a_file_system_without_shared_memory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LedgerUnavailable, match="must be a local one"):
-        prepare(ledger_url(f"sqlite:///file:{tmp_path / 'gateway.db'}?vfs=unix-dotfile&uri=true"))
-
-
-def test_gateways_that_create_the_file_together_all_find_it_fit(file: Path) -> None:
-    with ThreadPoolExecutor(4) as threads:
-        starts = [threads.submit(prepare, ledger_url(f"sqlite:///{file}")) for _ in range(4)]
-    assert [start.result() for start in starts] == [None] * 4
-
-
-async def test_le2_a_file_another_process_holds_for_a_moment_is_waited_for(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_module, "MIGRATION_TIMEOUT", 0.01)
-    other = sqlite3.connect(file, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    preparing = asyncio.ensure_future(asyncio.to_thread(prepare, ledger_url(f"sqlite:///{file}")))
-    await asyncio.sleep(0.1)
-    assert not preparing.done()
-    other.execute("COMMIT")
-    other.close()
-    await preparing
-
-
-def test_le2_a_file_another_process_never_lets_go_of_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.05)
-    monkeypatch.setattr(engine_module, "MIGRATION_TIMEOUT", 0.05)
-    other = sqlite3.connect(file, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    assert refusal(file) == f"{file} cannot be used as the ledger: database is locked"
-    other.close()
-
-
-def test_le8_a_commit_is_on_the_disk_and_references_hold(file: Path) -> None:
-    url = ledger_url(f"sqlite:///{file}")
-    prepare(url)
-    for engine in (writing_engine(url), reading_engine(url)):
-        with engine.connect() as connection:
-            pragmas = {
-                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-            }
-        engine.dispose()
-        assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
-
-
-def test_a_reading_connection_cannot_write(file: Path) -> None:
-    url = ledger_url(f"sqlite:///{file}")
-    prepare(url)
-    engine = reading_engine(url)
-    with engine.begin() as connection, pytest.raises(OperationalError, match="readonly"):
-        connection.exec_driver_sql("DELETE FROM jobs")
-    engine.dispose()
-
-
-def test_the_reason_holds_no_value(file: Path) -> None:
-    engine = writing_engine(ledger_url(f"sqlite:///{file}"))
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE keys (name TEXT PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT INTO keys VALUES (?)", ("secret",))
-        with pytest.raises(Exception, match="secret") as caught:
-            connection.exec_driver_sql("INSERT INTO keys VALUES (?)", ("secret",))
-    engine.dispose()
-    assert str(unavailable(caught.value)) == "UNIQUE constraint failed: keys.name"
+@pytest.mark.parametrize(
+    ("text", "backend", "name"),
+    [
+        ("sqlite:////data/gateway.db", "sqlite", "/data/gateway.db"),
+        ("postgresql://gateway:canary@db.internal:6432/ledger", "postgresql", "db.internal/ledger"),
+        ("postgresql:///ledger?host=/run/postgresql", "postgresql", "localhost/ledger"),
+    ],
+)
+def test_a_url_finds_its_backend_and_a_name_without_secrets(text: str, backend: str, name: str) -> None:
+    url = ledger_url(text)
+    assert backend_of(url) is BACKENDS[backend]
+    assert backend_of(url).name_of(url) == name

@@ -7,7 +7,7 @@ from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.jobs import FIRST_LOOK
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import Job, OwnedByAnother, Owner, Reply
-from tests.ledger.samples import NOW, claim, create, money, placement, reservation, send, slot
+from tests.ledger.samples import NOW, claim, create, money, on_sqlite, placement, reservation, send, slot
 
 OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
 
@@ -30,7 +30,7 @@ async def test_a_job_that_ended_at_once_is_settled_with_its_placement(ledger: Le
     job = await ledger.job(request_id)
     assert job is not None
     assert (job.status, job.record, job.settled_at) == ("success", b'{"status":"success"}', NOW)
-    assert await ledger.due_jobs(NOW + 1000, 10) == []
+    assert await ledger.take_due(NOW + 1000, 10) == []
 
 
 async def test_a_repeated_placement_changes_nothing(ledger: Ledger) -> None:
@@ -113,18 +113,18 @@ async def test_jobs_of_one_instant_have_one_order(ledger: Ledger) -> None:
     assert [job.request_id for jobs, _ in pages for job in jobs] == ["request-c", "request-b", "request-a"]
 
 
-async def test_a_job_is_due_a_while_after_its_create_and_whenever_it_is_postponed_to(ledger: Ledger) -> None:
+async def test_a_job_is_due_a_while_after_its_create_and_an_interval_after_each_look(ledger: Ledger) -> None:
     first = await create(ledger, reservation("a", price=300))
     second = await create(ledger, reservation("b", at=NOW + 1))
-    assert await ledger.due_jobs(NOW + FIRST_LOOK - 0.1, 10) == []
-    due = await ledger.due_jobs(NOW + FIRST_LOOK + 1, 10)
-    assert [job.request_id for job in due] == [first, second]
-    assert due[0].owner == OWNER
-    assert [job.request_id for job in await ledger.due_jobs(NOW + 60, 1)] == [first]
-    await ledger.postpone(first, NOW + 30)
-    assert [job.request_id for job in await ledger.due_jobs(NOW + 29, 10)] == [second]
-    await ledger.settle(second, Outcome.SUCCESS, "success", b"", True, NOW + 29)
-    assert [job.request_id for job in await ledger.due_jobs(NOW + 30, 10)] == [first]
+    assert await ledger.take_due(NOW + FIRST_LOOK - 0.1, 10) == []
+    (taken,) = await ledger.take_due(NOW + FIRST_LOOK + 1, 1)
+    assert (taken.request_id, taken.owner) == (first, OWNER)
+    assert [job.request_id for job in await ledger.take_due(NOW + FIRST_LOOK + 1, 10)] == [second]
+    assert await ledger.take_due(NOW + FIRST_LOOK + 5, 10) == []
+    await ledger.settle(second, Outcome.SUCCESS, "success", b"", True, NOW + 100)
+    assert [job.request_id for job in await ledger.take_due(NOW + 100, 10)] == [first]
+    assert await ledger.take_due(NOW + 109, 10) == []
+    assert [job.request_id for job in await ledger.take_due(NOW + 110, 10)] == [first]
 
 
 async def test_owned_tells_which_ids_are_somebodys(ledger: Ledger) -> None:
@@ -136,6 +136,7 @@ async def test_owned_tells_which_ids_are_somebodys(ledger: Ledger) -> None:
 _LIST = "SELECT * FROM jobs WHERE record IS NOT NULL AND {} ORDER BY created_at DESC, request_id DESC LIMIT 50"
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("query", "index"),
     [

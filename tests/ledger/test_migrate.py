@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from gateway.ledger.engine import ledger_url, writing_engine
+from gateway.ledger.engine import ledger_url
 from gateway.ledger.migrate import HEAD, KNOWN, UnknownSchema, migrate, version_of
+from gateway.ledger.sqlite import writing_engine
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Refused calls, as the ledger counts them."""
 
-from pathlib import Path
-
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reader import read_ledger
 from gateway.ledger.values import Refused
@@ -31,7 +29,7 @@ async def test_they_belong_to_their_quarter_of_an_hour_and_their_team(ledger: Le
     assert await refused(ledger, NOW, NOW + 2 * QUARTER, "blue") == 10
 
 
-async def test_a_command_reads_them_beside_the_gateway(ledger: Ledger, file: Path) -> None:
+async def test_a_command_reads_them_beside_the_gateway(ledger: Ledger, url: str) -> None:
     await ledger.add_refusals({KIND: 4})
-    with read_ledger(f"sqlite:///{file}") as reader:
+    with read_ledger(url) as reader:
         assert [row.refused for row in reader.usage("red", NOW, NOW + QUARTER)] == [4]

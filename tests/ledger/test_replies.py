@@ -1,5 +1,4 @@
 import asyncio
-from pathlib import Path
 
 from gateway.core.lifecycle import State
 from gateway.ledger.ledger import Ledger
@@ -7,11 +6,11 @@ from gateway.ledger.values import Admitted, InProgress, Mismatch, Replay, Reply
 from tests.ledger.samples import DAY, NOW, REPLY, claim, create, placement, reservation, reserve, send
 
 
-async def test_id1_an_equal_create_gets_the_first_answer_and_costs_nothing(ledger: Ledger, file: Path) -> None:
+async def test_id1_an_equal_create_gets_the_first_answer_and_costs_nothing(ledger: Ledger, url: str) -> None:
     await create(ledger, reservation("a", claim("c"), key="k"))
     assert await ledger.reserve(reservation("b", claim("c"), key="k"), NOW) == Replay(REPLY)
     await ledger.close()
-    reopened = Ledger(f"sqlite:///{file}")
+    reopened = Ledger(url)
     await reopened.open()
     assert await reopened.reserve(reservation("b", claim("c"), key="k"), NOW) == Replay(REPLY)
     assert await reopened.used(["c"]) == {"c": 1}

@@ -1,6 +1,5 @@
 import asyncio
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -59,8 +58,8 @@ async def test_qu6_a_lowered_ceiling_refuses_and_a_raised_one_admits_at_once(led
 
 
 @pytest.mark.parametrize(("before", "admitted"), [(0, 10), (9, 1)])
-async def test_qu1_eight_ledgers_on_one_file_admit_exactly_the_limit(file: Path, before: int, admitted: int) -> None:
-    first = Ledger(f"sqlite:///{file}")
+async def test_qu1_eight_gateways_on_one_ledger_admit_exactly_the_limit(url: str, before: int, admitted: int) -> None:
+    first = Ledger(url)
     await first.open()
     for number in range(before):
         await reserve(first, reservation(f"before-{number}", claim("c", ceiling=10)))
@@ -68,7 +67,7 @@ async def test_qu1_eight_ledgers_on_one_file_admit_exactly_the_limit(file: Path,
     results: list[object] = []
 
     async def create_many(who: int) -> None:
-        ledger = Ledger(f"sqlite:///{file}")
+        ledger = Ledger(url)
         await ledger.open()
         start.wait()
         new = [reservation(f"{who}-{number}", claim("c", ceiling=10)) for number in range(25)]

@@ -1,10 +1,7 @@
-import sqlite3
-from pathlib import Path
-
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import Difference, OpenCounts, Refused, UsageRow
-from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, send, slot
+from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, run_sql, send, slot
 
 
 async def test_usage_counts_jobs_and_money_by_key_and_model(ledger: Ledger) -> None:
@@ -67,20 +64,16 @@ async def test_open_counts_tell_what_is_under_way(ledger: Ledger) -> None:
     assert counts.active == {("red", "Veo3"): 1, ("red", "Kling"): 1}
 
 
-async def test_verify_names_a_counter_that_was_changed_behind_its_back(ledger: Ledger, file: Path) -> None:
+async def test_verify_names_a_counter_that_was_changed_behind_its_back(ledger: Ledger, url: str) -> None:
     await create(ledger, reservation("a", slot(), money(300), claim("count")), Outcome.SUCCESS)
     await create(ledger, reservation("b", money(200)))
     await ledger.take([claim("uploads")])
     assert await ledger.verify() == []
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE counters SET value = value + 1 WHERE name IN ('red/usd/2027-01', 'uploads')")
-    connection.close()
+    run_sql(url, "UPDATE counters SET value = value + 1 WHERE name IN ('red/usd/2027-01', 'uploads')")
     assert await ledger.verify() == [Difference("red/usd/2027-01", 501, 500)]
 
 
-async def test_verify_names_a_counter_that_still_holds_what_should_have_come_back(ledger: Ledger, file: Path) -> None:
+async def test_verify_names_a_counter_that_still_holds_what_should_have_come_back(ledger: Ledger, url: str) -> None:
     await create(ledger, reservation("a", slot(), money(300)))
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE reservations SET state = 'settled', outcome = 'failed'")
-    connection.close()
+    run_sql(url, "UPDATE reservations SET state = 'settled', outcome = 'failed'")
     assert await ledger.verify() == [Difference("red/at-once", 1, 0), Difference("red/usd/2027-01", 300, 0)]

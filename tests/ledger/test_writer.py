@@ -10,8 +10,11 @@ import pytest
 from sqlalchemy import Connection, event
 
 from gateway.ledger import writer as writing
-from gateway.ledger.engine import BUSY_TIMEOUT, LedgerUnavailable, ledger_url, writing_engine
-from gateway.ledger.writer import Undo, Writer
+from gateway.ledger.engine import ledger_url
+from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.operation import Undo
+from gateway.ledger.sqlite import BUSY_TIMEOUT, writing_engine
+from gateway.ledger.writer import Writer
 
 
 @pytest.fixture

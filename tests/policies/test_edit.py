@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policies.edit import EditError, KeyEntry, add_key, find_team, key_snippet, list_keys, revoke_key, rewrite
+from gateway.policies.edit import (
+    EditError,
+    KeyEntry,
+    add_key,
+    find_team_file,
+    key_snippet,
+    list_keys,
+    revoke_key,
+    rewrite,
+)
 from tests.policy_texts import policy
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -188,9 +197,9 @@ def test_a_teams_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- a\n")
     (tmp_path / "teams").mkdir()
     (tmp_path / "teams" / "m.yaml").write_text(BLOCK)
-    assert find_team(tmp_path, "marketing") == tmp_path / "teams" / "m.yaml"
+    assert find_team_file(tmp_path, "marketing") == tmp_path / "teams" / "m.yaml"
     with pytest.raises(EditError, match=r"no file in .* defines the team `sales`"):
-        find_team(tmp_path, "sales")
+        find_team_file(tmp_path, "sales")
 
 
 def test_a_file_is_replaced_at_once_with_its_mode_and_mark_kept(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """An upload URL: allowed, counted, and given back when upstream refuses."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from tests.conftest import House, OpenHouse, Q, team
 from tests.web.conftest import OpenShop
 
@@ -85,3 +87,25 @@ async def test_without_upstream_nothing_is_counted(open_house: OpenHouse) -> Non
     answer = await house.client("key").call("POST", URL, json={"file_type": "png"})
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_unreachable")
     assert await uploads(house) == 0
+
+
+async def test_what_the_ledger_does_not_take_back_at_once_it_takes_back_later(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, client = await open_shop(UPLOADS)
+    house.break_upstream("upload_url:429")
+    give_back, tries = Ledger.give_back, iter((False, True))
+
+    async def once_away(ledger: Ledger, claims: Any) -> None:
+        if not next(tries):
+            raise LedgerUnavailable("away")
+        await give_back(ledger, claims)
+
+    monkeypatch.setattr(Ledger, "give_back", once_away)
+    answer = await client.call("POST", URL, json={"file_type": "png"})
+    assert (answer.status_code, "code" in answer.json()) == (429, False)
+
+    async def none_counted() -> bool:
+        return await uploads(house) == 0
+
+    await house.eventually(none_counted)

@@ -34,7 +34,7 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def error_response(status: int, code: str, message: str, request_id: str, **siblings: Any) -> Response:
-    """CONTRACT's error body for a code that only this listener has."""
+    """The usual error body for a code that only this listener has."""
     return json_response({"error": message, "code": code, "request_id": request_id, **siblings}, status)
 
 

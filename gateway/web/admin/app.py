@@ -19,7 +19,7 @@ from gateway.web.admin.scrape import Scrape
 
 
 def admin_app(gw: Gateway) -> Starlette:
-    """Everything the admin listener answers (CONTRACT §5)."""
+    """Everything the admin listener answers."""
     app = Starlette(
         routes=[
             Route("/metrics", Scrape(gw).answer),

@@ -67,5 +67,5 @@ def _key(key: Key, now: float) -> dict[str, Any]:
         "name": key.name,
         "scopes": sorted(key.scopes),
         "expires": None if key.expires is None else rfc3339(key.expires),
-        "expired": key.expires is not None and now >= key.expires,
+        "expired": key.has_expired(now),
     }

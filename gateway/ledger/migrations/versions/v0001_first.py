@@ -1,5 +1,7 @@
 """The first schema."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,16 +18,31 @@ def upgrade() -> None:
     _create_idempotency()
     _create_jobs()
     _create_refusals()
-    op.execute(_TRANSITION_GUARD)
+    for statement in _TRANSITION_GUARDS[op.get_context().dialect.name]:
+        op.execute(statement)
 
 
-_TRANSITION_GUARD = (
-    "CREATE TRIGGER reservations_transition BEFORE UPDATE OF state ON reservations WHEN NOT "
-    "((OLD.state = 'reserved' AND NEW.state IN ('released', 'sent')) OR (OLD.state = 'sent' AND "
+_ALLOWED = (
+    "(OLD.state = 'reserved' AND NEW.state IN ('released', 'sent')) OR (OLD.state = 'sent' AND "
     "NEW.state IN ('placed', 'released', 'unknown')) OR (OLD.state = 'unknown' AND NEW.state IN "
-    "('placed', 'released')) OR (OLD.state = 'placed' AND NEW.state IN ('settled'))) BEGIN SELECT "
-    "RAISE(ABORT, 'no such transition'); END"
+    "('placed', 'released')) OR (OLD.state = 'placed' AND NEW.state IN ('settled'))"
 )
+_TRIGGER = "CREATE TRIGGER reservations_transition BEFORE UPDATE OF state ON reservations"
+_REFUSE = (
+    "CREATE FUNCTION reservations_transition() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "RAISE EXCEPTION 'no such transition' USING ERRCODE = 'check_violation'; END $$"
+)
+_TRANSITION_GUARDS = {
+    "sqlite": (f"{_TRIGGER} WHEN NOT ({_ALLOWED}) BEGIN SELECT RAISE(ABORT, 'no such transition'); END",),
+    "postgresql": (
+        _REFUSE,
+        f"{_TRIGGER} FOR EACH ROW WHEN (NOT ({_ALLOWED})) EXECUTE FUNCTION reservations_transition()",
+    ),
+}
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
 def _create_counters() -> None:
@@ -79,7 +96,7 @@ def _create_reservations() -> None:
         "reservations",
         ["state", "updated_at"],
         unique=False,
-        sqlite_where=sa.text("state NOT IN ('placed', 'settled')"),
+        **_where("state NOT IN ('placed', 'settled')"),
     )
 
 
@@ -160,19 +177,17 @@ def _create_jobs() -> None:
         "jobs",
         ["team", "model", "created_at", "request_id"],
         unique=False,
-        sqlite_where=sa.text("record IS NOT NULL"),
+        **_where("record IS NOT NULL"),
     )
     op.create_index(
         "jobs_by_team",
         "jobs",
         ["team", "created_at", "request_id"],
         unique=False,
-        sqlite_where=sa.text("record IS NOT NULL"),
+        **_where("record IS NOT NULL"),
     )
-    op.create_index(
-        "jobs_by_time", "jobs", ["created_at", "request_id"], unique=False, sqlite_where=sa.text("record IS NOT NULL")
-    )
-    op.create_index("jobs_open", "jobs", ["next_look_at"], unique=False, sqlite_where=sa.text("settled_at IS NULL"))
+    op.create_index("jobs_by_time", "jobs", ["created_at", "request_id"], unique=False, **_where("record IS NOT NULL"))
+    op.create_index("jobs_open", "jobs", ["next_look_at"], unique=False, **_where("settled_at IS NULL"))
 
 
 def _create_refusals() -> None:

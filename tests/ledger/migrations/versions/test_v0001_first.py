@@ -4,8 +4,9 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 
 import gateway.ledger.migrations
-from gateway.ledger.engine import ledger_url, prepare
+from gateway.ledger.engine import ledger_url
 from gateway.ledger.migrate import KNOWN
+from gateway.ledger.sqlite import prepare
 
 
 def test_it_makes_every_table_from_an_empty_file(tmp_path: Path) -> None:
@@ -15,7 +16,17 @@ def test_it_makes_every_table_from_an_empty_file(tmp_path: Path) -> None:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     connection.close()
     assert tables == {
-        *("alembic_version", "claims", "counters", "idempotency", "jobs", "refusals", "reservations", "snapshots"),
+        *(
+            "alembic_version",
+            "claims",
+            "counters",
+            "idempotency",
+            "instances",
+            "jobs",
+            "refusals",
+            "reservations",
+            "snapshots",
+        ),
     }
 
 

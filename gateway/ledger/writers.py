@@ -1,0 +1,170 @@
+"""The threads that write to PostgreSQL, one transaction to an operation.
+
+Operations of one lane, which are one team's creates, run one after the other: they would wait for each other's
+counters anyway, and so a team whose counters are locked keeps one connection and nobody else. A transaction takes
+counters in the order of their names, whichever gateway runs it, so two never wait for each other in a circle; should
+they do so over something else, the loser is tried again.
+
+A connection can be lost while it commits, and then nobody knows whether it did. What is tried after that is `again`,
+which every operation that can be repeated brings along: it finds out first.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.operation import Operation, T, Undo, Work, answer
+from gateway.ledger.postgresql import WRITERS, state_of
+from gateway.ledger.statement import driver_of
+
+PATIENCE = 1.8
+"""Seconds after which whoever waits is told that the ledger is unavailable. What has begun is not stopped."""
+
+RETRIES = 3
+"""Times an operation is tried again that lost its connection or a conflict with another."""
+
+_PAUSE = 0.1
+"""Seconds before the first retry, at most; each further one up to twice as long. The jitter parts those in conflict."""
+
+_CONFLICTS = ("40001", "40P01")
+_READ_ONLY = "25006"
+"""The server is a standby: after a failover the primary answers under the same address."""
+
+
+class _Lost(Exception):  # noqa: N818 - not a mistake, but what became of an attempt
+    """An attempt that may be made again. `doubtful` if it may have been committed all the same."""
+
+    def __init__(self, fault: BaseException, *, doubtful: bool = False) -> None:
+        super().__init__()
+        self.fault = fault
+        self.doubtful = doubtful
+
+
+class Writers:
+    """Runs operations on several connections. `healthy` says whether the server could be written to lately."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._faults = (*FAULTS, engine.dialect.loaded_dbapi.Error)
+        self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="ledger-writer")
+        self._lanes: dict[str, deque[Operation[Any]]] = {}
+        self._guard = threading.Lock()
+        self._stopped = False
+        self.healthy = True
+
+    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "") -> asyncio.Future[T]:
+        """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
+
+        It runs whatever becomes of the one who waits for it, in the order of its `lane`; without one, beside all else.
+        """
+        if self._stopped:
+            raise LedgerUnavailable("the ledger is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        giving_up = loop.call_later(PATIENCE, _give_up, future)
+        future.add_done_callback(lambda _: giving_up.cancel())
+        operation = Operation(work, again, loop, future, time.monotonic() + PATIENCE)
+        with self._guard:
+            if lane in self._lanes:
+                self._lanes[lane].append(operation)
+            else:
+                self._begin(lane, operation)
+        return future
+
+    def stop(self) -> None:
+        """Finish what was handed over, then end the threads and their connections. Blocks until they have."""
+        with self._guard:
+            self._stopped = True
+        self._threads.shutdown()
+        self._engine.dispose()
+
+    def _begin(self, lane: str, operation: Operation[Any]) -> None:
+        if lane:
+            self._lanes.setdefault(lane, deque())
+        self._threads.submit(self._serve, lane, operation)
+
+    def _serve(self, lane: str, operation: Operation[Any]) -> None:
+        """Carry out one operation. The next of its lane queues up behind the other lanes: all get their turn."""
+        following: Operation[Any] | None = operation
+        while following is not None:
+            self._carry_out(following)
+            answer([following])
+            with self._guard:
+                waiting = self._lanes.get(lane)
+                following = waiting.popleft() if waiting else None
+                if following is None:
+                    self._lanes.pop(lane, None)
+                elif not self._stopped:
+                    self._begin(lane, following)
+                    return
+
+    def _carry_out(self, operation: Operation[Any]) -> None:
+        """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more.
+
+        While the server was not there lately, one attempt is enough: others wait for this thread.
+        """
+        work = operation.work
+        for attempt in range(1 + RETRIES if self.healthy else 1):
+            if time.monotonic() > operation.expires:
+                operation.error = operation.error or LedgerUnavailable("the ledger is too busy")
+                return
+            try:
+                operation.result = self._attempt(work)
+            except _Lost as lost:
+                operation.error = unavailable(lost.fault)
+                if lost.doubtful:
+                    if operation.again is None:
+                        return
+                    work = operation.again
+            except Exception as error:  # noqa: BLE001 - an operation fails alone
+                operation.error = unavailable(error) if isinstance(error, self._faults) else error
+                return
+            else:
+                operation.error = None
+                return
+            time.sleep(random.uniform(0.2, 1.0) * _PAUSE * 2**attempt)  # noqa: S311 - jitter, no secret
+
+    def _attempt(self, work: Work[T]) -> T:
+        """One transaction. Raises _Lost if it may be tried again."""
+        connection = self._connect()
+        committing = False
+        try:
+            connection.begin()
+            result = work(connection)
+            committing = True
+            connection.commit()
+        except Undo as undo:
+            return undo.result  # type: ignore[return-value]  # what `work` itself would have returned
+        except self._faults as error:
+            if connection.invalidated or driver_of(connection).closed or state_of(error) == _READ_ONLY:
+                connection.invalidate()
+                self._engine.dispose()
+                self.healthy = False
+                raise _Lost(error, doubtful=committing) from error
+            if state_of(error) in _CONFLICTS:
+                raise _Lost(error) from error
+            raise
+        else:
+            self.healthy = True
+            return result
+        finally:
+            connection.close()
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except self._faults as error:
+            self.healthy = False
+            raise _Lost(error) from error
+
+
+def _give_up(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(LedgerUnavailable("the ledger does not answer"))
