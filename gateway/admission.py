@@ -15,7 +15,6 @@ from gateway.core.decide import Decision, decide
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
 from gateway.core.lifecycle import State
-from gateway.core.limits import crossed, shadowed
 from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft, canonical_payload
@@ -31,7 +30,11 @@ from gateway.ledger.values import (
     Reply,
 )
 from gateway.logs import log_event
+from gateway.notices import report_limits
 from gateway.upstream.client import Answer, Sent, Trace, UpstreamFailure
+
+REPEATS_FOR = 24 * 3600.0
+"""Seconds a client's idempotency key stands for its first create."""
 
 REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 """Refusals of upstream that a repeat with the same idempotency key gets again: asking anew cannot change them."""
@@ -39,7 +42,9 @@ REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """Upstream's answer to a create. `replayed` when it is the first answer given again; `used` counters after it.
+    """Upstream's answer to a create. `replayed` when it is the first answer given again.
+
+    `used` is each counter it took from, afterwards; empty where everything was given back.
 
     `upstream_seconds` is what upstream took for it.
     """
@@ -90,14 +95,20 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
-            told = closed_gate(gw, order.caller.team.credential, order.draft.model)
-            if told is not None:
-                await settlement.release(gw, order.reservation_id, None)
-                return Created(told, {})
-            _report(gw, order, decision, used)
-            answer = await _send(gw, order)
-            reply = await _conclude(gw, order, decision, answer)
-            return Created(reply, used, upstream_seconds=answer.elapsed)
+            return await _fulfil(gw, order, decision, used)
+
+
+async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> Created:
+    """Send what is reserved, unless upstream has asked to be left alone with this model, and tell what came of it."""
+    told = closed_gate(gw, order.caller.team.credential, order.draft.model)
+    if told is not None:
+        await settlement.release(gw, order.reservation_id, None)
+        return Created(told, {})
+    report_limits(gw, order.caller.team.name, decision.claims, used)
+    answer = await _send(gw, order)
+    reply = await _conclude(gw, order, decision, answer)
+    refused = 400 <= answer.status < 500
+    return Created(reply, {} if refused else used, upstream_seconds=answer.elapsed)
 
 
 async def _send(gw: Gateway, order: Order) -> Answer:
@@ -115,6 +126,8 @@ async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answe
     """Write down what upstream's answer means for the reservation: commit, doubt or release."""
     if answer.status in (200, 201):
         return await _commit(gw, order, decision, answer)
+    if answer.status == 402:
+        log_event(logging.ERROR, "upstream wants credits", credential=order.caller.team.credential)
     if answer.status == 429:
         close_gate(gw, order.caller.team.credential, order.draft.model, answer)
     if answer.status >= 500:
@@ -170,19 +183,26 @@ def _still_running(state: State) -> Refusal:
     if state is State.UNKNOWN:
         return Refusal(
             Code.OUTCOME_UNKNOWN,
-            "It is not yet known whether the first request with this Idempotency-Key reached upstream; try again.",
+            "It is not yet known whether the first of these equal requests reached upstream; try again.",
             retry_after=5,
             status=409,
         )
     return Refusal(
         Code.IDEMPOTENCY_IN_PROGRESS,
-        "The first request with this Idempotency-Key is still running; try again to get its answer.",
+        "The first of these equal requests is still running; try again to get its answer.",
         retry_after=1,
     )
 
 
 def _reservation(order: Order, decision: Decision, now: float) -> NewReservation:
+    """The order as the ledger takes it.
+
+    Where the team's policy merges duplicates, a create without a key stands under its own bytes for a while; no key of
+    a client's is like that, because theirs hold no space.
+    """
     team = order.caller.team
+    body_digest = hashlib.sha256(order.draft.body).digest()
+    merged = order.idempotency_key is None and team.duplicates_window > 0
     return NewReservation(
         id=order.reservation_id,
         team=team.name,
@@ -193,23 +213,12 @@ def _reservation(order: Order, decision: Decision, now: float) -> NewReservation
         seconds=decision.seconds,
         charge_failed=team.charge_failed,
         claims=decision.claims,
-        body_digest=hashlib.sha256(order.draft.body).digest(),
+        body_digest=body_digest,
         payload_digest=hashlib.sha256(canonical_payload(order.draft.payload)).digest(),
-        idempotency_key=order.idempotency_key,
+        idempotency_key=f"body {body_digest.hex()}" if merged else order.idempotency_key,
         created_at=now,
+        repeats_for=team.duplicates_window if merged else REPEATS_FOR,
     )
-
-
-def _report(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> None:
-    """Say which shadow limits would have refused, and which limits have just become as full as they warn of."""
-    team = order.caller.team.name
-    for limit in shadowed(decision.claims, used):
-        gw.metrics.shadow_denied(team, limit.name).inc()
-        log_event(logging.INFO, "shadow limit passed", team=team, limit=limit.name)
-    for claim in decision.claims:
-        for bound in claim.bounds:
-            for percent in crossed(bound, used[claim.counter] - claim.amount, used[claim.counter]):
-                log_event(logging.WARNING, "limit filling up", team=team, limit=bound.limit.name, percent=percent)
 
 
 def _reply(answer: Answer) -> Reply:

@@ -4,11 +4,12 @@ The only place that reads the clock, opens things and chooses backends.
 """
 
 import asyncio
+import gc
 import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,9 @@ from gateway.memory import JobMemory
 from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies
-from gateway.server.listener import Bind, bind_socket, listen
+from gateway.server.binding import CannotListenError, bind_both, find_tls
+from gateway.server.listener import Bind, listen
 from gateway.server.run import Drain, run
-from gateway.server.tls import TLSFiles
 from gateway.settings import Settings
 from gateway.simulator import Simulator
 from gateway.telemetry import Metrics
@@ -38,6 +39,7 @@ from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.transport import build_transport
 from gateway.web.admin.app import admin_app
+from gateway.web.admin.token import AdminToken
 from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
@@ -85,6 +87,7 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with opened(settings, environment) as (gw, _):
         binds = _binds(gw)
+        gc.freeze()  # all this stays; to find that out, each full collection would halt every call for 50 ms
         drain = Drain(settings.drain_delay, settings.drain_timeout)
         return await run(
             binds,
@@ -116,6 +119,8 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
     Raises StartError.
     """
     configure(settings.log_format, settings.log_level)
+    if problem := AdminToken(settings).problem():
+        raise StartError(problem)
     async with AsyncExitStack() as stack:
         policies = await _read_policies(settings)
         simulator = await stack.enter_async_context(Simulator()) if settings.simulate else None
@@ -210,16 +215,13 @@ async def _open_ledger(settings: Settings, metrics: Metrics) -> Ledger:
 
 
 def _binds(gw: Gateway) -> list[Bind]:
-    """Both listeners' sockets, bound. Raises StartError if an address cannot be had."""
+    """Both listeners' sockets, bound. Raises StartError if an address or the TLS files cannot be had."""
     settings = gw.settings
-    tls = TLSFiles(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
-    with ExitStack() as bound:
-        try:
-            public = bound.enter_context(bind_socket(settings.host, settings.port))
-            admin = bound.enter_context(bind_socket(settings.admin_host, settings.admin_port))
-        except OSError as error:
-            raise StartError(f"cannot listen: {error.strerror or error}; is another gateway running?") from error
-        bound.pop_all()
+    try:
+        tls = find_tls(settings.tls_cert, settings.tls_key)
+        public, admin = bind_both((settings.host, settings.port), (settings.admin_host, settings.admin_port))
+    except CannotListenError as error:
+        raise StartError(str(error)) from error
     return [
         Bind(PublicApp(gw, public_routes()), public, render_refusal, "public", tls=tls),
         Bind(admin_app(gw), admin, render_refusal, "admin"),

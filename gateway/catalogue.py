@@ -18,6 +18,7 @@ from gateway.core.access import may_use
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
 from gateway.core.freshness import MODELS, NEGATIVE
+from gateway.core.headers import Headers
 from gateway.core.policy import Caller, Team
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Snapshot
@@ -29,17 +30,9 @@ from gateway.upstream.translate import filter_models, model_detail, model_ids
 DECISION_PATIENCE = 5.0
 """Seconds a create waits for a model's detail before it is decided without."""
 
-Header = tuple[bytes, bytes]
 V = TypeVar("V")
 
 _OWN_VALIDATORS = frozenset((b"etag", b"last-modified", b"cache-control", b"expires"))
-_CACHE_STATUS = {
-    How.HIT: b"gmi-gateway; hit",
-    How.MISS: b"gmi-gateway; fwd=miss",
-    How.COLLAPSED: b"gmi-gateway; fwd=miss; collapsed",
-    How.STALE: b"gmi-gateway; hit; detail=stale",
-    How.STALE_ERROR: b"gmi-gateway; hit; detail=stale-error",
-}
 
 
 class Page(NamedTuple):
@@ -49,11 +42,11 @@ class Page(NamedTuple):
     """
 
     status: int
-    headers: tuple[Header, ...]
+    headers: Headers
     body: bytes
     etag: bytes
     age: float
-    cache_status: bytes
+    how: How
     upstream_seconds: float
 
 
@@ -266,11 +259,11 @@ def _page(served: Served[Any], view: _View, seconds: float) -> Page:
         view.answer.body,
         view.etag,
         served.age,
-        _CACHE_STATUS[served.how],
+        served.how,
         seconds if served.how in (How.MISS, How.COLLAPSED) else 0.0,
     )
 
 
 def _passed_on(answer: Answer, seconds: float) -> Page:
     """An error of upstream's own, untouched."""
-    return Page(answer.status, answer.headers, answer.body, b"", 0.0, _CACHE_STATUS[How.MISS], seconds)
+    return Page(answer.status, answer.headers, answer.body, b"", 0.0, How.MISS, seconds)

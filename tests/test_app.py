@@ -87,6 +87,27 @@ async def test_a_port_that_is_taken_is_said_and_nothing_stays_open(environment: 
         assert "is another gateway running?" in await refusal(environment)
 
 
+async def test_one_port_for_both_listeners_is_said(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        free = str(other.getsockname()[1])
+    said = await refusal(environment | {"GATEWAY_PORT": free, "GATEWAY_ADMIN_PORT": free})
+    assert said.startswith(f"GATEWAY_PORT and GATEWAY_ADMIN_PORT are both {free}: ")
+
+
+async def test_tls_files_that_cannot_be_used_are_named(environment: dict[str, str]) -> None:
+    said = await refusal(environment | {"GATEWAY_TLS_CERT": "/nope", "GATEWAY_TLS_KEY": "/nope"})
+    assert said.splitlines()[0] == "GATEWAY_TLS_CERT /nope: No such file or directory"
+
+
+async def test_an_admin_token_that_cannot_be_read_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    said = await refusal(environment | {"GATEWAY_ADMIN_TOKEN_FILE": str(file)})
+    assert said == f"GATEWAY_ADMIN_TOKEN_FILE {file}: No such file or directory"
+    file.write_text("\n")
+    said = await refusal(environment | {"GATEWAY_ADMIN_TOKEN_FILE": str(file)})
+    assert said == f"GATEWAY_ADMIN_TOKEN_FILE {file}: the file is empty"
+
+
 async def test_everything_ends_with_the_gateway(environment: dict[str, str]) -> None:
     before = asyncio.all_tasks()
     async with opened(read_settings(environment, {}), environment) as (gw, _):

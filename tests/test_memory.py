@@ -1,5 +1,7 @@
 """What is remembered of jobs stays bounded, and an owner is not believed for ever."""
 
+import asyncio
+
 import pytest
 
 from gateway import memory
@@ -56,3 +58,41 @@ def test_a_forgotten_record_is_gone_and_forgetting_twice_is_no_mistake() -> None
     jobs.forget("one")
     jobs.forget("one")
     assert jobs.seen("one") is None
+
+
+async def test_a_look_is_shared_until_it_is_done() -> None:
+    jobs = JobMemory()
+
+    async def ask() -> Seen:
+        return seen(1)
+
+    look = asyncio.get_running_loop().create_task(ask())
+    jobs.share_look("one", look)
+    assert jobs.look_under_way("one") is look
+    await look
+    await asyncio.sleep(0)
+    assert jobs.look_under_way("one") is None
+
+
+def test_up11_denials_are_counted_until_the_job_is_known_again() -> None:
+    jobs = JobMemory()
+    assert [jobs.note_denial("one"), jobs.note_denial("one"), jobs.note_denial("two")] == [1, 2, 1]
+    jobs.forget_denials("one")
+    assert jobs.note_denial("one") == 1
+
+
+def test_a_look_up_is_remembered_from_the_first_to_the_last_while_it_is_of_use() -> None:
+    jobs = JobMemory()
+    assert jobs.looked_up("lost") is None
+    assert [jobs.note_look_up("lost", 5.0), jobs.note_look_up("lost", 9.0)] == [5.0, 5.0]
+    jobs.note_look_up("found", 6.0)
+    jobs.keep_look_ups({"lost"})
+    assert (jobs.looked_up("lost"), jobs.looked_up("found")) == ((5.0, 9.0), None)
+
+
+def test_az3_a_job_is_expected_for_its_team_alone_until_the_ledger_has_said() -> None:
+    jobs = JobMemory()
+    jobs.expect("one", "a")
+    assert [jobs.is_expected("one", "a"), jobs.is_expected("one", "b")] == [True, False]
+    jobs.stop_expecting("one", "a")
+    assert not jobs.is_expected("one", "a")

@@ -9,6 +9,7 @@ import pytest
 from gateway import settlement
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.values import Sighting
 from tests.conftest import Client, House, OpenHouse, Q, team
 
 FILES = {"a.yaml": team("a", "key-a"), "b.yaml": team("b", "key-b")}
@@ -121,7 +122,7 @@ async def test_a_job_closed_without_a_last_word_is_still_asked_for_after_a_resta
     request_id = await created(house.client("key-a"))
     owner = await house.gw.ledger.owner_of(request_id)
     assert owner is not None
-    await settlement.settle(house.gw, request_id, owner, Outcome.EXPIRED, None)
+    await settlement.settle(house.gw, Sighting(request_id, "expired", None), owner, Outcome.EXPIRED)
 
     restarted = await open_house(FILES, upstream=house.upstream.url)
     answer = await poll(restarted.client("key-a"), request_id)

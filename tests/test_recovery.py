@@ -44,7 +44,9 @@ def resolved(house: House) -> Callable[[], Awaitable[bool]]:
     """Whether no reservation is without a job, looked at anew each time it is asked."""
 
     async def no_longer() -> bool:
-        house.gw.jobs.looked_up.update({name: (first, 0.0) for name, (first, _) in house.gw.jobs.looked_up.items()})
+        for each in await house.gw.ledger.open_reservations():
+            if house.gw.jobs.looked_up(each.id) is not None:
+                house.gw.jobs.note_look_up(each.id, 0.0)
         house.gw.wake.set()
         return await states(house) == []
 
@@ -67,6 +69,7 @@ async def leave_behind(house: House, name: str, *, now: float, sent: bool = True
         payload_digest=hashlib.sha256(canonical_payload(PROMPT)).digest(),
         idempotency_key=None,
         created_at=now,
+        repeats_for=24 * 3600.0,
     )
     ledger = Ledger(house.gw.settings.ledger) if gone else house.gw.ledger
     if gone:
@@ -273,9 +276,13 @@ async def test_looks_become_rarer(open_house: OpenHouse) -> None:
     await house.gw.ledger.doubt("lost", house.gw.now())
     await house.eventually(lambda: house.received("list_requests") == 1)
     now = house.gw.ticks()
-    house.gw.jobs.looked_up["lost"] = (now - 40, now - 5)
+    house.gw.jobs.keep_look_ups(())
+    for ticks in (now - 40, now - 5):
+        house.gw.jobs.note_look_up("lost", ticks)
     await recovery.recover(house.gw)
     assert house.received("list_requests") == 1
-    house.gw.jobs.looked_up["lost"] = (now - 50, now - 12)
+    house.gw.jobs.keep_look_ups(())
+    for ticks in (now - 50, now - 12):
+        house.gw.jobs.note_look_up("lost", ticks)
     await recovery.recover(house.gw)
     await house.eventually(lambda: house.received("list_requests") == 2)

@@ -5,7 +5,7 @@ import ipaddress
 
 import pytest
 
-from gateway.settings import Settings, SettingsError, flag_of, read_settings, variable_of
+from gateway.settings import Settings, SettingsError, flag_of, idle_variables, read_settings, variable_of
 
 SECRET = "canary-token"
 
@@ -60,10 +60,21 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
 
 
 def test_an_unknown_variable_is_an_error() -> None:
-    assert problems_of({"GATEWAY_MAX_BODDY": "1", "GATEWAY_PROT": "1"}) == [
-        "GATEWAY_MAX_BODDY: no such setting; see `gmi-gateway serve --help`",
-        "GATEWAY_PROT: no such setting; see `gmi-gateway serve --help`",
+    assert problems_of({"GATEWAY_MAX_BODDY": "1", "GATEWAY_PROT": "1", "GATEWAY_QUUX": "1"}) == [
+        "GATEWAY_MAX_BODDY: no such setting; did you mean GATEWAY_MAX_BODY?",
+        "GATEWAY_PROT: no such setting; did you mean GATEWAY_PORT?",
+        "GATEWAY_QUUX: no such setting; see `gmi-gateway serve --help`",
     ]
+
+
+def test_a_ledger_that_is_no_url_is_named_as_it_was_given_and_not_shown() -> None:
+    form = "must be `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`"
+    assert problems_of({}, {"ledger": f"{SECRET}.db"}) == [f"--ledger: {form}"]
+
+
+def test_what_is_set_and_not_in_effect_is_known() -> None:
+    assert idle_variables(Settings()) == []
+    assert idle_variables(read_settings({"GATEWAY_PUBLIC_URL": "https://a.example"}, {})) == ["GATEWAY_PUBLIC_URL"]
 
 
 @pytest.mark.parametrize(
@@ -101,8 +112,8 @@ def test_a_value_that_cannot_be_read_is_named(variable: str, text: str, problem:
 
 
 def test_every_problem_is_named_at_once_and_a_flag_by_its_own_name() -> None:
-    assert problems_of({"GATEWAY_DRAIN_DELAY": "x", "GATEWAY_NOPE": "1"}, {"port": "http", "upstream_url": "x"}) == [
-        "GATEWAY_NOPE: no such setting; see `gmi-gateway serve --help`",
+    assert problems_of({"GATEWAY_DRAIN_DELAY": "x", "GATEWAY_QUUX": "1"}, {"port": "http", "upstream_url": "x"}) == [
+        "GATEWAY_QUUX: no such setting; see `gmi-gateway serve --help`",
         "--upstream: must be a scheme and host such as `https://console.gmicloud.ai`, not 'x'",
         "--port: must be a port from 0 to 65535, not 'http'",
         "GATEWAY_DRAIN_DELAY: must be a duration such as `300 s`",
@@ -166,6 +177,7 @@ def test_every_default_is_of_the_kind_its_parser_gives(field: "dataclasses.Field
         "parse_switch": "on",
         "parse_origin": "https://a.example",
         "parse_networks": "10.0.0.0/8",
+        "parse_ledger": "sqlite:///a.db",
     }
     parse = field.metadata["parse"]
     sample = samples.get(parse.__name__, str(field.default))

@@ -1,11 +1,14 @@
 """A job ends: its claims are settled once, whoever sees it first, and money comes back only on upstream's word."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from gateway import settlement
-from gateway.core.lifecycle import Outcome
+from gateway.core.lifecycle import Outcome, State
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.ledger.values import OwnedByAnother, Placement
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.ledger_troubles import no_writes
@@ -131,6 +134,19 @@ async def test_qu5_nobody_polls_and_the_slots_come_back(open_house: OpenHouse, w
     assert await books(house) == (4, 1, 3 * 3_200_000)
 
 
+async def test_a_job_that_clients_poll_is_not_asked_about_again(open_house: OpenHouse, wall_clock: WallClock) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client = house.client("key")
+    polled, unpolled = await created(client), await created(client)
+    await client.get(f"{Q}/requests/{polled}")
+
+    wall_clock.advance(FOLLOWED)
+    await settlement.follow(house.gw)
+
+    assert house.received("get_request") == 2
+    assert house.gw.jobs.seen(unpolled) is not None
+
+
 async def test_jobs_are_followed_to_their_end_after_a_restart(open_house: OpenHouse, wall_clock: WallClock) -> None:
     files = {"a.yaml": team("a", "key", LIMITS)}
     house = await open_house(files, speed=30)
@@ -237,3 +253,56 @@ async def test_a_cancelled_job_gives_its_money_back(open_house: OpenHouse) -> No
         return await books(house) == (1, 0, 0)
 
     await house.eventually(settled)
+
+
+async def test_bu4_a_job_is_told_and_counted_when_the_ledger_has_taken_it(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client, away = house.client("key"), asyncio.Event()
+    place = Ledger.place
+
+    async def when_back(ledger: Ledger, placement: Placement, now: float) -> OwnedByAnother | None:
+        if not away.is_set():
+            raise LedgerUnavailable("away")
+        return await place(ledger, placement, now)
+
+    monkeypatch.setattr(Ledger, "place", when_back)
+    request_id = await created(client)
+    poll = await client.get(f"{Q}/requests/{request_id}")
+    assert (poll.status_code, poll.json()["code"]) == (503, "ledger_unavailable")
+    assert await told(house, "gateway_jobs_created_total") == ""
+
+    away.set()
+
+    async def is_placed() -> bool:
+        return await told(house, "gateway_jobs_created_total") == "1.0"
+
+    await house.eventually(is_placed)
+    assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 200
+    assert await books(house) == (1, 1, 3_200_000)
+
+
+async def test_az3_an_id_of_anothers_job_is_not_told_of_when_the_ledger_says_so_late(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"a.yaml": team("a", "key", LIMITS), "b.yaml": team("b", "key-b", LIMITS)}
+    house = await open_house(files, speed=1)
+    theirs = await created(house.client("key-b"))
+    place, tries = Ledger.place, iter((False, True))
+
+    async def once_away(ledger: Ledger, placement: Placement, now: float) -> OwnedByAnother | None:
+        if not next(tries):
+            raise LedgerUnavailable("away")
+        return await place(ledger, replace(placement, request_id=theirs), now)
+
+    monkeypatch.setattr(Ledger, "place", once_away)
+    mine = await created(house.client("key"))
+
+    async def is_in_doubt() -> bool:
+        return any(each.state is State.UNKNOWN for each in await house.gw.ledger.open_reservations())
+
+    await house.eventually(is_in_doubt)
+    assert (await house.client("key").get(f"{Q}/requests/{theirs}")).status_code == 404
+    assert house.gw.jobs.owner(mine, house.gw.ticks()) is None
+    assert await told(house, 'gateway_jobs_created_total{model="Veo3",team="a"}') == ""

@@ -11,6 +11,7 @@ from gateway.cli.invocation import Invocation
 from gateway.cli.options import add_settings
 from gateway.core.nodes import Severity
 from gateway.policies import Loaded, load
+from gateway.settings import idle_variables
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -27,21 +28,24 @@ def add_options(parser: ArgumentParser) -> None:
 def run(call: Invocation) -> int:
     """Print every problem and a closing line with the counts."""
     path = Path(call.settings.policies)
-    loaded = load(path)
+    loaded = load(path, now=call.now)
     if call.options.online and loaded.policy is not None:
         # By name: only this needs an HTTP client.
         loaded = importlib.import_module("gateway.cli.check_online").load_online(call, path, loaded.policy)
+    idle = idle_variables(call.settings)
     for problem in loaded.problems:
         print(problem)
-    print(f"{path}: {_summary(loaded)}")
+    for variable in idle:
+        print(f"{variable}: warning: nothing in this version uses it [not-in-effect]")
+    print(f"{path}: {_summary(loaded, len(idle))}")
     if not loaded.readable:
         return 2
     return 0 if loaded.policy is not None else 1
 
 
-def _summary(loaded: Loaded) -> str:
+def _summary(loaded: Loaded, idle: int) -> str:
     errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
-    found = [_count(errors, "error"), _count(len(loaded.problems) - errors, "warning")]
+    found = [_count(errors, "error"), _count(len(loaded.problems) - errors + idle, "warning")]
     if loaded.policy is not None:
         teams = loaded.policy.teams.values()
         keys = sum(len(team.keys) for team in teams)

@@ -34,7 +34,7 @@ def load_online(call: Invocation, path: Path, policy: PolicySet) -> Loaded:
         details = run_in_loop(_ask(call, policy))
     except UpstreamFailure as failure:
         raise CannotRunError(f"upstream cannot be asked: {failure.as_refusal().message}") from None
-    loaded = load(path, details.keys())
+    loaded = load(path, details.keys(), call.now)
     report = Report(list(loaded.problems))
     _check_prices(policy, details, path, report)
     return replace(loaded, problems=report.in_order())

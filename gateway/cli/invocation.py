@@ -1,7 +1,7 @@
 """One command as it was called, and how it says that it cannot run."""
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from gateway.core.nodes import suggest
 from gateway.core.policy import Key, PolicySet, Team
 from gateway.policies import load
 from gateway.settings import Settings, SettingsError, read_settings
+
+_MOST_NAMED = 10
 
 
 class CannotRunError(Exception):
@@ -41,16 +43,23 @@ class Invocation:
         return loaded.policy
 
 
+def check_known(lacking: str, name: str, known: Collection[str]) -> None:
+    """Raise CannotRunError unless the name is known; it tells a near one, else those there are."""
+    if name in known:
+        return
+    names = [f"`{each}`" for each in sorted(known)]
+    few = f"; there is {', '.join(names[:_MOST_NAMED])}{', …' if len(names) > _MOST_NAMED else ''}" if names else ""
+    raise CannotRunError(f"{lacking} `{name}`{suggest(name, known) or few}")
+
+
 def find_team(policy: PolicySet, name: str) -> Team:
-    """The team of that name. Raises CannotRunError, with a name that is near, where there is none."""
-    if name not in policy.teams:
-        raise CannotRunError(f"there is no team `{name}`{suggest(name, policy.teams)}")
+    """The team of that name. Raises CannotRunError, with a name that is near or all, where there is none."""
+    check_known("there is no team", name, policy.teams)
     return policy.teams[name]
 
 
 def find_key(team: Team, name: str) -> Key:
-    """The team's key of that name. Raises CannotRunError, with a name that is near, where there is none."""
+    """The team's key of that name. Raises CannotRunError, with a name that is near or all, where there is none."""
     names = [key.name for key in team.keys]
-    if name not in names:
-        raise CannotRunError(f"{team.name} has no key `{name}`{suggest(name, names)}")
+    check_known(f"{team.name} has no key", name, names)
     return team.keys[names.index(name)]

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.cli.expiry import FORMS, NEVER, check_stated, read_expiry
 from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
 from gateway.cli.options import add_settings, saying_why
 from gateway.cli.tables import render_table
 from gateway.core.keys import RANDOM_BYTES, digest, make_key
-from gateway.core.parse_instants import parse_instant
+from gateway.core.nodes import one_of, show
 from gateway.core.policy import DEFAULT_SCOPES, Key, Scope, Team
 from gateway.core.quantities import parse_duration
 from gateway.core.wording import rfc3339
@@ -29,31 +30,57 @@ from gateway.policies.load import parse_reading
 
 DEFAULT_OVERLAP = "7d"
 
+_HELP = {
+    "new": (
+        "add a key to a team and print it once",
+        "Make a key, print it once on stdout, and add its hash to the team's file.",
+    ),
+    "rotate": (
+        "add a key with the same scopes; the old one goes on for a while",
+        "Make a key with the old one's scopes, called `NAME-2`, and let the old one end after the overlap.",
+    ),
+    "revoke": (
+        "remove a key",
+        "Remove a key from the team's file. Running gateways refuse it within 2 s.",
+    ),
+    "list": (
+        "names, scopes, expiry and state, never the keys",
+        "List the keys of all teams, or of one: names, scopes, expiry and state, never the keys themselves.",
+    ),
+}
+"""Of each action, a line and a sentence."""
+
+_NAMES = {
+    "new": "what to call the new key: in logs, usage and metrics, and unique in its team",
+    "rotate": "the key to replace",
+    "revoke": "the key to remove",
+}
+
 
 def add_options(parser: ArgumentParser) -> None:
     """One command each for new, rotate, revoke and list."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="add a key to a team and print it once")
-    rotate = actions.add_parser("rotate", help="add a key with the same scopes; the old one goes on for a while")
-    revoke = actions.add_parser("revoke", help="remove a key")
-    listing = actions.add_parser("list", help="names, scopes, expiry and state, never the keys")
-    for action in (new, rotate, revoke):
-        action.add_argument("team", metavar="TEAM")
-        action.add_argument("--name", required=True, help="the key's name, unique in its team")
-    for action in (new, rotate):
-        action.add_argument(
-            "--expires", metavar="WHEN", help="`90d`, `2027-01-01` or an RFC 3339 instant; default never"
-        )
-    new.add_argument("--print", action="store_true", help="show the lines to paste instead of editing the file")
+    added = {name: actions.add_parser(name, help=does, description=more) for name, (does, more) in _HELP.items()}
+    for name, meaning in _NAMES.items():
+        added[name].add_argument("team", metavar="TEAM", help="the team's name, as its file says it")
+        added[name].add_argument("--name", required=True, help=meaning)
+    for name, default in (("new", f"default {NEVER}"), ("rotate", "needed where the old key has an end")):
+        added[name].add_argument("--expires", metavar="WHEN", help=f"{FORMS}; {default}")
+    new, rotate, listing = added["new"], added["rotate"], added["list"]
+    scopes = ", ".join(sorted(DEFAULT_SCOPES))
+    new.add_argument("--scopes", type=saying_why(_parse_scopes), help=f"such as `models,jobs:read`; default {scopes}")
+    new.add_argument(
+        "--print", action="store_true", help="print the lines to paste instead of editing the file, the key to stderr"
+    )
     rotate.add_argument(
         "--overlap",
         type=saying_why(parse_duration),
         default=DEFAULT_OVERLAP,
         help="how long the old key goes on (default %(default)s)",
     )
-    listing.add_argument("team", metavar="TEAM", nargs="?")
+    listing.add_argument("team", metavar="TEAM", nargs="?", help="this team alone")
     listing.add_argument("--format", choices=("table", "json"), default="table")
-    for action in (new, rotate, revoke, listing):
+    for action in added.values():
         add_settings(action, "policies")
 
 
@@ -70,14 +97,23 @@ def run(call: Invocation) -> int:
 def _new(call: Invocation) -> int:
     options = call.options
     team = _team(call)
-    expires = _expires(options.expires, team, call.now)
+    expires = read_expiry(options.expires, team.timezone, call.now)
     key = make_key(secrets.token_bytes(RANDOM_BYTES))
+
+    def added(text: str) -> str:
+        text = add_key(text, options.name, digest(key), expires)
+        return set_key_field(text, options.name, "scopes", options.scopes) if options.scopes else text
+
     if options.print:
-        _tell(f"# a key for {team.name}: paste these lines under `keys:`")
-        _tell(key_snippet(options.name, digest(key), expires))
-    else:
-        file = _edit(call, lambda text: add_key(text, options.name, digest(key), expires))
-        _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}")
+        if options.name in [other.name for other in team.keys]:
+            raise CannotRunError(f"{team.name} has a key `{options.name}` already: choose another name")
+        _tell(f"a key for {team.name}, shown this once: {key}\npaste these lines under the `keys:` of its file:")
+        print(key_snippet(options.name, digest(key), expires))
+        if options.scopes:
+            print(f"  scopes: {options.scopes}")
+        return 0
+    file = _edit(call, added)
+    _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}")
     _tell("this is the only time the key is shown:")
     print(key)
     return 0
@@ -87,11 +123,11 @@ def _rotate(call: Invocation) -> int:
     options = call.options
     team = _team(call)
     old = find_key(team, options.name)
-    if old.has_expired(call.now):
-        raise CannotRunError(f"the key `{old.name}` has expired: make a new one with `keys new`")
+    _check_rotatable(team, old, call.now)
+    check_stated(options.expires, old)
     ends = call.now + options.overlap
     name = _next_name(team, old.name)
-    expires = _expires(options.expires, team, call.now)
+    expires = read_expiry(options.expires, team.timezone, call.now)
     key = make_key(secrets.token_bytes(RANDOM_BYTES))
 
     def rotated(text: str) -> str:
@@ -111,6 +147,18 @@ def _rotate(call: Invocation) -> int:
     return 0
 
 
+def _check_rotatable(team: Team, old: Key, now: float) -> None:
+    """Raise CannotRunError for a key that has ended, and for one whose successor lives: that one is to be rotated."""
+    if old.has_expired(now):
+        raise CannotRunError(f"the key `{old.name}` has expired: make a new one with `keys new`")
+    stem, number = _numbered(old.name)
+    others = [(_numbered(key.name), key) for key in team.keys if not key.has_expired(now)]
+    later = [(place, key.name) for (other, place), key in others if other == stem and place > number]
+    if old.expires is not None and later:
+        successor = max(later)[1]
+        raise CannotRunError(f"`{old.name}` was already replaced by `{successor}`: rotate that")
+
+
 def _revoke(call: Invocation) -> int:
     name = call.options.name
     team = _team(call)
@@ -121,7 +169,7 @@ def _revoke(call: Invocation) -> int:
 
 
 def _list(call: Invocation) -> int:
-    teams = [_team(call)] if call.options.team else call.load_policies().teams.values()
+    teams = [_team(call)] if call.options.team else [*call.load_policies().teams.values()]
     keys = [(team, key) for team in teams for key in team.keys]
     if call.options.format == "json":
         rows = [
@@ -135,6 +183,10 @@ def _list(call: Invocation) -> int:
             for team, key in keys
         ]
         print(json.dumps(rows, indent=2))
+        return 0
+    if not keys:
+        whose = f"{teams[0].name} has no" if call.options.team else "no team has a"
+        _tell(f"{whose} key yet: make one with `gmi-gateway keys new TEAM --name NAME`")
         return 0
     table = [(team.name, key.name, " ".join(_words(key)), _expiry(key), _state(key, call.now)) for team, key in keys]
     print(render_table(("TEAM", "KEY", "SCOPES", "EXPIRES", "STATE"), table))
@@ -169,27 +221,26 @@ def _team(call: Invocation) -> Team:
 
 def _next_name(team: Team, name: str) -> str:
     """`web`, `web-2`, `web-3`: the first that is free."""
-    stem = re.sub(r"-[0-9]+$", "", name)
+    stem, _ = _numbered(name)
     taken = {key.name for key in team.keys}
     return next(f"{stem}-{number}" for number in itertools.count(2) if f"{stem}-{number}" not in taken)
 
 
-def _expires(text: str | None, team: Team, now: float) -> str | None:
-    """What the file is to say: a date as given, a duration as the instant it ends at."""
-    if text is None:
-        return None
-    if re.fullmatch(r"\s*[0-9.]+\s*[a-z]+\s*", text):
-        return rfc3339(now + _parsed(parse_duration, text))
-    if _parsed(lambda given: parse_instant(given, team.timezone), text) <= now:
-        raise CannotRunError(f"--expires {text} is in the past")
-    return text
+def _numbered(name: str) -> tuple[str, int]:
+    """A rotated key's name in its parts: `web-2` is (`web`, 2), and `web` itself the first."""
+    match = re.fullmatch(r"(.+)-([0-9]+)", name)
+    return (match[1], int(match[2])) if match else (name, 1)
 
 
-def _parsed(parse: Callable[[str], float], text: str) -> float:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise CannotRunError(f"--expires {error}") from None
+def _parse_scopes(text: str) -> str:
+    """The scopes as the file is to list them."""
+    words = [word for word in re.split(r"[\s,]+", text) if word]
+    for word in words:
+        if word not in list(Scope):
+            raise ValueError(f"{show(word)} is no scope; use {one_of(Scope)}")
+    if not words:
+        raise ValueError(f"must name at least one of {one_of(Scope)}")
+    return f"[{', '.join(dict.fromkeys(words))}]"
 
 
 def _words(key: Key) -> list[str]:

@@ -13,6 +13,7 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, Scope, Team
 
 _LONGEST_MODEL = 256
+_WHAT_MAY_BE_USED = "GET …/models lists what it may use"
 
 
 def may_call(key: Key, scope: Scope) -> bool:
@@ -47,10 +48,10 @@ def may_use(team: Team, model: str) -> tuple[bool, str]:
         return False, "This is not a model id: ids are printable text of at most 256 characters, written exactly."
     denied_by = _first_match(team.deny, model)
     if denied_by is not None:
-        return False, f"Team {team.name} is denied {model} by `{denied_by}`."
+        return False, f"Team {team.name} is denied {model} by `{denied_by}`; {_WHAT_MAY_BE_USED}."
     allowed_by = _first_match(team.allow, model)
     if allowed_by is None:
-        return False, f"Team {team.name} is not allowed {model}; GET …/models lists what it may use."
+        return False, f"Team {team.name} is not allowed {model}; {_WHAT_MAY_BE_USED}."
     return True, f"{model} is allowed by `{allowed_by}`."
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.core.headers import Headers
+
 
 class Code(StrEnum):
     """An error code as clients see it in the body's `code`. Its value is the wire form."""
@@ -146,7 +148,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
     rate_limit: RateLimit | None = None
     quota: Quota | None = None
     siblings: Mapping[str, object] = field(default_factory=dict)
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
     status: int = 0
     close: bool = False
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 
+from gateway.core.headers import Headers
 from gateway.core.limits import LimitState
 from gateway.core.policy import Mode, Unit
-
-Field = tuple[bytes, bytes]
 
 # A member read through its class costs as much as a call; these are read for every answer.
 _ENFORCE, _USD = Mode.ENFORCE, Unit.USD
 
 
-def ratelimit_fields(states: Iterable[LimitState]) -> tuple[Field, ...]:
+def ratelimit_fields(states: Iterable[LimitState]) -> Headers:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10 §3, §4), or nothing.
 
     One item per limit that refuses: `"requests-minute";q=600;w=60` and `"requests-minute";r=599;t=32`. A level has

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.core.keys import PREFIX
 from gateway.core.nodes import Mark, Node, Problem, Report, scalars
-from gateway.core.parse_checks import check_pairs, check_teams
+from gateway.core.parse_checks import Surroundings, check_pairs, check_teams
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_prices import read_prices
 from gateway.core.parse_sources import IMPLICIT, PlacedCredential, read_credentials
@@ -38,12 +38,13 @@ def parse(
     version: str = "",
     known_models: AbstractSet[str] | None = None,
     found: Sequence[Problem] = (),
+    now: float | None = None,
 ) -> Parsed:
     """The policies of a set of files, each given as its root node.
 
     `version` names the generation. `known_models` is the catalogue, where it is known: patterns that match none of
-    it are warned of. `found` are problems of files that could not be read: they refuse the set, and names that those
-    files may define are not called missing.
+    it are warned of. `found` are problems of files that could not be read: they refuse the set, and what they may
+    define is not simply called missing. `now`, where it is given, tells which overrides are over.
     """
     report = Report(list(found))
     unread = report.has_errors
@@ -57,10 +58,10 @@ def parse(
     unpriced = Unpriced.REFUSE
     if "unpriced" in sections:
         unpriced = sections["unpriced"].choice("unpriced", Unpriced, Unpriced.REFUSE)
-    if not unread:
-        if not teams and not report.has_errors:
-            report.error(roots[0].mark if roots else Mark("."), "no file defines a team: give one `team: NAME`")
-        check_teams(teams, credentials.keys(), known_models, report)
+    if not teams and not report.has_errors:
+        report.error(roots[0].mark if roots else Mark("."), "no file defines a team: give one `team: NAME`")
+    surroundings = Surroundings(credentials.keys(), known_models, now, all_read=not unread)
+    check_teams(teams, surroundings, report)
     policy = PolicySet(
         teams={placed.team.name: placed.team for placed in teams},
         credentials={name: placed.credential for name, placed in credentials.items()},
@@ -115,11 +116,13 @@ def _read_defaults(node: Node, report: Report) -> Fields | None:
 
 
 def _read_teams(files: Sequence[Fields], defaults: Fields | None, report: Report) -> Sequence[PlacedTeam]:
+    """The teams; one whose name is missing or no name is read all the same, for what else is wrong with it."""
     teams = []
     for fields in files:
-        if fields.has("team"):
+        parts = [name for name in fields.nodes if name in TEAM_FIELDS]
+        if parts and not fields.has("team"):
+            problem = f"`{parts[0]}` belongs to a team or to `defaults`: add `team: NAME`"
+            report.error(fields.place(parts[0]), problem)
+        if parts:
             teams.append(read_team(fields, defaults))
-        elif stray := [name for name in fields.nodes if name in TEAM_FIELDS]:
-            problem = f"`{stray[0]}` belongs to a team or to `defaults`: add `team: NAME`"
-            report.error(fields.place(stray[0]), problem)
-    return [placed for placed in teams if placed.team.name]
+    return teams

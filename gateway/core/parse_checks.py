@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from gateway.core.access import matches, may_use
 from gateway.core.nodes import Mark, Report, show, suggest
@@ -21,26 +22,49 @@ _WEEKS_TOUCHED_BY_MONTH = 6
 _MONTHS_TOUCHED_BY_WEEK = 2
 
 
-def check_teams(
-    teams: Sequence[PlacedTeam], credentials: AbstractSet[str], known_models: AbstractSet[str] | None, report: Report
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What teams are held against: the names of the credentials, the catalogue and the time, where these are known.
+
+    `all_read` is False where a file could not be read, which may define what seems to be missing.
+    """
+
+    credentials: AbstractSet[str]
+    known_models: AbstractSet[str] | None = None
+    now: float | None = None
+    all_read: bool = True
+
+
+def check_teams(teams: Sequence[PlacedTeam], surroundings: Surroundings, report: Report) -> None:
     """Report what is wrong or hardly meant between the teams and everything else."""
     _check_names(teams, report)
     _check_digests(teams, report)
     for placed in teams:
-        if placed.team.credential not in credentials:
-            near = suggest(placed.team.credential, credentials)
-            problem = f"no credential is called {show(placed.team.credential)}{near}"
-            report.error(placed.credential_mark, problem)
-        _check_models(placed, known_models, report)
+        _check_credential(placed, surroundings, report)
+        _check_models(placed, surroundings.known_models, report)
         check_pairs(placed.limits, report)
-        _check_reach(placed, known_models, report)
+        _check_reach(placed, surroundings.known_models, report)
+        _check_overrides(placed, surroundings.now, report)
+
+
+def _check_credential(placed: PlacedTeam, surroundings: Surroundings, report: Report) -> None:
+    name, known = placed.team.credential, surroundings.credentials
+    if name in known:
+        return
+    where = "" if surroundings.all_read else " in the files that could be read"
+    report.error(placed.credential_mark, f"no credential is called {show(name)}{where}{suggest(name, known)}")
+
+
+def _check_overrides(placed: PlacedTeam, now: float | None, report: Report) -> None:
+    for each in placed.overrides:
+        if now is not None and each.override.until <= now:
+            report.warn(each.mark, "override-over", "this override has ended: remove it, or give it a later `until`")
 
 
 def _check_names(teams: Iterable[PlacedTeam], report: Report) -> None:
     first: dict[str, Mark] = {}
     for placed in teams:
-        mark = first.setdefault(placed.team.name, placed.mark)
+        mark = first.setdefault(placed.team.name, placed.mark) if placed.team.name else placed.mark
         if mark is not placed.mark:
             report.error(placed.mark, f"the team `{placed.team.name}` is already defined at {mark}")
 

@@ -81,14 +81,15 @@ def read_limit(node: Node, report: Report) -> PlacedLimit | None:
         limit = parse_limit(node, report)
         return None if limit is None else PlacedLimit(replace(limit, name=default_name(limit)), node.mark)
     fields = read_fields(node, LIMIT_FIELDS, "a limit that is not text", report)
-    if fields is None or not fields.require("limit"):
+    if fields is None:
         return None
-    limit = _read_kind(fields)
+    limit = _read_kind(fields) if fields.require("limit") else None
+    warn = tuple(sorted(int(item.text[:-1]) for item in fields.texts("warn") if _is_percent(item, report)))
+    mode, given = fields.choice("mode", Mode, Mode.ENFORCE), fields.name("name")
     if limit is None:
         return None
-    warn = tuple(sorted(int(item.text[:-1]) for item in fields.texts("warn") if _is_percent(item, report)))
-    limit = replace(limit, mode=fields.choice("mode", Mode, Mode.ENFORCE), warn=warn)
-    name = fields.name("name") or default_name(limit)
+    limit = replace(limit, mode=mode, warn=warn)
+    name = given or default_name(limit)
     if not check_name(name, fields.mark, report):
         return None
     marks = {item.text: item.mark for item in fields.texts("models")}
@@ -100,9 +101,11 @@ def read_overrides(items: Sequence[Node], until: InstantReader, report: Report) 
     overrides = []
     for item in items:
         fields = read_fields(item, OVERRIDE_FIELDS, "an override", report)
-        if fields is None or not fields.require("limit", "until", "reason"):
+        if fields is None:
             continue
-        limit, ends, reason = _read_kind(fields), until(fields, "until"), fields.text("reason")
+        fields.require("limit", "until", "reason")
+        limit = _read_kind(fields) if fields.has("limit") else None
+        ends, reason = until(fields, "until"), fields.text("reason")
         if limit is None or ends is None or reason is None:
             continue
         override = Override(limit.amount, ends, reason)

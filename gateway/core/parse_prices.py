@@ -35,11 +35,13 @@ def read_prices(items: Iterable[Node], report: Report) -> tuple[Price, ...]:
 
 def _read_price(node: Node, report: Report) -> Price | None:
     fields = read_fields(node, PRICE_FIELDS, "a price", report)
-    if fields is None or not fields.require("models", "usd", "per"):
+    if fields is None:
         return None
+    complete = fields.require("models", "usd", "per")
     per = fields.choice("per", Per, Per.JOB)
-    _check_quantity_fields(fields, per)
-    return Price(
+    if fields.has("per"):
+        _check_quantity_fields(fields, per)
+    price = Price(
         models=fields.globs("models"),
         amount=_read_usd(fields),
         per=per,
@@ -47,6 +49,7 @@ def _read_price(node: Node, report: Report) -> Price | None:
         default_quantity=_read_default(fields, DEFAULT_FIELDS[per]) if per in DEFAULT_FIELDS else None,
         when=_read_when(fields),
     )
+    return price if complete else None
 
 
 def _check_quantity_fields(fields: Fields, per: Per) -> None:
@@ -61,7 +64,7 @@ def _check_quantity_fields(fields: Fields, per: Per) -> None:
 
 
 def _read_usd(fields: Fields) -> int:
-    node = fields.nodes["usd"]
+    node = fields.nodes.get("usd")
     if fields.number("usd") is None or not isinstance(node, Scalar):
         return 0
     try:

@@ -15,6 +15,9 @@ UPLOADS_FIELDS = ("file_types", "relay", "max_size")
 DUPLICATES_FIELDS = ("window",)
 WEBHOOKS_FIELDS = ("hosts", "secret")
 
+IDLE = "not-in-effect"
+"""The warning about a field that is read and that this version does nothing with."""
+
 LONGEST_WINDOW = 86400.0
 """Seconds an equal create may return the first job: what an idempotency key lives, too."""
 
@@ -26,9 +29,11 @@ def read_payload(items: Iterable[Node], report: Report) -> tuple[PayloadRule, ..
     rules = []
     for item in items:
         fields = read_fields(item, PAYLOAD_FIELDS, "a payload rule", report)
-        if fields is None or not fields.require("models", "parameters"):
+        if fields is None:
             continue
-        rules.append(PayloadRule(fields.globs("models"), _read_parameters(fields.nodes["parameters"], report)))
+        fields.require("models", "parameters")
+        parameters = _read_parameters(fields.nodes["parameters"], report) if fields.has("parameters") else ()
+        rules.append(PayloadRule(fields.globs("models"), parameters))
     return tuple(rules)
 
 
@@ -91,7 +96,13 @@ def read_uploads(node: Node | None, report: Report) -> Uploads:
             fields.place("max_size"), "`max_size` must be at least one byte; `file_types: []` allows no upload"
         )
     file_types = fields.words("file_types", FILE_TYPES) if fields.has("file_types") else Uploads().file_types
-    return Uploads(file_types, fields.flag("relay", default=False), size)
+    relay = fields.flag("relay", default=False)
+    if relay:
+        report.warn(fields.place("relay"), IDLE, "`relay` is not in effect in this version: uploads go straight to GMI")
+    if fields.has("max_size"):
+        idle = "`max_size` is not in effect in this version: any size is let through"
+        report.warn(fields.place("max_size"), IDLE, idle)
+    return Uploads(file_types, relay, size)
 
 
 def read_duplicates(node: Node | None, report: Report) -> float:
@@ -108,11 +119,13 @@ def read_duplicates(node: Node | None, report: Report) -> float:
 def read_webhooks(node: Node | None, report: Report) -> Webhooks | None:
     """The hosts a team's jobs may report to, and the secret that signs."""
     fields = read_fields(node, WEBHOOKS_FIELDS, "`webhooks`", report) if node is not None else None
-    if fields is None or not fields.require("hosts", "secret"):
+    if fields is None:
         return None
+    report.warn(fields.mark, IDLE, "`webhooks` is not in effect in this version: nothing is reported")
+    fields.require("hosts", "secret")
     for item in fields.texts("hosts"):
         if not _HOST.fullmatch(item.text):
             problem = f"{show(item.text)} is not a host name such as `hooks.example.com` or `*.example.com`"
             report.error(item.mark, problem)
-    secret = read_source(fields.nodes["secret"], "secret", report)
+    secret = read_source(fields.nodes["secret"], "secret", report) if fields.has("secret") else None
     return Webhooks(fields.globs("hosts"), secret) if secret is not None else None

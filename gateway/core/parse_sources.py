@@ -51,9 +51,10 @@ def read_credentials(node: Node, report: Report) -> Mapping[str, PlacedCredentia
 
 def _read_credential(name: str, node: Node, report: Report) -> Credential:
     fields = read_fields(node, CREDENTIAL_FIELDS, f"the credential `{name}`", report)
-    if fields is None or not fields.require("api_key"):
+    if fields is None:
         return Credential(name, ())
-    keys = fields.nodes["api_key"]
+    fields.require("api_key")
+    keys = fields.nodes.get("api_key", Listing((), fields.mark))
     sources = keys.items if isinstance(keys, Listing) else (keys,)
     fields.require_items("api_key")
     api_keys = tuple(source for item in sources if (source := read_source(item, "api_key", report)) is not None)

@@ -8,7 +8,7 @@ from gateway.core.keys import PREFIX
 from gateway.core.nodes import Mark, Node, Scalar, Table
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_instants import check_timezone, read_instant
-from gateway.core.parse_limits import PlacedLimit, apply_overrides, read_limits, read_overrides
+from gateway.core.parse_limits import PlacedLimit, PlacedOverride, apply_overrides, read_limits, read_overrides
 from gateway.core.parse_rules import read_duplicates, read_payload, read_uploads, read_webhooks
 from gateway.core.policy import Key, Scope, Team
 
@@ -45,12 +45,13 @@ class PlacedTeam:
     keys: tuple[tuple[Key, Mark], ...]
     patterns: tuple[Scalar, ...]
     limits: tuple[PlacedLimit, ...]
+    overrides: tuple[PlacedOverride, ...]
 
 
 def read_team(fields: Fields, defaults: Fields | None) -> PlacedTeam:
     """The team a file describes; what the file does not set comes from `defaults`.
 
-    A team whose name is not one is called "", so that everything else of it is looked at all the same.
+    A team whose name is missing or not one is called "", so that everything else of it is looked at all the same.
     """
     report = fields.report
     merged = fields if defaults is None else _inherit(fields, defaults)
@@ -78,7 +79,8 @@ def read_team(fields: Fields, defaults: Fields | None) -> PlacedTeam:
         charge_failed=merged.flag("charge_failed", default=False),
         webhooks=read_webhooks(merged.nodes.get("webhooks"), report),
     )
-    return PlacedTeam(team, fields.place("team"), merged.place("credential"), keys, (*allow, *deny), limits)
+    patterns = (*allow, *deny)
+    return PlacedTeam(team, fields.place("team"), merged.place("credential"), keys, patterns, limits, overrides)
 
 
 def _inherit(fields: Fields, defaults: Fields) -> Fields:
@@ -111,21 +113,24 @@ def _read_models(fields: Fields) -> tuple[tuple[Scalar, ...], tuple[Scalar, ...]
 def _read_keys(fields: Fields, timezone: str) -> tuple[tuple[Key, Mark], ...]:
     """The team's keys and where their hashes stand; a name that stands twice is reported."""
     keys: list[tuple[Key, Mark]] = []
+    names: set[str] = set()
     for item in fields.items("keys"):
         key_fields = read_fields(item, KEY_FIELDS, "a key", fields.report)
-        if key_fields is None or not key_fields.require("name", "hash"):
+        if key_fields is None:
             continue
-        key = _read_key(key_fields, timezone)
-        if key is None:
-            continue
-        if any(key.name == other.name for other, _ in keys):
-            fields.report.error(key_fields.place("name"), f"a second key of this team is called `{key.name}`")
-        keys.append((key, key_fields.place("hash")))
+        key_fields.require("name", "hash")
+        name = key_fields.name("name")
+        if name is not None and name in names:
+            fields.report.error(key_fields.place("name"), f"a second key of this team is called `{name}`")
+        names |= {name} if name is not None else set()
+        key = _read_key(name, key_fields, timezone)
+        if key is not None:
+            keys.append((key, key_fields.place("hash")))
     return tuple(keys)
 
 
-def _read_key(fields: Fields, timezone: str) -> Key | None:
-    name, digest = fields.name("name"), _read_digest(fields)
+def _read_key(name: str | None, fields: Fields, timezone: str) -> Key | None:
+    digest = _read_digest(fields) if fields.has("hash") else None
     expires = read_instant(fields, "expires", timezone)
     scopes = fields.words("scopes", tuple(Scope)) if fields.has("scopes") else None
     fields.require_items("scopes", "; a key without scopes opens nothing")

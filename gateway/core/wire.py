@@ -1,7 +1,8 @@
 """Clients' bytes read strictly, so that no other parser can read them as something else.
 
 What is sent on is the client's bytes, not our reading of them. So everything two parsers may disagree on is refused:
-names that stand twice or differ only in case, numbers that are none, text that is not UTF-8.
+names that stand twice, fields in another case, numbers that are none, text that is not UTF-8. Parameters in another
+case are looked at where a rule or a price depends on them: `gateway.core.payload.check_spelling`.
 """
 
 import json

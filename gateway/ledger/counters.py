@@ -9,7 +9,7 @@ from gateway.core.claims import Claim
 from gateway.ledger.operation import Undo
 from gateway.ledger.schema import counters
 from gateway.ledger.statement import Statement, instant, integer, switch, text
-from gateway.ledger.values import Full
+from gateway.ledger.values import Admitted, Full
 
 UNBOUNDED = 2**62
 """The ceiling of a claim that has none, and of one that takes nothing. No sum of amounts below it overflows."""
@@ -70,10 +70,9 @@ def take(connection: Connection, claims: Iterable[Claim], *, direct: bool) -> di
     return used
 
 
-def take_directly(connection: Connection, claims: Iterable[Claim]) -> Full | None:
-    """Take claims that no reservation holds, all or none: uploads."""
-    take(connection, claims, direct=True)
-    return None
+def take_directly(connection: Connection, claims: Iterable[Claim]) -> Admitted:
+    """Take claims that no reservation holds, all or none: uploads. Raises Undo(Full) as `take` does."""
+    return Admitted(take(connection, claims, direct=True))
 
 
 def give_back(connection: Connection, amounts: Iterable[tuple[str, int]]) -> None:

@@ -13,20 +13,10 @@ from gateway.ledger import replies
 from gateway.ledger.reservations import doubt, may_become, owner_from, settle
 from gateway.ledger.schema import jobs, listed, reservations
 from gateway.ledger.statement import Statement, blob, instant, switch, text
-from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement
+from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement, Sighting
 
 FIRST_LOOK = 5.0
 """Seconds after its create that a job nobody asks about is looked at first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What upstream said of a job. `record` None keeps the one last seen; `complete` False says it was slimmed."""
-
-    request_id: str
-    status: str
-    record: bytes | None
-    complete: bool
 
 
 @dataclass(frozen=True, slots=True)

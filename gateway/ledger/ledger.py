@@ -22,6 +22,7 @@ from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.operation import Work, Writing
 from gateway.ledger.values import (
+    Admitted,
     Difference,
     Full,
     Job,
@@ -35,6 +36,7 @@ from gateway.ledger.values import (
     Refused,
     Reply,
     Reserved,
+    Sighting,
     Snapshot,
     UsageRow,
 )
@@ -141,35 +143,19 @@ class Ledger:
         """Nobody knows whether there is a job: everything stays claimed. False if it is not `sent`."""
         return await self._write("doubt", reservations.doubt, reservation_id, now, refused=refused)
 
-    async def settle(
-        self,
-        request_id: str,
-        outcome: Outcome,
-        status: str,
-        record: bytes | None,
-        complete: bool,  # noqa: FBT001 - record and complete are one thing
-        now: float,
-    ) -> bool:
-        """The job ended, with this last record (None keeps the one last seen). True for the one call that did it."""
-        seen = jobs.Sighting(request_id, status, record, complete)
+    async def settle(self, seen: Sighting, outcome: Outcome, now: float) -> bool:
+        """The job ended, and this was last seen of it. True for the one call that did it."""
         return await self._write("settle", jobs.end, seen, outcome, now)
 
-    async def observe(
-        self,
-        request_id: str,
-        status: str,
-        record: bytes,
-        complete: bool,  # noqa: FBT001 - record and complete are one thing
-        now: float,
-    ) -> bool:
+    async def observe(self, seen: Sighting, now: float) -> bool:
         """Keep what was last seen of a job that lives. False if there is none such."""
-        return await self._write("observe", jobs.observe, jobs.Sighting(request_id, status, record, complete), now)
+        return await self._write("observe", jobs.observe, seen, now)
 
     async def take_due(self, now: float, limit: int) -> list[OpenJob]:
         """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later."""
         return await self._write("take_due", jobs.take_due, now, limit)
 
-    async def take(self, claims: Iterable[Claim]) -> Full | None:
+    async def take(self, claims: Iterable[Claim]) -> Admitted | Full:
         """Take claims that no job holds (uploads), all or none: the first that does not fit is returned."""
         return await self._submit("take", partial(counters.take_directly, claims=claims), None)
 

@@ -52,7 +52,7 @@ class Writing(Protocol):
 
     healthy: bool
 
-    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "") -> asyncio.Future[T]:
+    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "", /) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
         It runs, whatever becomes of the one who waits for it. Operations of one lane run one after the other.

@@ -1,7 +1,8 @@
 """The ledger as a PostgreSQL database, which several gateways share.
 
-Every session bounds how long it waits: a statement for two seconds, a lock for one. A connection that went silent is
-given up by the kernel within as long. What is committed is on disk, whatever the server's own setting.
+Every session bounds how long it waits: a statement for two seconds, a lock for one, and a little, so that the server
+has the time to tell a deadlock from a mere wait. A connection that went silent is given up by the kernel within as
+long. What is committed is on disk, whatever the server's own setting.
 """
 
 import logging
@@ -29,7 +30,7 @@ _MIGRATION_LOCK = 0x676D6967
 
 _BOUNDS = """
 SET statement_timeout = 2000;
-SET lock_timeout = 1000;
+SET lock_timeout = 1100;
 SET idle_in_transaction_session_timeout = 5000;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')
 """
@@ -149,5 +150,6 @@ def _lock_migrations(connection: Connection) -> None:
 
 
 def _set(driver: Any, settings: str) -> None:
+    driver.autocommit = True
     driver.execute(settings)
-    driver.commit()
+    driver.autocommit = False

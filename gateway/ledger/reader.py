@@ -37,7 +37,7 @@ class LedgerReader:
 
 
 def ledger_exists(url: str) -> bool:
-    """Whether there is a ledger at the URL. Raises LedgerUnavailable for a URL that names none, or without an answer."""
+    """Whether there is a ledger at the URL. Raises LedgerUnavailable for a URL without one, or no answer."""
     parsed = ledger_url(url)
     return backend_of(parsed).exists(parsed)
 

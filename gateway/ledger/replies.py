@@ -4,6 +4,7 @@ import msgspec
 from sqlalchemy import Connection, delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from gateway.core.headers import Headers
 from gateway.core.lifecycle import State
 from gateway.ledger.schema import idempotency, reservations
 from gateway.ledger.statement import Statement, blob, instant, integer, text
@@ -13,7 +14,7 @@ KEPT_FOR = 24 * 3600.0
 """Seconds an idempotency key stands for its first request."""
 
 encode_headers = msgspec.msgpack.Encoder().encode
-decode_headers = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
+decode_headers = msgspec.msgpack.Decoder(Headers).decode
 
 _CLAIM = Statement(
     insert(idempotency)
@@ -66,7 +67,7 @@ def claim_key(connection: Connection, new: NewReservation, now: float) -> Replay
         key=new.idempotency_key,
         reservation=new.id,
         now=now,
-        stale=now - KEPT_FOR,
+        stale=now - min(new.repeats_for, KEPT_FOR),
     ):
         return None
     found = _FIND.row(connection, team=new.team, key=new.idempotency_key)

@@ -106,9 +106,14 @@ def reserve(connection: Connection, new: NewReservation, now: float, instance: s
 
 
 def reserve_again(connection: Connection, new: NewReservation, now: float, instance: str) -> Reserved:
-    """`reserve` after an attempt whose commit was lost: what it took if it was committed, as the counters stand now."""
+    """`reserve` after an attempt whose commit was lost: what it took if it was committed, as the counters stand now.
+
+    It is looked for twice, because that attempt may be committed while this one waits for the locks it holds.
+    """
     if _STATE.row(connection, reservation=new.id) is None:
-        return reserve(connection, new, now, instance)
+        reserved = reserve(connection, new, now, instance)
+        if isinstance(reserved, Admitted) or _STATE.row(connection, reservation=new.id) is None:
+            return reserved
     return Admitted({claim.counter: counters.value_of(connection, claim.counter) for claim in new.claims})
 
 
@@ -118,9 +123,12 @@ def mark_sent(connection: Connection, reservation_id: str, now: float) -> bool:
 
 
 def mark_sent_again(connection: Connection, reservation_id: str, now: float) -> bool:
-    """`mark_sent` after an attempt whose commit was lost. Nobody else marks this reservation."""
-    sent = _STATE.row(connection, reservation=reservation_id) == (State.SENT,)
-    return sent or mark_sent(connection, reservation_id, now)
+    """`mark_sent` after an attempt whose commit was lost. Nobody else marks this reservation.
+
+    The update comes first: it waits for that attempt, should it be committing still.
+    """
+    marked = mark_sent(connection, reservation_id, now)
+    return marked or _STATE.row(connection, reservation=reservation_id) == (State.SENT,)
 
 
 def doubt(connection: Connection, reservation_id: str, now: float, *, refused: bool) -> bool:

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from gateway.core.claims import Claim
+from gateway.core.headers import Headers
 from gateway.core.lifecycle import Outcome, State, money_is_kept
 
 
 @dataclass(frozen=True, slots=True)
 class NewReservation:
-    """One create about to be sent. `body_digest` is the SHA-256 of the client's bytes, for idempotency."""
+    """One create about to be sent. `body_digest` is the SHA-256 of the client's bytes, for idempotency.
+
+    A create with an `idempotency_key` of the last `repeats_for` seconds, at most a day, is a repeat of that one.
+    """
 
     id: str
     team: str
@@ -23,6 +27,7 @@ class NewReservation:
     payload_digest: bytes
     idempotency_key: str | None
     created_at: float
+    repeats_for: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Reply:
     """An answer kept for replay: what the first create was told."""
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     body: bytes
 
 
@@ -95,6 +100,16 @@ class OpenJob:
 
     request_id: str
     owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What upstream said of a job. `record` None keeps the one last seen; `complete` False says it was slimmed."""
+
+    request_id: str
+    status: str
+    record: bytes | None
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +221,6 @@ class OpenCounts:
 class Snapshot:
     """An answer of upstream kept over restarts, and when it was given."""
 
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     body: bytes
     fetched_at: float

@@ -38,11 +38,11 @@ class Writer:
         self.healthy = True
         self._thread.start()
 
-    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "") -> asyncio.Future[T]:
+    def write(self, work: Work[T], again: Work[T] | None = None, _lane: str = "", /) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
-        A file always says whether a commit took place, and all go one after the other: `again` and `lane` change
-        nothing here.
+        A file always says whether a commit took place, and all go one after the other: `again` and the lane
+        change nothing here.
         """
         if self._stopped:
             raise LedgerUnavailable("the ledger is closed")

@@ -33,7 +33,11 @@ RETRIES = 3
 _PAUSE = 0.1
 """Seconds before the first retry, at most; each further one up to twice as long. The jitter parts those in conflict."""
 
-_CONFLICTS = ("40001", "40P01")
+_CONFLICTS = ("40001", "40P01", "23505")
+"""Serialization failure, deadlock, and a row that is there already: an attempt whose connection was lost has only now
+been committed.
+"""
+
 _READ_ONLY = "25006"
 """The server is a standby: after a failover the primary answers under the same address."""
 
@@ -54,12 +58,14 @@ class Writers:
         self._engine = engine
         self._faults = (*FAULTS, engine.dialect.loaded_dbapi.Error)
         self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="ledger-writer")
+        self._own = threading.local()
+        self._connections: set[Connection] = set()
         self._lanes: dict[str, deque[Operation[Any]]] = {}
         self._guard = threading.Lock()
         self._stopped = False
         self.healthy = True
 
-    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "") -> asyncio.Future[T]:
+    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "", /) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
         It runs whatever becomes of the one who waits for it, in the order of its `lane`; without one, beside all else.
@@ -83,6 +89,8 @@ class Writers:
         with self._guard:
             self._stopped = True
         self._threads.shutdown()
+        for connection in self._connections:
+            connection.close()
         self._engine.dispose()
 
     def _begin(self, lane: str, operation: Operation[Any]) -> None:
@@ -106,12 +114,11 @@ class Writers:
                     return
 
     def _carry_out(self, operation: Operation[Any]) -> None:
-        """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more.
-
-        While the server was not there lately, one attempt is enough: others wait for this thread.
-        """
+        """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more."""
         work = operation.work
-        for attempt in range(1 + RETRIES if self.healthy else 1):
+        for attempt in range(1 + RETRIES):
+            if attempt:
+                time.sleep(random.uniform(0.1, 0.5) * _PAUSE * 2**attempt)  # noqa: S311 - jitter, no secret
             if time.monotonic() > operation.expires:
                 operation.error = operation.error or LedgerUnavailable("the ledger is too busy")
                 return
@@ -129,40 +136,47 @@ class Writers:
             else:
                 operation.error = None
                 return
-            time.sleep(random.uniform(0.2, 1.0) * _PAUSE * 2**attempt)  # noqa: S311 - jitter, no secret
 
     def _attempt(self, work: Work[T]) -> T:
         """One transaction. Raises _Lost if it may be tried again."""
-        connection = self._connect()
+        connection = self._connected()
         committing = False
         try:
-            connection.begin()
-            result = work(connection)
-            committing = True
-            connection.commit()
+            with connection.begin():
+                result = work(connection)
+                committing = True
         except Undo as undo:
             return undo.result  # type: ignore[return-value]  # what `work` itself would have returned
         except self._faults as error:
             if connection.invalidated or driver_of(connection).closed or state_of(error) == _READ_ONLY:
-                connection.invalidate()
-                self._engine.dispose()
-                self.healthy = False
+                self._let_go(connection)
+                self.healthy = self.healthy and state_of(error) != _READ_ONLY
                 raise _Lost(error, doubtful=committing) from error
             if state_of(error) in _CONFLICTS:
                 raise _Lost(error) from error
             raise
-        else:
-            self.healthy = True
-            return result
-        finally:
-            connection.close()
+        self.healthy = True
+        return result
 
-    def _connect(self) -> Connection:
-        try:
-            return self._engine.connect()
-        except self._faults as error:
-            self.healthy = False
-            raise _Lost(error) from error
+    def _connected(self) -> Connection:
+        """This thread's own connection."""
+        connection: Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            try:
+                connection = self._own.connection = self._engine.connect()
+            except self._faults as error:
+                was_healthy, self.healthy = self.healthy, False
+                if was_healthy:
+                    raise _Lost(error) from error
+                raise  # others wait for this thread, and would learn no more
+            self._connections.add(connection)
+        return connection
+
+    def _let_go(self, connection: Connection) -> None:
+        self._own.connection = None
+        self._connections.discard(connection)
+        connection.invalidate()
+        connection.close()
 
 
 def _give_up(future: asyncio.Future[Any]) -> None:

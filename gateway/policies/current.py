@@ -46,9 +46,12 @@ class Policies:
         return read_once(self._path).state != self._tried
 
     def reload(self, now: float) -> bool:
-        """Read the files and put them in force; where they are wrong, say so once and keep the old set: False."""
+        """Read the files and put them in force; where they are wrong, say so once and keep the old set: False.
+
+        Without an old set nothing is said here: the gateway does not start, and says why.
+        """
         with self._reloading:
-            loaded = load(self._path, self._known_models())
+            loaded = load(self._path, self._known_models(), now)
             news = loaded.state != self._tried
             self._tried = loaded.state
             self.problems = loaded.problems
@@ -56,7 +59,7 @@ class Policies:
             if loaded.policy is not None:
                 self.current = loaded.policy
                 self.last_reload_at = now
-            if news:
+            if news and self.last_reload_at > 0:
                 self._log()
             return self.last_reload_ok
 
@@ -65,5 +68,8 @@ class Policies:
         level, event = logging.INFO, "policies in force"
         if not self.last_reload_ok:
             level, event = logging.ERROR, "policies refused, the last good ones stay in force"
-        shown = [str(problem) for problem in self.problems[:_MOST_LOGGED]]
-        log_event(level, event, problems=shown, found=len(self.problems), version=self.version)
+        fields: dict[str, object] = {"version": self.version}
+        if self.problems:
+            fields |= {"problems": [str(problem) for problem in self.problems[:_MOST_LOGGED]]}
+            fields |= {"found": len(self.problems)}
+        log_event(level, event, **fields)

@@ -17,6 +17,7 @@ LARGEST_FILE = 1024 * 1024
 MOST_FILES = 10_000
 
 _MOST_READINGS = 10
+_WHERE = "; `--policies`, GATEWAY_POLICIES or `check DIR` says where the policies are"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ def _find(root: Path, report: Report) -> list[Path]:
                 continue
             entries = sorted(path.iterdir())
         except OSError as error:
-            report.error(_mark(path), _why(error))
+            absent = path == root and isinstance(error, FileNotFoundError)
+            report.error(_mark(path), _why(error) + (_WHERE if absent else ""))
             continue
         if (facts.st_dev, facts.st_ino) in seen:
             report.error(_mark(path), "is a link to a folder that is read already")

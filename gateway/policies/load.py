@@ -25,20 +25,22 @@ class Loaded:
     state: object
 
 
-def load(path: Path, known_models: AbstractSet[str] | None = None) -> Loaded:
-    """Read and parse the files at `path`; `known_models` is the catalogue, to check patterns against.
+def load(path: Path, known_models: AbstractSet[str] | None = None, now: float | None = None) -> Loaded:
+    """Read and parse the files at `path`; `known_models` is the catalogue, `now` the time, to check them against.
 
     Blocks on the disk. Never raises for what the files are or hold: that is in `problems`.
     """
-    return parse_reading(read_settled(path), known_models)
+    return parse_reading(read_settled(path), known_models, now)
 
 
-def parse_reading(reading: Reading, known_models: AbstractSet[str] | None = None) -> Loaded:
+def parse_reading(
+    reading: Reading, known_models: AbstractSet[str] | None = None, now: float | None = None
+) -> Loaded:
     """The policies of files already read."""
     report = Report(list(reading.problems))
     readable = not report.has_errors
     roots = [root for file in reading.files if (root := compose_file(file, report)) is not None]
-    parsed = parse(roots, reading.version, known_models, report.problems)
+    parsed = parse(roots, reading.version, known_models, report.problems, now)
     return Loaded(parsed.policy, parsed.problems, readable, reading.state)
 
 

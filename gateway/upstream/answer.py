@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import msgspec
 
+from gateway.core.headers import Header, Headers
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
 
@@ -19,8 +20,6 @@ _PLAIN = (b"", b"identity")
 _TRY_LATER = (429, 503)
 _LONGEST_WAIT = 300
 _USUAL_WAIT = 5
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 _HOP_BY_HOP = """
 connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length content-encoding
@@ -85,7 +84,7 @@ async def _read_body(response: httpx.Response) -> bytes:
     return b"".join(chunks)
 
 
-def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def end_to_end(headers: Iterable[Header]) -> Headers:
     """The headers that are the client's business, names in lower case, order kept (RFC 9110 §7.6.1).
 
     `Retry-After` is not among them: `read_answer` writes it anew, because upstream's may be missing or absurd.

@@ -96,7 +96,7 @@ class Credentials:
         return Access(self._secrets(credential.api_keys), organization[0] if organization else None)
 
     def missing(self, policies: PolicySet) -> list[str]:
-        """For each credential a team needs and that lacks its key or organisation: where that was looked for."""
+        """For each credential a team needs: why its key cannot be sent, or its organisation. The texts are not shown."""
         needed = sorted({team.credential for team in policies.teams.values()})
         problems = []
         for name in needed:
@@ -105,12 +105,31 @@ class Credentials:
                 problems.append(f"credential {name!r}: not defined")
                 continue
             if not self._secrets(credential.api_keys):
-                places = " or ".join(_place(source) for source in credential.api_keys)
-                problems.append(f"credential {name!r}: no API key in {places}")
+                reasons = "; ".join(self._fault(source) for source in credential.api_keys)
+                problems.append(f"credential {name!r}: no API key: {reasons}")
             organization = credential.organization
-            if organization is not None and not organization.optional and not self._secrets((organization,)):
-                problems.append(f"credential {name!r}: no organisation in {_place(organization)}")
+            if organization is not None and not self._secrets((organization,)):
+                if not organization.optional or self._read(organization).strip():
+                    problems.append(f"credential {name!r}: no organisation: {self._fault(organization)}")
         return problems
+
+    def _fault(self, source: Source) -> str:
+        """Why there is nothing in the source that could be sent, without the text it holds."""
+        place, path = source.value, source.value if source.kind == "file" else ""
+        if source == _DEFAULT_KEY and not self._environment.get(source.value):
+            path = self._environment.get(_DEFAULT_KEY_FILE, "")
+            place = f"{_DEFAULT_KEY_FILE} {path}" if path else f"{source.value} or {_DEFAULT_KEY_FILE}"
+        if self._read(source).strip():
+            return f"{place} holds spaces or other characters that no header may carry"
+        if not path:
+            return f"{place} is not set"
+        try:
+            readable = _look_at(Path(path), None)[0] is not None
+        except OSError as error:
+            return f"{place}: {error.strerror}"
+        except UnicodeDecodeError:
+            readable = False
+        return f"{place} is empty" if readable else f"{place} is no small text file"
 
     def _secrets(self, sources: Iterable[Source]) -> tuple[Secret, ...]:
         texts = (self._read(source).strip() for source in sources)
@@ -121,9 +140,8 @@ class Credentials:
             return self._read_file(source.value)
         if source.kind == "env":
             text = self._environment.get(source.value, "")
-            if not text and source == _DEFAULT_KEY and _DEFAULT_KEY_FILE in self._environment:
-                return self._read_file(self._environment[_DEFAULT_KEY_FILE])
-            return text
+            path = self._environment.get(_DEFAULT_KEY_FILE, "")
+            return self._read_file(path) if not text and path and source == _DEFAULT_KEY else text
         return source.value
 
     def _read_file(self, path: str) -> str:
@@ -146,9 +164,3 @@ def _look_at(path: Path, known: _FileText | None) -> tuple[tuple[int, int, int] 
         return None, ""
     stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
     return stamp, known.text if known is not None and known.stamp == stamp else path.read_text("utf-8")
-
-
-def _place(source: Source) -> str:
-    if source == _DEFAULT_KEY:
-        return "GMI_API_KEY or GMI_API_KEY_FILE"
-    return source.value if source.kind == "env" else f"{source.kind}:{source.value}"

@@ -6,15 +6,15 @@ from enum import StrEnum
 from importlib.metadata import version
 from urllib.parse import quote, urlencode
 
+from gateway.core.headers import JSON, Header, Headers
 from gateway.upstream.credentials import Access, Secret
 
 PREFIX = "/api/v1/ie/requestqueue/apikey"
+"""The path GMI's API starts with, on both sides of the gateway."""
 
 _REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _LONGEST_MODEL_ID = 512
 _USER_AGENT = f"gmi-gateway/{version('gmi-gateway')}"
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Operation(StrEnum):
@@ -107,7 +107,7 @@ def _checked(request_id: str) -> str:
     return request_id
 
 
-def headers_for(question: Question, host: str, key: Secret, access: Access) -> list[tuple[bytes, bytes]]:
+def headers_for(question: Question, host: str, key: Secret, access: Access) -> list[Header]:
     """Every header the call carries, and no other: nothing of the client's but its trace."""
     headers = [
         (b"host", host.encode()),
@@ -119,7 +119,7 @@ def headers_for(question: Question, host: str, key: Secret, access: Access) -> l
     if access.organization is not None:
         headers.append((b"x-organization-id", access.organization.text.encode()))
     if question.body is not None:
-        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(question.body))]
+        headers += [JSON, (b"content-length", b"%d" % len(question.body))]
     if question.trace is not None:
         headers += [*question.trace.context, (b"x-request-id", question.trace.request_id.encode())]
     return headers

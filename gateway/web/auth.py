@@ -8,6 +8,7 @@ import ipaddress
 from typing import Any
 
 from gateway.core.errors import Code, RateLimit, Refusal
+from gateway.core.headers import Header
 from gateway.core.policy import Caller, Key, PolicySet
 from gateway.settings import Network
 
@@ -17,7 +18,7 @@ _MOST_ADDRESSES = 10_000
 _MOST_HOPS = 20
 
 
-def identify(policy: PolicySet, headers: list[tuple[bytes, bytes]]) -> Caller:
+def identify(policy: PolicySet, headers: list[Header]) -> Caller:
     """Whose key it is, or Refusal 401 (400 for two credentials, which two parsers might read differently)."""
     values = [value for name, value in headers if name == b"authorization"]
     if not values:

@@ -1,8 +1,36 @@
-"""`If-None-Match` (RFC 9110 §13.1.2)."""
+"""Answers that are kept: what a client is told of their age, and `If-None-Match` (RFC 9110 §13.1.2)."""
 
 import re
 
+from gateway.cache import How
+from gateway.web.call import Call
+from gateway.web.respond import Reply
+
+_PRIVATE = (b"cache-control", b"private, no-cache")
+_CACHE_STATUS = {
+    How.HIT: b"gmi-gateway; hit",
+    How.MISS: b"gmi-gateway; fwd=miss",
+    How.COLLAPSED: b"gmi-gateway; fwd=miss; collapsed",
+    How.STALE: b"gmi-gateway; hit; detail=stale",
+    How.STALE_ERROR: b"gmi-gateway; hit; detail=stale-error",
+}
+"""`Cache-Status` (RFC 9211)."""
+
 _TAG = re.compile(rb'(?:W/)?("[^"]*")')
+
+
+def conditional_reply(call: Call, reply: Reply, etag: bytes, age: float, how: How) -> Reply:
+    """The answer, or 304 without its body if the client holds it. `age` is in seconds since upstream gave it.
+
+    Without an `etag` it is an error of upstream's own, which is kept nowhere.
+    """
+    status = (b"cache-status", _CACHE_STATUS[how])
+    if not etag:
+        return reply.adding(status)
+    headers = (_PRIVATE, (b"etag", etag), (b"age", b"%d" % age), status)
+    if unchanged(call.headers(b"if-none-match"), etag):
+        return Reply(304, b"", headers)
+    return reply.adding(*headers)
 
 
 def unchanged(if_none_match: list[bytes], etag: bytes) -> bool:

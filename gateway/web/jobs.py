@@ -1,25 +1,26 @@
-"""The job routes: create, poll, list, delete (CONTRACT §2)."""
+"""The job routes: create, poll, list, delete."""
 
 import re
 import secrets
 from urllib.parse import parse_qsl
 
 from gateway import admission, catalogue, polling, settlement
+from gateway.cache import How
 from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
+from gateway.core.headers import JSON
 from gateway.core.limits import limit_states
 from gateway.core.wire import parse_create
 from gateway.web.bodies import read_json_body
 from gateway.web.call import Call
-from gateway.web.conditional import unchanged
+from gateway.web.conditional import conditional_reply
+from gateway.web.query import read_number
 from gateway.web.respond import Reply
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
 _LARGEST_OFFSET = 10_000_000
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-_JSON = (b"content-type", b"application/json")
-_PRIVATE = (b"cache-control", b"private, no-cache")
 
 
 async def create(call: Call) -> Reply:
@@ -49,7 +50,7 @@ async def create(call: Call) -> Reply:
 
 
 def _idempotency_key(call: Call) -> str | None:
-    """The draft standard's header as CONTRACT §4 takes it: 1 to 255 visible characters."""
+    """`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): 1 to 255 visible characters, as they are."""
     values = call.headers(b"idempotency-key")
     if not values:
         return None
@@ -62,27 +63,12 @@ async def poll(call: Call) -> Reply:
     """`GET …/requests/{id}`: the team's own job, from memory or through one shared call."""
     gw = call.gw
     started = gw.ticks()
-    watched = await polling.poll(gw, call.caller, call.identifier)
-    if watched.served in _WAITED:
+    served = await polling.poll(gw, call.caller, call.identifier)
+    if served.how in (How.MISS, How.COLLAPSED):
         call.upstream_seconds = gw.ticks() - started
-    gw.metrics.cache_requests("jobs", watched.served.value).inc()
-    seen = watched.seen
-    status = (b"cache-status", _CACHE_STATUS[watched.served])
-    if not seen.etag:
-        return Reply(seen.answer.status, seen.answer.body, (*seen.answer.headers, status))
-    headers = (_PRIVATE, (b"etag", seen.etag), (b"age", b"%d" % watched.age), status)
-    if unchanged(call.headers(b"if-none-match"), seen.etag):
-        return Reply(304, b"", headers)
-    return Reply(seen.answer.status, seen.answer.body, seen.answer.headers + headers)
-
-
-_WAITED = (polling.Served.MISS, polling.Served.COLLAPSED)
-_CACHE_STATUS = {
-    polling.Served.HIT: b"gmi-gateway; hit",
-    polling.Served.MISS: b"gmi-gateway; fwd=miss",
-    polling.Served.COLLAPSED: b"gmi-gateway; fwd=miss; collapsed",
-    polling.Served.STALE: b"gmi-gateway; hit; detail=stale-error",
-}
+    gw.metrics.cache_requests("jobs", served.how).inc()
+    seen, answer = served.value, served.value.answer
+    return conditional_reply(call, Reply(answer.status, answer.body, answer.headers), seen.etag, served.age, served.how)
 
 
 async def list_own(call: Call) -> Reply:
@@ -92,7 +78,7 @@ async def list_own(call: Call) -> Reply:
     more = b"true" if offset + len(jobs) < total else b"false"
     records = b",".join(job.record.strip() for job in jobs if job.record is not None)
     body = b'{"requests":[%s],"has_more":%s,"total":%d}' % (records, more, total)
-    return Reply(200, body, (_JSON, (b"cache-control", b"private, no-store")))
+    return Reply(200, body, (JSON, (b"cache-control", b"private, no-store")))
 
 
 def _page(query: bytes) -> tuple[str | None, int, int]:
@@ -105,18 +91,9 @@ def _page(query: bytes) -> tuple[str | None, int, int]:
     model = values.get("model_id")
     if model is not None and not is_model_id(model):
         raise Refusal(Code.INVALID_REQUEST, "`model_id` must be the id of a model.")
-    limit = _number(values, "limit", DEFAULT_PAGE, 1, LARGEST_PAGE)
-    offset = _number(values, "offset", 0, 0, _LARGEST_OFFSET)
+    limit = read_number(values, "limit", DEFAULT_PAGE, 1, LARGEST_PAGE)
+    offset = read_number(values, "offset", 0, 0, _LARGEST_OFFSET)
     return model, limit, offset
-
-
-def _number(values: dict[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = values.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or not least <= int(text) <= most:
-        raise Refusal(Code.INVALID_REQUEST, f"`{name}` must be a whole number from {least} to {most}.")
-    return int(text)
 
 
 async def delete(call: Call) -> Reply:

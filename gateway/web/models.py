@@ -3,9 +3,10 @@
 from urllib.parse import unquote_to_bytes
 
 from gateway import catalogue
+from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
 from gateway.web.call import Call
-from gateway.web.conditional import unchanged
+from gateway.web.conditional import conditional_reply
 from gateway.web.respond import Reply
 
 
@@ -20,20 +21,10 @@ async def get_model(call: Call) -> Reply:
         model = unquote_to_bytes(call.identifier).decode()
     except UnicodeDecodeError:
         raise Refusal(Code.MODEL_NOT_FOUND, "There is no model with this id.") from None
-    call.model = model
+    call.model = model if is_model_id(model) else ""
     return _reply(call, await catalogue.detail(call.gw, call.caller, model))
 
 
 def _reply(call: Call, page: catalogue.Page) -> Reply:
     call.upstream_seconds = page.upstream_seconds
-    if not page.etag:
-        return Reply(page.status, page.body, (*page.headers, (b"cache-status", page.cache_status)))
-    headers = (
-        (b"cache-control", b"private, no-cache"),
-        (b"etag", page.etag),
-        (b"age", b"%d" % page.age),
-        (b"cache-status", page.cache_status),
-    )
-    if unchanged(call.headers(b"if-none-match"), page.etag):
-        return Reply(304, b"", headers)
-    return Reply(page.status, page.body, (*page.headers, *headers))
+    return conditional_reply(call, Reply(page.status, page.body, page.headers), page.etag, page.age, page.how)

@@ -10,9 +10,6 @@ from gateway.web.call import Call
 from gateway.web.respond import Reply
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_LONGEST_MODEL = 256
-"""Characters: the longest id a model can have. What a client sends instead of one may be much longer."""
-
 _CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -57,7 +54,7 @@ def _line(call: Call, reply: Reply, elapsed: float, route: str) -> dict[str, Any
     if call.who is not None:
         line["team"], line["key"] = call.who.team.name, call.who.key.name
     if call.model:
-        line["model"] = call.model[:_LONGEST_MODEL]
+        line["model"] = call.model
     if reply.code:
         line["code"] = reply.code
     return line

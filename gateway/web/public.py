@@ -7,20 +7,22 @@ the body. Everything an endpoint raises becomes one error shape here.
 import secrets
 
 from gateway.context import Gateway
-from gateway.core.access import may_call
+from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
 from gateway.core.fields import ratelimit_fields
+from gateway.core.headers import Header
 from gateway.core.limits import request_bounds, request_state
 from gateway.core.policy import Mode
 from gateway.core.refusals import refusal_for_requests
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.logs import logger
 from gateway.upstream.client import Trace, UpstreamFailure
+from gateway.upstream.request import PREFIX
 from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
 from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
-from gateway.web.respond import Header, Reply, error_reply
-from gateway.web.routes import Q, RouteTable, method_of
+from gateway.web.respond import Reply, error_reply
+from gateway.web.routes import RouteTable, method_of
 from gateway.web.tracing import request_id_of, trace_context
 
 _ROOM_FOR_READS = 1.25
@@ -85,16 +87,13 @@ class PublicApp:
         await self._count(call, now)
         found = self._routes.find(call.scope["raw_path"])
         if found is None:
-            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {Q}.")
+            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {PREFIX}.")
         call.route, call.identifier = found
         method = method_of(call.route, call.scope["method"])
         if call.scope["method"] not in ("GET", "HEAD"):
             self._check_room(1.0)
-        if method.scope is not None and not may_call(call.caller.key, method.scope):
-            raise Refusal(
-                Code.SCOPE_DENIED,
-                f"The key {call.caller.key.name!r} lacks the scope {method.scope.value!r}; ask your platform team.",
-            )
+        if method.scope is not None:
+            check_scope(call.caller.key, method.scope)
         return await method.endpoint(call)
 
     def _check_room(self, share: float) -> None:

@@ -3,8 +3,9 @@
 import re
 
 from gateway.core.policy import Scope
+from gateway.upstream.request import PREFIX
 from gateway.web import files, jobs, models, usage
-from gateway.web.routes import Method, Q, Route, RouteTable, with_head
+from gateway.web.routes import Method, Route, RouteTable, with_head
 
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _MODEL_ID = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2}){1,512}")
@@ -14,22 +15,25 @@ def public_routes() -> RouteTable:
     """GMI's own calls, and the gateway's two."""
     return RouteTable(
         (
-            Route("/models", f"{Q}/models", with_head({"GET": Method(models.list_models, Scope.MODELS)})),
+            Route("/models", f"{PREFIX}/models", with_head({"GET": Method(models.list_models, Scope.MODELS)})),
             Route(
-                "/models/{id}", f"{Q}/models/", with_head({"GET": Method(models.get_model, Scope.MODELS)}), _MODEL_ID
+                "/models/{id}",
+                f"{PREFIX}/models/",
+                with_head({"GET": Method(models.get_model, Scope.MODELS)}),
+                _MODEL_ID,
             ),
             Route(
                 "/requests",
-                f"{Q}/requests",
+                f"{PREFIX}/requests",
                 with_head({"GET": Method(jobs.list_own, Scope.JOBS_READ), "POST": Method(jobs.create, Scope.JOBS)}),
             ),
             Route(
                 "/requests/{id}",
-                f"{Q}/requests/",
+                f"{PREFIX}/requests/",
                 with_head({"GET": Method(jobs.poll, Scope.JOBS_READ), "DELETE": Method(jobs.delete, Scope.JOBS)}),
                 _REQUEST_ID,
             ),
-            Route("/upload-url", f"{Q}/upload-url", {"POST": Method(files.upload_url, Scope.UPLOADS)}),
+            Route("/upload-url", f"{PREFIX}/upload-url", {"POST": Method(files.upload_url, Scope.UPLOADS)}),
             Route("/gateway/v1/usage", "/gateway/v1/usage", with_head({"GET": Method(usage.usage, None)})),
             Route("/gateway/v1/explain", "/gateway/v1/explain", {"POST": Method(usage.explain, Scope.JOBS)}),
         )

@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.core.errors import FACTS, Code, Quota, Refusal
+from gateway.core.headers import JSON, Header, Headers
 from gateway.core.money import usd_number
 from gateway.core.policy import Unit
 from gateway.core.wording import rfc3339
 
-Header = tuple[bytes, bytes]
-
 _NAME = b"gmi-gateway"
-_JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
@@ -24,7 +22,7 @@ class Reply(NamedTuple):
 
     status: int
     body: bytes
-    headers: tuple[Header, ...] = ()
+    headers: Headers = ()
     code: str = ""
     message: str = ""
 
@@ -35,7 +33,7 @@ class Reply(NamedTuple):
 
 def json_reply(value: Any, *headers: Header) -> Reply:
     """200 with a JSON value that is nobody else's business and no cache's either."""
-    return Reply(200, _encode(value), (_JSON, _NO_STORE, *headers))
+    return Reply(200, _encode(value), (JSON, _NO_STORE, *headers))
 
 
 def amount_of(value: int, unit: Unit | str) -> int | float:
@@ -53,7 +51,7 @@ def error_reply(refusal: Refusal, request_id: str) -> Reply:
         body["quota"] = _quota_body(refusal.quota)
     body.update(refusal.siblings)
     headers: list[Header] = [
-        _JSON,
+        JSON,
         _NO_STORE,
         (b"proxy-status", b"%s; error=%s" % (_NAME, facts.proxy_error.encode())),
     ]

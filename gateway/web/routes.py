@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from gateway.web.call import Call
     from gateway.web.respond import Reply
 
-Q = "/api/v1/ie/requestqueue/apikey"
-"""The path GMI's API starts with, on both sides of the gateway."""
-
 Endpoint = Callable[["Call"], Awaitable["Reply"]]
 
 

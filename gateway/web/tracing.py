@@ -2,6 +2,8 @@
 
 import re
 
+from gateway.core.headers import Header, Headers
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
@@ -14,7 +16,7 @@ def request_id_of(values: list[bytes], fresh: str) -> str:
     return fresh
 
 
-def trace_context(headers: list[tuple[bytes, bytes]], fresh: str) -> tuple[tuple[bytes, bytes], ...]:
+def trace_context(headers: list[Header], fresh: str) -> Headers:
     """`traceparent` and `tracestate` for upstream: the caller's if valid, else a new trace of `fresh`, 48 hex digits.
 
     A caller that sends no `traceparent` starts no trace here either.

@@ -47,7 +47,7 @@ def test_a_refusal_ends_with_what_the_api_would_say(shell: Shell, payload: str) 
     shown = shell.run("explain", "--team", "films", "--model", "Veo3-Ultra", "--payload", payload)
     assert shown.status == 1
     *_, step, verdict = shown.out.splitlines()
-    message = "Team films is denied Veo3-Ultra by `Veo3-Ultra`."
+    message = "Team films is denied Veo3-Ultra by `Veo3-Ultra`; GET …/models lists what it may use."
     assert step == f"✗ model  {message}"
     assert verdict == f"refused: 403 model_not_allowed: {message}"
     assert "  Upstream was not asked about a model the team may not use.\n" in shown.out

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.expiry import FORMS
 from gateway.core.keys import digest, is_well_formed
+from gateway.core.policy import Scope
 from gateway.policies import load
 from tests.command_line import FILMS, NOW, Shell
 
@@ -57,10 +59,8 @@ def test_an_expiry_is_written_as_a_date_or_an_instant(shell: Shell, given: str, 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ("2026-11-01", "--expires 2026-11-01 is in the past"),
-        ("90 fortnights", "--expires must be a duration such as `300 s`"),
-        ("tomorrow", "--expires must be a date such as `2027-01-01`, or `2027-01-01T12:00:00Z`, not `tomorrow`"),
-        ("90", "--expires must be a date such as `2027-01-01`, or `2027-01-01T12:00:00Z`, not `90`"),
+        ("2026-11-01", "--expires 2026-11-01 is in the past: the key would never work"),
+        ("tomorrow", f"--expires must be {FORMS}, not `tomorrow`"),
     ],
 )
 def test_an_expiry_that_is_none_changes_nothing(shell: Shell, given: str, why: str) -> None:
@@ -69,16 +69,40 @@ def test_an_expiry_that_is_none_changes_nothing(shell: Shell, given: str, why: s
     assert films(shell).read_text() == FILMS
 
 
-def test_print_shows_the_lines_and_leaves_the_file(shell: Shell) -> None:
-    made = shell.run("keys", "new", "films", "--name", "batch", "--print", "--expires", "2027-01-01")
-    key = made.out.removesuffix("\n")
-    assert made.err.splitlines() == [
-        "# a key for films: paste these lines under `keys:`",
+def test_print_shows_the_lines_on_stdout_the_key_on_stderr_and_leaves_the_file(shell: Shell) -> None:
+    options = ("--print", "--expires", "2027-01-01", "--scopes", "models,jobs:read")
+    made = shell.run("keys", "new", "films", "--name", "batch", *options)
+    first, second = made.err.splitlines()
+    key = first.removeprefix("a key for films, shown this once: ")
+    assert is_well_formed(key)
+    assert second == "paste these lines under the `keys:` of its file:"
+    assert made.out.splitlines() == [
         "- name: batch",
         f"  hash: sha256:{digest(key)}",
         "  expires: 2027-01-01",
-        "this is the only time the key is shown:",
+        "  scopes: [models, jobs:read]",
     ]
+    assert films(shell).read_text() == FILMS
+    taken = shell.run("keys", "new", "films", "--name", "web", "--print")
+    assert (taken.status, taken.out) == (2, "")
+    assert taken.err == "gmi-gateway keys: films has a key `web` already: choose another name\n"
+
+
+def test_scopes_are_written_as_given(shell: Shell) -> None:
+    made = shell.run("keys", "new", "films", "--name", "batch", "--scopes", "models, jobs:read")
+    assert made.status == 0
+    loaded = load(shell.policies)
+    assert loaded.policy is not None
+    assert loaded.policy.teams["films"].keys[1].scopes == {Scope.MODELS, Scope.JOBS_READ}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"), [("model", "`model` is no scope; use `models`, "), (",", "must name at least one of `models`, ")]
+)
+def test_scopes_that_are_none_are_said(shell: Shell, given: str, why: str) -> None:
+    made = shell.run("keys", "new", "films", "--name", "batch", "--scopes", given)
+    assert (made.status, made.out) == (2, "")
+    assert f"argument --scopes: {why}" in made.err
     assert films(shell).read_text() == FILMS
 
 
@@ -87,7 +111,7 @@ def test_print_shows_the_lines_and_leaves_the_file(shell: Shell) -> None:
     [
         (("new", "flims", "--name", "a"), "there is no team `flims`; did you mean `films`?"),
         (("revoke", "films", "--name", "wep"), "films has no key `wep`; did you mean `web`?"),
-        (("rotate", "films", "--name", "nobody"), "films has no key `nobody`"),
+        (("rotate", "films", "--name", "nobody"), "films has no key `nobody`; there is `web`"),
         (
             ("new", "films", "--name", "web"),
             "the team has a key `web` already: choose another name, or revoke that one first",
@@ -139,14 +163,36 @@ def test_rotating_a_key_with_every_scope_names_none(shell: Shell) -> None:
     assert films(shell).read_text().count("scopes:") == 1
 
 
-def test_rotating_again_takes_the_next_name_and_never_lengthens_a_life(shell: Shell) -> None:
+def test_a_key_that_was_replaced_is_not_rotated_again_but_its_successor_is(shell: Shell) -> None:
     shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "1d")
-    shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "9d")
-    shell.run("keys", "rotate", "films", "--name", "web-2", "--overlap", "9d")
+    text = films(shell).read_text()
+    again = shell.run("keys", "rotate", "films", "--name", "web", "--expires", "never")
+    assert (again.status, again.out) == (2, "")
+    assert again.err == "gmi-gateway keys: `web` was already replaced by `web-2`: rotate that\n"
+    assert films(shell).read_text() == text
+    assert shell.run("keys", "rotate", "films", "--name", "web-2", "--overlap", "9d").status == 0
     loaded = load(shell.policies)
     assert loaded.policy is not None
     lives = {key.name: key.expires for key in loaded.policy.teams["films"].keys}
-    assert lives == {"web": NOW + 86400, "web-2": NOW + 9 * 86400, "web-3": None, "web-4": None}
+    assert lives == {"web": NOW + 86400, "web-2": NOW + 9 * 86400, "web-3": None}
+
+
+def test_a_key_that_ends_says_when_its_successor_does_and_is_never_lengthened(shell: Shell) -> None:
+    shell.run("keys", "new", "films", "--name", "app-2", "--expires", "3d")
+    unsaid = shell.run("keys", "rotate", "films", "--name", "app-2", "--overlap", "9d")
+    assert (unsaid.status, unsaid.out) == (2, "")
+    assert unsaid.err == (
+        "gmi-gateway keys: the key `app-2` expires 2026-11-26T12:00:00Z: "
+        "say when the new one does, with `--expires 90d` or `--expires never`\n"
+    )
+    for given, ends in ("90d", NOW + 90 * 86400), ("never", None):
+        shell.run("keys", "new", "films", "--name", f"k{given}", "--expires", "3d")
+        made = shell.run("keys", "rotate", "films", "--name", f"k{given}", "--overlap", "9d", "--expires", given)
+        assert made.status == 0
+        loaded = load(shell.policies)
+        assert loaded.policy is not None
+        lives = {key.name: key.expires for key in loaded.policy.teams["films"].keys}
+        assert (lives[f"k{given}"], lives[f"k{given}-2"]) == (NOW + 3 * 86400, ends)
 
 
 def test_a_key_that_has_expired_is_not_rotated(shell: Shell) -> None:
@@ -182,6 +228,27 @@ def test_list_shows_names_scopes_and_lives_and_never_a_hash(shell: Shell) -> Non
         "expires": None,
         "state": "active",
     }
+
+
+def test_where_there_is_no_key_that_is_said(shell: Shell) -> None:
+    shell.run("keys", "revoke", "films", "--name", "web")
+    make = "make one with `gmi-gateway keys new TEAM --name NAME`\n"
+    listed = shell.run("keys", "list", "films")
+    assert (listed.status, listed.out, listed.err) == (0, "", f"films has no key yet: {make}")
+    assert shell.run("keys", "list").err == f"no team has a key yet: {make}"
+
+
+def test_an_unknown_team_is_told_those_there_are(shell: Shell) -> None:
+    listed = shell.run("keys", "list", "marketing")
+    assert (listed.status, listed.err) == (2, "gmi-gateway keys: there is no team `marketing`; there is `films`\n")
+
+
+@pytest.mark.parametrize("action", ["new", "rotate", "revoke", "list"])
+def test_each_action_says_what_it_does(shell: Shell, action: str) -> None:
+    shown = shell.run("keys", action, "--help")
+    assert shown.status == 0
+    sentence = shown.out.partition("\n\n")[2].partition("\n\n")[0]
+    assert sentence.endswith(".")
 
 
 def test_a_file_that_cannot_be_written_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

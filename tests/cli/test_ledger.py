@@ -15,8 +15,8 @@ def file(shell: Shell) -> Path:
 
 def test_migrate_creates_a_ledger_and_does_nothing_the_second_time(shell: Shell, file: Path) -> None:
     first, second = shell.run("ledger", "migrate"), shell.run("ledger", "migrate")
-    assert (first.status, first.out, first.err) == (0, "the ledger was created with schema 0001\n", "")
-    assert (second.status, second.out, second.err) == (0, "the ledger has schema 0001\n", "")
+    assert (first.status, first.out, first.err) == (0, "the ledger was created with schema 0002\n", "")
+    assert (second.status, second.out, second.err) == (0, "the ledger has schema 0002\n", "")
     assert shell.run("ledger", "verify").out == "every counter is right\n"
 
 
@@ -52,7 +52,7 @@ def test_verify_does_not_touch_a_ledger_of_another_schema(shell: Shell, file: Pa
     connection.close()
     refused = shell.run("ledger", "verify")
     assert refused.status == 2
-    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0001: see `gmi-gateway ledger migrate`\n"
+    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0002: see `gmi-gateway ledger migrate`\n"
 
 
 def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:

@@ -61,7 +61,8 @@ def test_allowed_models_say_by_what() -> None:
 
 
 def test_deny_wins() -> None:
-    assert may_use(TEAM, "Veo3-Ultra") == (False, "Team marketing is denied Veo3-Ultra by `Veo3-Ultra`.")
+    why = "Team marketing is denied Veo3-Ultra by `Veo3-Ultra`; GET …/models lists what it may use."
+    assert may_use(TEAM, "Veo3-Ultra") == (False, why)
 
 
 def test_what_is_not_allowed_is_refused() -> None:

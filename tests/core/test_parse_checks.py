@@ -1,5 +1,6 @@
 import pytest
 
+from tests.core.worlds import at
 from tests.policy_texts import DIGEST, TEAM, problems
 
 KNOWN = frozenset(("Veo3", "Veo3-Fast", "Kling-V2"))
@@ -93,4 +94,32 @@ def test_one_key_opens_one_team() -> None:
     second = f"team: b\nmodels: {{allow: [Veo3]}}\nkeys: [{{name: app, hash: sha256:{DIGEST}}}]\n"
     assert problems(first, second) == [
         "b.yaml:3:26: the key `app` has the same hash as the key at a.yaml:3:26: a key opens one team"
+    ]
+
+
+def test_an_override_that_is_over_is_warned_of_where_the_time_is_known() -> None:
+    text = f"{TEAM}limits: [5 jobs per day]\noverrides:\n  - {{limit: 9 jobs per day, until: 2026-11-23, reason: x}}\n"
+    over = "a.yaml:5:5: warning: this override has ended: remove it, or give it a later `until` [override-over]"
+    ends = at("2026-11-23T00:00:00")
+    assert problems(text) == []
+    assert problems(text, now=ends - 1) == []
+    assert problems(text, now=ends) == [over]
+
+
+def test_a_file_that_cannot_be_read_hides_nothing_that_shows_in_the_others() -> None:
+    keys = f"keys: [{{name: web, hash: 'sha256:{DIGEST}'}}]\n"
+    unread = "credentials: {x: [\n"
+    found = problems(f"{TEAM}{keys}credential: studio\n", f"team: b\nmodels: {{allow: [Veo3]}}\n{keys}", unread)
+    assert found[:2] == [
+        "a.yaml:4:13: no credential is called `studio` in the files that could be read",
+        "b.yaml:3:26: the key `web` has the same hash as the key at a.yaml:3:26: a key opens one team",
+    ]
+
+
+def test_teams_without_a_name_are_not_called_the_same() -> None:
+    found = problems("team: 'a b'\ncredential: x\n", "team: 'a b'\n")
+    assert [problem.partition(": ")[2].split(":")[0] for problem in found] == [
+        "`a b` is not a name",
+        "no credential is called `x`",
+        "`a b` is not a name",
     ]

@@ -19,9 +19,9 @@ from gateway.core.lifecycle import Outcome, State
 from gateway.core.parse_team import DEFAULT_FIELDS
 from gateway.core.policy import Scope
 from gateway.settings import variable_of
+from gateway.upstream.request import PREFIX
 from gateway.web.admin.app import admin_app
 from gateway.web.public_routes import public_routes
-from gateway.web.routes import Q
 from tests.conftest import OpenHouse, team
 from tests.docs import tables
 from tests.docs.pages import CLIENTS, OPERATING, PAGES, POLICIES, ROOT, SECURITY, Page
@@ -193,7 +193,7 @@ async def test_every_page_of_the_admin_listener_is_listed(open_house: OpenHouse)
 
 def test_every_call_of_the_public_listener_is_listed() -> None:
     calls = {
-        f"{method} {route.path.removeprefix(Q)}{'{id}' if route.pattern else ''}"
+        f"{method} {route.path.removeprefix(PREFIX)}{'{id}' if route.pattern else ''}"
         for route in public_routes().routes
         for method in set(route.methods) - {"HEAD"}
     }

@@ -42,7 +42,9 @@ async def until(world: World, books: tuple[int, int, int], house: House | None =
     gw = (house or world.house).gw
 
     async def are_so() -> bool:
-        gw.jobs.looked_up.update({name: (first, 0.0) for name, (first, _) in gw.jobs.looked_up.items()})
+        for each in await gw.ledger.open_reservations():
+            if gw.jobs.looked_up(each.id) is not None:
+                gw.jobs.note_look_up(each.id, 0.0)
         gw.wake.set()
         return await world.books() == books
 

@@ -180,6 +180,7 @@ async def left_behind(ledger: Ledger, name: str, *, sent: bool) -> None:
     new = NewReservation(
         name, "a", "main", "Veo3", "default", 0, 0, charge_failed=False, claims=(claim,), body_digest=digest,
         payload_digest=digest, idempotency_key=None, created_at=now,
+                                                     repeats_for=24 * 3600.0,
     )  # fmt: skip
     await ledger.reserve(new, now)
     if sent:

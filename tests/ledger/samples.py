@@ -61,6 +61,7 @@ def reservation(
         payload_digest=hashlib.sha256(b"payload" + body).digest(),
         idempotency_key=key,
         created_at=at,
+        repeats_for=24 * 3600.0,
     )
 
 

@@ -24,6 +24,7 @@ from gateway.ledger.values import (
     Replay,
     Reply,
     Reserved,
+    Sighting,
 )
 from tests.ledger.samples import DAY, NOW, claim, placement, reservation
 
@@ -184,7 +185,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(request_id=REQUESTS, outcome=st.sampled_from(Outcome))
     def settle(self, request_id: str, outcome: Outcome) -> None:
-        settling = self.ledger.settle(request_id, outcome, outcome.value, None, True, self.now)
+        settling = self.ledger.settle(Sighting(request_id, outcome.value, None), outcome, self.now)
         assert self.runner.run(settling) == self.model.settle(request_id, outcome)
 
     @rule(hours=st.sampled_from([1, 13, 24]))

@@ -6,7 +6,7 @@ import pytest
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.jobs import FIRST_LOOK
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Job, OwnedByAnother, Owner, Reply
+from gateway.ledger.values import Job, OwnedByAnother, Owner, Reply, Sighting
 from tests.ledger.samples import NOW, claim, create, money, on_sqlite, placement, reservation, send, slot
 
 OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
@@ -15,7 +15,7 @@ OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
 async def test_a_placed_job_has_its_owner_for_ever(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", price=300))
     assert await ledger.owner_of(request_id) == OWNER
-    await ledger.settle(request_id, Outcome.FAILED, "failed", None, True, NOW)
+    await ledger.settle(Sighting(request_id, "failed", None), Outcome.FAILED, NOW)
     await ledger.purge(NOW + 400 * 86_400)
     owner = await ledger.owner_of(request_id)
     assert owner is not None
@@ -26,7 +26,7 @@ async def test_a_placed_job_has_its_owner_for_ever(ledger: Ledger) -> None:
 async def test_a_job_that_ended_at_once_is_settled_with_its_placement(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", slot(), money(300)), Outcome.SUCCESS)
     assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 0, "red/usd/2027-01": 300}
-    assert not await ledger.settle(request_id, Outcome.SUCCESS, "success", None, True, NOW)
+    assert not await ledger.settle(Sighting(request_id, "success", None), Outcome.SUCCESS, NOW)
     job = await ledger.job(request_id)
     assert job is not None
     assert (job.status, job.record, job.settled_at) == ("success", b'{"status":"success"}', NOW)
@@ -69,23 +69,23 @@ async def test_a_released_reservation_cannot_become_a_job(ledger: Ledger) -> Non
 
 async def test_a_live_record_is_kept_as_last_seen(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", price=300))
-    assert await ledger.observe(request_id, "processing", b"new", False, NOW + 5)
+    assert await ledger.observe(Sighting(request_id, "processing", b"new", complete=False), NOW + 5)
     assert await ledger.job(request_id) == Job(
         request_id, "red", "web", "Veo3", "processing", b"new", False, 300, NOW, None, None
     )
-    assert not await ledger.observe("nobody's", "processing", b"new", True, NOW)
+    assert not await ledger.observe(Sighting("nobody's", "processing", b"new"), NOW)
 
 
 async def test_the_end_keeps_the_last_record_where_it_brings_none(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a"))
-    await ledger.observe(request_id, "processing", b"seen", False, NOW)
-    assert await ledger.settle(request_id, Outcome.EXPIRED, "expired", None, True, NOW + 9)
+    await ledger.observe(Sighting(request_id, "processing", b"seen", complete=False), NOW)
+    assert await ledger.settle(Sighting(request_id, "expired", None), Outcome.EXPIRED, NOW + 9)
     job = await ledger.job(request_id)
     assert job is not None
     assert (job.status, job.record, job.complete) == ("expired", b"seen", False)
     assert (job.settled_at, job.outcome) == (NOW + 9, Outcome.EXPIRED)
-    assert not await ledger.observe(request_id, "processing", b"late", True, NOW + 10)
-    assert not await ledger.settle("nobody's", Outcome.SUCCESS, "success", None, True, NOW)
+    assert not await ledger.observe(Sighting(request_id, "processing", b"late"), NOW + 10)
+    assert not await ledger.settle(Sighting("nobody's", "success", None), Outcome.SUCCESS, NOW)
     assert await ledger.job("nobody's") is None
 
 
@@ -100,7 +100,7 @@ async def test_jobs_are_listed_newest_first_and_only_the_teams_own(ledger: Ledge
     assert ([job.request_id for job in jobs], total) == (["request-3", "request-1"], 2)
     jobs, total = await ledger.list_jobs(None, None, 1, 0)
     assert ([job.team for job in jobs], total) == (["blue"], 6)
-    await ledger.observe("request-2", "processing", b"", True, NOW)
+    await ledger.observe(Sighting("request-2", "processing", b""), NOW)
     jobs, total = await ledger.list_jobs("red", None, 50, 0, status="processing")
     assert ([job.request_id for job in jobs], total) == (["request-2"], 1)
     assert await ledger.list_jobs("nobody", None, 50, 0) == ([], 0)
@@ -121,7 +121,7 @@ async def test_a_job_is_due_a_while_after_its_create_and_an_interval_after_each_
     assert (taken.request_id, taken.owner) == (first, OWNER)
     assert [job.request_id for job in await ledger.take_due(NOW + FIRST_LOOK + 1, 10)] == [second]
     assert await ledger.take_due(NOW + FIRST_LOOK + 5, 10) == []
-    await ledger.settle(second, Outcome.SUCCESS, "success", b"", True, NOW + 100)
+    await ledger.settle(Sighting(second, "success", b""), Outcome.SUCCESS, NOW + 100)
     assert [job.request_id for job in await ledger.take_due(NOW + 100, 10)] == [first]
     assert await ledger.take_due(NOW + 109, 10) == []
     assert [job.request_id for job in await ledger.take_due(NOW + 110, 10)] == [first]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
-from gateway.ledger.values import Admitted
+from gateway.ledger.values import Admitted, Sighting
 from tests.ledger.samples import (
     NOW,
     claim,
@@ -135,7 +135,7 @@ async def test_le1_a_full_disk_refuses_creates_and_still_settles(ledger: Ledger)
             await reserve(ledger, reservation(str(number), claim("c" * 500 + str(number))))
             admitted += 1
     assert not is_healthy(ledger)
-    assert await ledger.settle(request_id, Outcome.FAILED, "failed", None, True, NOW)
+    assert await ledger.settle(Sighting(request_id, "failed", None), Outcome.FAILED, NOW)
     assert is_healthy(ledger)
     assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 0, "red/usd/2027-01": 0}
     await limit_pages(ledger, 1_000_000)

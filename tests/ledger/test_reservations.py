@@ -6,7 +6,7 @@ import pytest
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Admitted, Full, NewReservation
+from gateway.ledger.values import Admitted, Full, NewReservation, Sighting
 from tests.ledger.samples import NOW, claim, create, money, reservation, reserve, send, slot
 
 LENIENT = reservation("a", slot(), money(300), claim("count"), price=300)
@@ -114,7 +114,7 @@ async def test_the_end_returns_the_slot_keeps_the_count_and_adjusts_the_money(
     ledger: Ledger, outcome: Outcome, new: NewReservation, charged: int
 ) -> None:
     request_id = await create(ledger, new)
-    assert await ledger.settle(request_id, outcome, outcome.value, None, True, NOW + 60)
+    assert await ledger.settle(Sighting(request_id, outcome.value, None), outcome, NOW + 60)
     used = await ledger.used(["red/at-once", "red/usd/2027-01", "count"])
     assert used == {"red/at-once": 0, "red/usd/2027-01": charged, "count": 1}
     assert await ledger.verify() == []
@@ -124,7 +124,7 @@ async def test_bu4_ends_reported_together_settle_once(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", slot(), money(300)))
     await create(ledger, reservation("b", slot(), money(300)))
     ends = [Outcome.FAILED, Outcome.SUCCESS, Outcome.FAILED, Outcome.EXPIRED]
-    settled = await asyncio.gather(*(ledger.settle(request_id, end, "x", None, True, NOW) for end in ends))
+    settled = await asyncio.gather(*(ledger.settle(Sighting(request_id, "x", None), end, NOW) for end in ends))
     assert sorted(settled) == [False, False, False, True]
     assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 1, "red/usd/2027-01": 300}
 
@@ -134,7 +134,7 @@ async def test_tw3_money_returns_to_the_window_it_was_taken_from(ledger: Ledger)
     this_morning = claim("usd/day-2", 300, 300, OnSettle.ADJUST, NOW + 86_400)
     request_id = await create(ledger, reservation("a", last_night, at=NOW - 0.1))
     await reserve(ledger, reservation("b", this_morning, at=NOW + 1))
-    await ledger.settle(request_id, Outcome.FAILED, "failed", None, True, NOW + 2)
+    await ledger.settle(Sighting(request_id, "failed", None), Outcome.FAILED, NOW + 2)
     assert await ledger.used(["usd/day-1", "usd/day-2"]) == {"usd/day-1": 0, "usd/day-2": 300}
 
 

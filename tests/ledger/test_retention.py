@@ -1,7 +1,7 @@
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.retention import BITE
-from gateway.ledger.values import Admitted, Refused
+from gateway.ledger.values import Admitted, Refused, Sighting
 from tests.ledger.samples import DAY, NOW, claim, create, reservation, reserve, send, slot
 
 
@@ -26,7 +26,7 @@ async def test_a_counter_is_forgotten_forty_days_after_its_window(ledger: Ledger
     await ledger.purge(NOW + 40 * DAY + 1)
     assert await ledger.used(["over", "running", "red/at-once"]) == {"over": 0, "running": 1, "red/at-once": 1}
     assert await ledger.verify() == []
-    assert await ledger.settle("request-b", Outcome.FAILED, "failed", None, True, NOW)
+    assert await ledger.settle(Sighting("request-b", "failed", None), Outcome.FAILED, NOW)
     assert await ledger.verify() == []
 
 

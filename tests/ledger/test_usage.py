@@ -1,6 +1,6 @@
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Difference, OpenCounts, Refused, UsageRow
+from gateway.ledger.values import Difference, OpenCounts, Refused, Sighting, UsageRow
 from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, run_sql, send, slot
 
 
@@ -23,7 +23,7 @@ async def test_usage_counts_jobs_and_money_by_key_and_model(ledger: Ledger) -> N
 
 async def test_usage_belongs_to_the_time_of_the_create(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", at=NOW))
-    await ledger.settle(request_id, Outcome.SUCCESS, "success", None, True, NOW + DAY)
+    await ledger.settle(Sighting(request_id, "success", None), Outcome.SUCCESS, NOW + DAY)
     assert await ledger.usage("red", NOW - DAY, NOW) == []
     assert len(await ledger.usage("red", NOW, NOW + 1)) == 1
     assert await ledger.usage("red", NOW + 1, NOW + 9 * DAY) == []

@@ -76,6 +76,33 @@ def test_po2_a_bad_set_changes_nothing_and_is_said_once(
     assert "gmigw_a" not in str(caplog.records[0].__dict__)
 
 
+def test_without_a_good_set_the_one_who_starts_says_why(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "a.yaml").write_text("x")
+    policies = Policies(folder)
+    assert not policies.reload(100.0)
+    assert len(policies.problems) == 1
+    assert caplog.records == []
+
+
+def test_only_a_set_with_problems_tells_any(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    policies = Policies(folder)
+    assert policies.reload(100.0)
+    (folder / "a.yaml").write_text("team: b\n")
+    assert policies.reload(200.0)
+    good, warned = (record.__dict__["fields"] for record in caplog.records)
+    assert set(good) == {"version"}
+    assert (warned["found"], len(warned["problems"])) == (1, 1)
+
+
+def test_an_override_that_is_over_is_warned_of(folder: Path) -> None:
+    override = "overrides: [{limit: 9 jobs per day, until: 2026-11-23, reason: x}]\n"
+    (folder / "a.yaml").write_text(f"{TEAM}limits: [5 jobs per day]\n{override}")
+    policies = Policies(folder)
+    assert policies.reload(1795392000.0)
+    assert [problem.name for problem in policies.problems] == ["override-over"]
+
+
 def test_the_old_files_again_are_good_again(folder: Path, policies: Policies) -> None:
     version = policies.version
     (folder / "a.yaml").write_text("x")

@@ -53,7 +53,8 @@ def test_the_version_keeps_names_and_bytes_apart() -> None:
 
 
 def test_po5_what_is_not_there(tmp_path: Path) -> None:
-    assert messages(tmp_path / "none") == ["none:1:1: cannot be read: No such file or directory"]
+    where = "`--policies`, GATEWAY_POLICIES or `check DIR` says where the policies are"
+    assert messages(tmp_path / "none") == [f"none:1:1: cannot be read: No such file or directory; {where}"]
     (tmp_path / "empty").mkdir()
     assert messages(tmp_path / "empty") == ["empty:1:1: the folder holds no `*.yaml` file"]
 

@@ -29,7 +29,8 @@ def test_a_missing_file_is_not_readable(tmp_path: Path) -> None:
     loaded = load(tmp_path / "none")
     assert (loaded.policy, loaded.readable) == (None, False)
     assert [str(problem) for problem in loaded.problems] == [
-        f"{tmp_path}/none:1:1: cannot be read: No such file or directory"
+        f"{tmp_path}/none:1:1: cannot be read: No such file or directory; "
+        "`--policies`, GATEWAY_POLICIES or `check DIR` says where the policies are"
     ]
 
 

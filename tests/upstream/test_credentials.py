@@ -108,8 +108,8 @@ def test_missing_names_what_a_team_needs_and_where_it_was_looked_for() -> None:
     )
     assert credentials(KEY="k").missing(policies) == [
         "credential 'dangling': not defined",
-        "credential 'default': no API key in GMI_API_KEY or GMI_API_KEY_FILE",
-        "credential 'studio': no API key in file:/run/secrets/studio or STUDIO_OLD",
+        "credential 'default': no API key: GMI_API_KEY or GMI_API_KEY_FILE is not set",
+        "credential 'studio': no API key: /run/secrets/studio: No such file or directory; STUDIO_OLD is not set",
     ]
 
 
@@ -145,6 +145,40 @@ def test_a_named_organisation_that_cannot_be_read_is_missing_too() -> None:
     credential = Credential("studio", (Source("text", "key"),), Source("env", "STUDIO_ORG"))
     policies = PolicySet({"a": Team("a", credential="studio")}, {"studio": credential})
     assert Credentials(policies.credentials.get, {}).missing(policies) == [
-        "credential 'studio': no organisation in STUDIO_ORG"
+        "credential 'studio': no organisation: STUDIO_ORG is not set"
     ]
     assert Credentials(policies.credentials.get, {"STUDIO_ORG": "42"}).missing(policies) == []
+
+
+BOTH = Credential("default", (Source("env", "GMI_API_KEY"),), Source("env", "GMI_ORG_ID", optional=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, ": No such file or directory"),
+        (b" \n", " is empty"),
+        (b"canary key", " holds spaces or other characters that no header may carry"),
+        (b"\xff\xfe", " is no small text file"),
+    ],
+)
+def test_what_is_wrong_with_the_key_is_said_and_the_key_is_not(tmp_path: Path, content: bytes | None, why: str) -> None:
+    policies = PolicySet({"a": Team("a")}, {"default": BOTH})
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    (problem,) = Credentials(policies.credentials.get, {"GMI_API_KEY_FILE": str(file)}).missing(policies)
+    assert problem == f"credential 'default': no API key: GMI_API_KEY_FILE {file}{why}"
+
+
+def test_a_malformed_key_or_organisation_in_the_environment_is_an_error() -> None:
+    policies = PolicySet({"a": Team("a")}, {"default": BOTH})
+    why = "holds spaces or other characters that no header may carry"
+    environment = {"GMI_API_KEY": "canary b", "GMI_ORG_ID": "canary y"}
+    assert Credentials(policies.credentials.get, environment).missing(policies) == [
+        f"credential 'default': no API key: GMI_API_KEY {why}",
+        f"credential 'default': no organisation: GMI_ORG_ID {why}",
+    ]
+    for organization in ("", "42"):
+        environment = {"GMI_API_KEY": "key", "GMI_ORG_ID": organization}
+        assert Credentials(policies.credentials.get, environment).missing(policies) == []

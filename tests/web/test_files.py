@@ -1,12 +1,10 @@
 """An upload URL: allowed, counted, and given back when upstream refuses."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from gateway.ledger.ledger import Ledger, LedgerUnavailable
-from tests.conftest import House, OpenHouse, Q, team
+from tests.conftest import House, Q
 from tests.web.conftest import OpenShop
 
 UPLOADS = "uploads: {file_types: [png, mp4]}\nlimits: [{limit: 2 uploads per day, name: files}]"

@@ -1,8 +1,8 @@
 """The table of routes is the contract's, and each call takes the scope it should."""
 
 from gateway.core.policy import Scope
+from gateway.upstream.request import PREFIX
 from gateway.web.public_routes import public_routes
-from gateway.web.routes import Q
 
 
 def test_the_routes_their_methods_and_scopes() -> None:
@@ -28,9 +28,13 @@ def test_the_routes_their_methods_and_scopes() -> None:
 
 def test_ids_keep_to_their_folder() -> None:
     find = public_routes().find
-    for path in (f"{Q}/requests/0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11", f"{Q}/models/Kling%20V2.1", f"{Q}/models/a+b"):
+    for path in (
+        f"{PREFIX}/requests/0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11",
+        f"{PREFIX}/models/Kling%20V2.1",
+        f"{PREFIX}/models/a+b",
+    ):
         found = find(path.encode())
         assert found is not None
         assert found[1] == path.rpartition("/")[2]
     for path in ("requests/..", "requests/-a", "requests/" + "a" * 129, "models/a%2", "models/ä", "models/a b"):
-        assert find(f"{Q}/{path}".encode()) is None
+        assert find(f"{PREFIX}/{path}".encode()) is None

@@ -14,8 +14,6 @@ NOT_FOUND = "not_found"
 POLICIES_REFUSED = "policies_refused"
 """The codes of errors that only this listener makes; all others are `Code`'s."""
 
-_LONGEST_NUMBER = 9
-
 
 def gateway_of(request: Request) -> Gateway:
     """The gateway this listener belongs to."""
@@ -61,11 +59,3 @@ def read_query(request: Request, *names: str) -> dict[str, str]:
             raise Refusal(Code.INVALID_REQUEST, f"`{name}` may stand once, with a value.")
         values[name] = value
     return values
-
-
-def read_number(values: dict[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number of the query, or its default. Refusal 400 outside `least` to `most`."""
-    text = values.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER or not least <= int(text) <= most:
-        raise Refusal(Code.INVALID_REQUEST, f"`{name}` must be a whole number from {least} to {most}.")
-    return int(text)

@@ -64,7 +64,8 @@ async def _not_here(request: Request, error: Exception) -> Response:
         message = f"This page does not know the method {request.method}."
         refusal = Refusal(Code.METHOD_NOT_ALLOWED, message, headers=((b"allow", allow.encode()),))
     else:
-        refusal = Refusal(Code.UNKNOWN_ROUTE, "There is no such page on this listener.")
+        pages = ", ".join(route.path for route in request.app.routes)
+        refusal = Refusal(Code.UNKNOWN_ROUTE, f"There is no such page on this listener; it has {pages}.")
     return refusal_response(refusal, request_id_of(request))
 
 

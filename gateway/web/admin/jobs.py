@@ -9,7 +9,8 @@ from gateway.core.money import usd_number
 from gateway.core.wording import rfc3339
 from gateway.ledger.values import Job
 from gateway.telemetry import Denial
-from gateway.web.admin.answers import gateway_of, json_response, read_number, read_query
+from gateway.web.admin.answers import gateway_of, json_response, read_query
+from gateway.web.query import read_number
 
 _PAGE = 50
 _LARGEST_PAGE = 200

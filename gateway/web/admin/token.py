@@ -1,8 +1,10 @@
 """The admin token: set as text, or in a file that may be exchanged while the gateway runs."""
 
 import hmac
+import logging
 from pathlib import Path
 
+from gateway.logs import log_event
 from gateway.settings import Settings
 
 
@@ -12,22 +14,34 @@ class AdminToken:
     def __init__(self, settings: Settings) -> None:
         self._text = settings.admin_token.encode()
         self._file = Path(settings.admin_token_file) if settings.admin_token_file else None
+        self._reported = ""
 
     @property
     def required(self) -> bool:
         """Whether a token is set at all. A file that cannot be read still is one: then nobody is admitted."""
         return self._file is not None or self._text != b""
 
+    def problem(self) -> str:
+        """Why the file gives no token now, or nothing."""
+        return self._read()[1]
+
     def admits(self, presented: bytes) -> bool:
-        """Whether this is the token, compared in constant time."""
-        token = self._in_force()
+        """Whether this is the token, compared in constant time. A file that gives none is reported once."""
+        token, problem = self._read()
+        if problem and problem != self._reported:
+            log_event(logging.ERROR, "admin token cannot be read", reason=problem)
+        self._reported = problem
         return token != b"" and hmac.compare_digest(presented, token)
 
-    def _in_force(self) -> bytes:
-        """The file is read every time: it is small, these calls are few, and an exchanged token counts at once."""
+    def _read(self) -> tuple[bytes, str]:
+        """The token, or why there is none.
+
+        The file is read every time: it is small, these calls are few, and an exchanged token counts at once.
+        """
         if self._file is None:
-            return self._text
+            return self._text, ""
         try:
-            return self._file.read_bytes().strip()
-        except OSError:
-            return b""
+            token = self._file.read_bytes().strip()
+        except OSError as error:
+            return b"", f"GATEWAY_ADMIN_TOKEN_FILE {self._file}: {error.strerror}"
+        return token, "" if token else f"GATEWAY_ADMIN_TOKEN_FILE {self._file}: the file is empty"

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from gateway.core.errors import Code, Refusal
-from gateway.web.admin.answers import error_response, json_response, read_number, read_query, refusal_response
+from gateway.web.admin.answers import error_response, json_response, read_query, refusal_response
 
 
 def request(query: str) -> Request:
@@ -47,14 +47,3 @@ def test_a_query_is_read_strictly() -> None:
         with pytest.raises(Refusal) as raised:
             read_query(request(wrong), "team")
         assert raised.value.code is Code.INVALID_REQUEST
-
-
-@pytest.mark.parametrize("text", ["0", "11", "-1", "1.5", "1e1", "", " 5", "\u0665", "9999999999"])
-def test_a_number_out_of_bounds_is_refused(text: str) -> None:
-    with pytest.raises(Refusal, match="`limit` must be a whole number from 1 to 10"):
-        read_number({"limit": text}, "limit", 3, 1, 10)
-
-
-def test_a_number_within_bounds_is_read_and_an_absent_one_has_its_default() -> None:
-    assert [read_number({"limit": text}, "limit", 3, 1, 10) for text in ("1", "10", "007")] == [1, 10, 7]
-    assert read_number({}, "limit", 3, 1, 10) == 3

@@ -36,6 +36,9 @@ async def test_any_other_path_is_unknown_and_nothing_is_redirected(open_house: O
     for path in ("/", "/nope", "/api", "/api/teams/", "/api/teams/a/b", "/healthz/", "/metrics%00"):
         answer = await house.admin(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_route"), path
+    said = answer.json()["error"]
+    assert said.startswith("There is no such page on this listener; it has /metrics, /healthz, ")
+    assert all(path.replace("marketing", "{team}") in said for path in (*PATHS, "/reload"))
 
 
 async def test_a_token_guards_all_but_probes_and_metrics(open_house: OpenHouse) -> None:

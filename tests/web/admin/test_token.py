@@ -43,3 +43,28 @@ def test_a_file_that_holds_no_token_admits_nobody(tmp_path: Path, content: bytes
     assert token.required
     assert not token.admits(b"")
     assert not token.admits(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), (b"", "the file is empty"), (b"\n ", "the file is empty")]
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, content: bytes | None, why: str) -> None:
+    file = tmp_path / "token"
+    token = AdminToken(Settings(admin_token_file=str(file)))
+    if content is not None:
+        file.write_bytes(content)
+    assert token.problem() == f"GATEWAY_ADMIN_TOKEN_FILE {file}: {why}"
+    file.write_bytes(b"secret")
+    assert token.problem() == ""
+
+
+def test_a_file_that_goes_away_is_reported_once_each_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "token"
+    token = AdminToken(Settings(admin_token_file=str(file)))
+    for content in ("canary", None, None, "canary", None):
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_text(content)
+        assert token.admits(b"canary") == (content is not None)
+    assert [record.getMessage() for record in caplog.records] == ["admin token cannot be read"] * 2
+    assert "canary" not in caplog.text

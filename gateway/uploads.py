@@ -1,0 +1,39 @@
+"""FLOW an input file is to be uploaded: count → have upstream sign a URL for it | give back."""
+
+from functools import partial
+
+from gateway.context import Gateway
+from gateway.core.limits import upload_claims
+from gateway.core.policy import Caller
+from gateway.core.refusals import refusal_for
+from gateway.ledger.values import Full
+from gateway.notices import report_limits
+from gateway.settlement import insist
+from gateway.upstream.client import Answer, Trace, UpstreamFailure
+
+SIGNED_STATUSES = frozenset((200, 201))
+
+
+async def request_upload(gw: Gateway, caller: Caller, body: bytes, trace: Trace) -> Answer:
+    """Upstream's answer to a request for an upload URL. Raises Refusal for a full limit, and UpstreamFailure.
+
+    What upstream does not sign is given back, even if the ledger is away just now. Whoever waits may go away.
+    """
+    return await gw.tasks.shield(_count_and_ask(gw, caller, body, trace), "upload")
+
+
+async def _count_and_ask(gw: Gateway, caller: Caller, body: bytes, trace: Trace) -> Answer:
+    now = gw.now()
+    claims = upload_claims(caller, now)
+    taken = await gw.ledger.take(claims)
+    if isinstance(taken, Full):
+        raise refusal_for(taken.claim, taken.used, caller, now, trace.request_id)
+    report_limits(gw, caller.team.name, claims, taken.used)
+    try:
+        answer = await gw.upstream.upload_url(caller.team.credential, body, trace)
+    except UpstreamFailure:
+        await insist(gw, partial(gw.ledger.give_back, claims))
+        raise
+    if answer.status not in SIGNED_STATUSES:
+        await insist(gw, partial(gw.ledger.give_back, claims))
+    return answer
