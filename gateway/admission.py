@@ -161,8 +161,8 @@ async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure) -
         return failure.as_refusal()
     return Refusal(
         Code.OUTCOME_UNKNOWN,
-        "Upstream may or may not have taken this request. The gateway is finding out: the job, if there is one, "
-        "appears in GET …/requests within a minute. A repeat with the same Idempotency-Key never pays twice.",
+        "Upstream may or may not have taken this request; look in GET …/requests, where its job appears within a "
+        "minute if there is one, or repeat it with the same Idempotency-Key, which never pays twice.",
     )
 
 

@@ -51,7 +51,6 @@ ATTEND_EVERY = 2.0
 """Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
 
 READ_POLICIES_EVERY = 1.0
-FLUSH_EVERY = 0.25
 WRITE_REFUSALS_EVERY = 2.0
 PURGE_EVERY = 3600.0
 
@@ -150,7 +149,8 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
             draining=asyncio.Event(),
             wake=asyncio.Event(),
         )
-        stack.callback(gw.access_log.flush)
+        stack.push_async_callback(gw.leases.close)
+        stack.callback(gw.access_log.close)
         stack.push_async_callback(gw.refusals.write)
         stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
         for name, work, pause in _duties(gw, clock):
@@ -234,7 +234,6 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
-    yield "flush", partial(asyncio.to_thread, gw.access_log.flush), partial(asyncio.sleep, FLUSH_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
     yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
 

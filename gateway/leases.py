@@ -7,6 +7,7 @@ below two; more is taken only for calls that are waiting for it.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.core.limits import RequestBound
@@ -53,6 +54,14 @@ class Leases:
         for bound in bounds:
             self._held[bound.counter].left -= 1
         return None
+
+    async def close(self) -> None:
+        """Give back what was taken ahead and not handed out, so that a restart costs the limits nothing."""
+        held, self._held = self._held, {}
+        unused = {counter: each.left - each.owed for counter, each in held.items() if each.left > each.owed}
+        if unused:
+            with suppress(LedgerUnavailable):
+                await self._ledger.give_ahead_back(unused)
 
     def used(self, bound: RequestBound) -> int:
         """What is used of a bound, as far as this process knows."""

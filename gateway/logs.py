@@ -1,11 +1,14 @@
 """The log: events to stderr as they happen, one access line per call to stdout in batches.
 
-Both open on failure: a sink that does not take lines loses them, and the loop never waits for it.
+Both open on failure: a sink that takes no lines, such as a pipe nobody reads, loses them. Only a thread of its own
+waits for it; neither the loop nor the end of the process does.
 """
 
 import json
 import logging
 import sys
+import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -14,7 +17,15 @@ import msgspec
 
 logger = logging.getLogger("gateway")
 
+BATCH_SECONDS = 0.25
+"""How long access lines wait for more: one by one, each would cost its call a change of threads."""
+
+FLUSH_SECONDS = 1.0
+"""The longest that anything waits for a sink, and only when the process ends."""
+
 _MOST_WAITING = 10_000
+_RETRY_SECONDS = 0.05
+_POLL_SECONDS = 0.002
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 """A text line stays one line on every terminal, whatever its values hold."""
 
@@ -61,41 +72,135 @@ def _where(record: logging.LogRecord) -> str:
     return f"{kind.__name__ if kind else 'Exception'}{place}"
 
 
-def configure(log_format: str, level: str, stream: IO[str] = sys.stderr) -> None:
-    """Send the gateway's events to `stream`. Libraries stay silent below warnings: some log whole URLs."""
-    as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
-    handler = logging.StreamHandler(stream)
+class Spool:
+    """Lines on their way to one stream, written by a thread of its own; who adds one never waits.
+
+    `name` is what the log calls it when lines were lost. Lines wait `pause` seconds for more.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, pause: float = 0.0) -> None:
+        # Without its buffer: the lock of one would hold up the end of the interpreter for as long as the sink blocks.
+        self._sink = getattr(stream, "raw", stream)
+        self._name = name
+        self._pause = pause
+        self._waiting: deque[bytes] = deque()
+        self._added = threading.Event()
+        self._hurried = threading.Event()
+        self._writing = False
+        self._closed = False
+        self.lost = 0
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def add(self, line: bytes) -> None:
+        """Queue one line, without its end; dropped and counted when the sink has not kept up."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self.lost += 1
+            return
+        self._waiting.append(line)
+        if not self._added.is_set():
+            self._added.set()
+
+    def flush(self) -> None:
+        """Wait until what was added is written, at most `FLUSH_SECONDS`."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        self._hurried.set()
+        while (self._waiting or self._writing) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        self._hurried.clear()
+
+    def close(self) -> None:
+        """Let the thread end once it has written what waits."""
+        self._closed = True
+        self._hurried.set()
+        self._added.set()
+
+    def _run(self) -> None:
+        told = 0
+        while not (self._closed and not self._waiting):
+            self._added.wait()
+            self._hurried.wait(self._pause)
+            self._writing = True
+            self._added.clear()
+            written = self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+            self._writing = False
+            if written and self.lost > told:
+                log_event(logging.WARNING, "log lines lost", log=self._name, count=self.lost - told)
+                told = self.lost
+
+    def _write(self, lines: list[bytes]) -> bool:
+        rest = memoryview(b"\n".join([*lines, b""]))
+        try:
+            while rest:
+                size = self._sink.write(rest)
+                if size is None:  # another process made the pipe one that does not block
+                    time.sleep(_RETRY_SECONDS)
+                else:
+                    rest = rest[size:]
+        except (OSError, ValueError):
+            self.lost += len(lines)
+            return False
+        return True
+
+
+class SpoolHandler(logging.Handler):
+    """Events into a spool."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__()
+        self._spool = Spool(stream, "events")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the event."""
+        self._spool.add(self.format(record).encode(errors="replace"))
+
+    def flush(self) -> None:
+        """Wait for the sink, for a moment."""
+        self._spool.flush()
+
+    def close(self) -> None:
+        """Let go of the sink."""
+        self._spool.close()
+        super().close()
+
+
+def configure(log_format: str, level: str, stream: IO[bytes] | None = None) -> None:
+    """Send the gateway's events to `stream`, else stderr. Libraries stay silent below warnings: some log whole URLs."""
+    sink = sys.stderr.buffer if stream is None else stream
+    as_json = log_format == "json" or (log_format == "auto" and not sink.isatty())
+    handler = SpoolHandler(sink)
     handler.setFormatter(JSONFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, SpoolHandler):
+            former.close()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logger.setLevel(level.upper())
 
 
 class AccessLog:
-    """Lines wait in memory and are written together by `flush`, which runs off the loop."""
+    """One line per call; without a stream, none."""
 
     def __init__(self, stream: IO[bytes] | None) -> None:
-        self._stream = stream
-        self._waiting: deque[bytes] = deque()
-        self.lost = 0
+        self._spool = None if stream is None else Spool(stream, "access log", BATCH_SECONDS)
+
+    @property
+    def lost(self) -> int:
+        """Lines that the sink did not take."""
+        return 0 if self._spool is None else self._spool.lost
 
     def write(self, record: dict[str, Any]) -> None:
-        """Queue one line; dropped and counted when the sink has not kept up."""
-        if self._stream is None:
-            return
-        if len(self._waiting) >= _MOST_WAITING:
-            self.lost += 1
-            return
-        self._waiting.append(_encode(record))
+        """Queue one line."""
+        if self._spool is not None:
+            self._spool.add(_encode(record))
 
     def flush(self) -> None:
-        """Write what waits. Called from one thread at a time; lines may go on coming meanwhile."""
-        lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if self._stream is None or not lines:
-            return
-        try:
-            self._stream.write(b"\n".join(lines) + b"\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self.lost += len(lines)
+        """Wait until what was queued is written, for a moment at most."""
+        if self._spool is not None:
+            self._spool.flush()
+
+    def close(self) -> None:
+        """Write what waits and take no more."""
+        if self._spool is not None:
+            self._spool.flush()
+            self._spool.close()

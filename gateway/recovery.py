@@ -1,14 +1,16 @@
 """FLOW a create whose answer was lost is found in upstream's list, or shown to be absent.
 
 The list is organisation-wide and its records echo the payload, mostly. A record is taken for the lost job when it is of
-the same model, no older than the create, nobody's yet, its payload equal or not echoed at all, and when no create under
-way may have made it. Two equal creates cannot take one job: the ledger lets a request id be placed once.
+the same model and payload, no older than the create, nobody's yet, and when no create under way and no other team's lost
+one is as likely to have made it. Where that cannot be told, nothing is chosen: the create stays in doubt and charged.
+Two equal creates cannot take one job: the ledger lets a request id be placed once.
 """
 
 import hashlib
 import logging
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from gateway import settlement
 from gateway.context import Gateway
@@ -21,31 +23,39 @@ from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import ListedRecord, list_page
 
 PATIENCE = 60.0
-"""Seconds after which a create that left no trace in upstream's list did not happen."""
+"""Seconds beyond the longest a create may take, after which one that left no trace in upstream's list did not happen.
+
+Until then upstream may still be at it: a sync model holds a create for minutes, whoever has hung up or given up.
+"""
 
 PATIENCE_WHEN_REFUSED = 2.0
 """The same where upstream answered 500 or 503: it says itself that there is no job."""
 
-CLOCK_TOLERANCE = 60
-"""Seconds upstream's `created_at` may lie before our own create."""
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which upstream's `created_at`, which is in whole ones, may differ from our clock."""
+
+LARGEST_SKEW = 60.0
+"""Seconds its clock may be behind. A record so much too old is taken only in the end, if there is no other."""
 
 GRACE = 60.0
 """Seconds beyond the longest that a step of a create may take, after which nobody is at it any more."""
 
 _PAGE = 200
-_MOST_PAGES = 10
+_MOST_PAGES = 25
+"""Upstream may give shorter pages than it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """What one look at upstream's list brought.
 
-    `found` may be the lost job, likeliest first. `conclusive` when the list was read back to the create and shows
-    nothing that may be the lost job or another's: finding nothing then means that there is nothing.
+    `records` are nobody's and may be the lost job, oldest first; `rivals` are the other creates that may have made
+    them. `whole` when the list was read back to the create: showing nothing then means that there is nothing.
     """
 
-    found: list[ListedRecord]
-    conclusive: bool
+    records: list[ListedRecord]
+    rivals: list[OpenReservation]
+    whole: bool
 
 
 async def recover(gw: Gateway) -> None:
@@ -95,68 +105,123 @@ def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
     return gw.ticks() - last >= max(1.0, (last - first) / 4)
 
 
-async def _look_up(gw: Gateway, reservation: OpenReservation) -> None:
+async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
     now = gw.ticks()
-    first = gw.jobs.note_look_up(reservation.id, now)
+    first = gw.jobs.note_look_up(lost.id, now)
     try:
-        search = await _search(gw, reservation)
+        search = await _search(gw, lost)
     except UpstreamFailure:
         return
-    for record in search.found:
-        if await _adopt(gw, reservation, record):
-            return
-    patience = PATIENCE_WHEN_REFUSED if reservation.refused else PATIENCE
-    if search.conclusive and now - first >= patience:
-        await settlement.release(gw, reservation.id, None)
-        log_event(logging.WARNING, "create did not happen", reservation=reservation.id, team=reservation.owner.team)
+    over = search.whole and now - first >= _patience(gw, lost)
+    record = _found(lost, search) or (_left_over(lost, search) if over else None)
+    if record is not None:
+        await _adopt(gw, lost, record)
+    elif over and not search.records:
+        await settlement.release(gw, lost.id, None)
+        log_event(logging.WARNING, "create did not happen", reservation=lost.id, team=lost.owner.team)
 
 
-async def _search(gw: Gateway, reservation: OpenReservation) -> Search:
-    """Look for the lost job. The order matters: list, creates under way, owned ids.
+def _patience(gw: Gateway, lost: OpenReservation) -> float:
+    """Seconds from the first look on, which is never before the create was sent."""
+    return PATIENCE_WHEN_REFUSED if lost.refused else gw.settings.create_timeout + PATIENCE
 
-    A job that another create made was sent before it could be listed: that create is then still under way, or its job
-    is owned by the time the owned ids are read.
+
+async def _search(gw: Gateway, lost: OpenReservation) -> Search:
+    """Look for the lost job. The order matters: list, other creates, owned ids.
+
+    A job that another create made was sent before it could be listed: that create is then still under way or lost too,
+    or its job is owned by the time the owned ids are read.
     """
-    listed, whole = await _listed(gw, reservation)
-    rivals = [each for each in await gw.ledger.open_reservations() if _is_rival(each, reservation)]
+    listed, whole = await _listed(gw, lost)
+    rivals = [each for each in await gw.ledger.open_reservations() if _is_rival(each, lost)]
     owned = await gw.ledger.owned([record.request_id for record in listed])
     unowned = [record for record in listed if record.request_id not in owned]
-    found = [record for record in unowned if not any(_may_have_made(rival, record) for rival in rivals)]
-    found.sort(key=lambda record: (not record.payload, record.created_at))
-    return Search(found, conclusive=whole and not unowned)
+    return Search(sorted(unowned, key=lambda record: record.created_at), rivals, whole)
 
 
-async def _listed(gw: Gateway, reservation: OpenReservation) -> tuple[list[ListedRecord], bool]:
-    """Records the create may have made, and whether the list was read back to it."""
-    owner = reservation.owner
-    earliest = owner.created_at - CLOCK_TOLERANCE
-    found: list[ListedRecord] = []
-    for page in range(_MOST_PAGES):
-        answer = await gw.upstream.list_requests(owner.credential, owner.model, _PAGE, page * _PAGE)
-        records = list_page(answer.body) if answer.status == 200 else None
-        if records is None:
+async def _listed(gw: Gateway, lost: OpenReservation) -> tuple[list[ListedRecord], bool]:
+    """Records the create may have made, and whether the list, newest first, was read back to it."""
+    owner = lost.owner
+    earliest = owner.created_at - LARGEST_SKEW
+    found: dict[str, ListedRecord] = {}
+    offset = 0
+    for _ in range(_MOST_PAGES):
+        answer = await gw.upstream.list_requests(owner.credential, owner.model, _PAGE, offset)
+        page = list_page(answer.body) if answer.status == 200 else None
+        if page is None:
             return [], False
-        found += [record for record in records if record.created_at >= earliest and _fits(reservation, record)]
-        if len(records) < _PAGE or records[-1].created_at < earliest:
-            return found, True
-    return found, False
+        fitting = [each for each in page.records if each.created_at >= earliest and _fits(lost, each)]
+        found |= {record.request_id: record for record in fitting}
+        if not page.records or not page.has_more or page.records[-1].created_at < earliest:
+            return list(found.values()), True
+        offset += len(page.records)
+    return list(found.values()), False
 
 
-def _fits(reservation: OpenReservation, record: ListedRecord) -> bool:
+def _found(lost: OpenReservation, search: Search) -> ListedRecord | None:
+    """The lost job, or None while that cannot be told.
+
+    As many records as the team lost equal creates are theirs in order; else it is the one nearest to the create. A
+    record that does not echo the payload says little, and must be the only one.
+    """
+    timely = [each for each in search.records if _may_have_made(lost, each) and not _is_contested(each, lost, search)]
+    echoed = [record for record in timely if record.payload]
+    if not echoed:
+        return timely[0] if timely and len(search.records) == 1 else None
+    twins = [lost, *(each for each in search.rivals if _is_twin(each, lost))]
+    if len(twins) == len(echoed):
+        return echoed[sorted(twins, key=_sent_at).index(lost)]
+    return min(echoed, key=lambda record: abs(record.created_at - _sent_at(lost)))
+
+
+def _left_over(lost: OpenReservation, search: Search) -> ListedRecord | None:
+    """The only record there is, although only a clock that is wrong explains its age."""
+    (only, *others) = search.records or [None]
+    return only if only is not None and not others and not _is_contested(only, lost, search) else None
+
+
+def _is_contested(record: ListedRecord, lost: OpenReservation, search: Search) -> bool:
+    """Whether another create may as well have made the record. Equal ones the team itself lost may share."""
+    return any(
+        _may_have_made(rival, record)
+        and (_is_near(rival, record) or not _is_near(lost, record))
+        and not (record.payload and _is_twin(rival, lost))
+        for rival in search.rivals
+    )
+
+
+def _fits(create: OpenReservation, record: ListedRecord) -> bool:
     """Whether the record could come from this create, by model and payload."""
-    if record.model != reservation.owner.model:
+    if record.model != create.owner.model:
         return False
-    return not record.payload or _digest(record) == reservation.payload_digest
+    return not record.payload or _digest(record) == create.payload_digest
 
 
 def _is_rival(other: OpenReservation, lost: OpenReservation) -> bool:
-    """Whether the other create is under way where the lost one went."""
+    """Whether the other create was sent to where the lost one went, and has no job yet."""
     same_place = (other.owner.model, other.owner.credential) == (lost.owner.model, lost.owner.credential)
-    return same_place and other.state is State.SENT
+    return same_place and other.id != lost.id and other.state is not State.RESERVED
 
 
-def _may_have_made(rival: OpenReservation, record: ListedRecord) -> bool:
-    return _fits(rival, record) and record.created_at >= rival.updated_at - CLOCK_TOLERANCE
+def _is_twin(other: OpenReservation, lost: OpenReservation) -> bool:
+    """Whether the same team lost another equal create."""
+    equal = (other.owner.team, other.payload_digest) == (lost.owner.team, lost.payload_digest)
+    return equal and other.state is State.UNKNOWN
+
+
+def _may_have_made(create: OpenReservation, record: ListedRecord) -> bool:
+    return _fits(create, record) and record.created_at >= _sent_at(create) - CLOCK_TOLERANCE
+
+
+def _is_near(create: OpenReservation, record: ListedRecord) -> bool:
+    """Whether the record was made while somebody waited for the create's answer."""
+    waited_until = create.updated_at if create.state is State.UNKNOWN else inf
+    return _sent_at(create) - CLOCK_TOLERANCE <= record.created_at <= waited_until + CLOCK_TOLERANCE
+
+
+def _sent_at(create: OpenReservation) -> float:
+    """When it was admitted, which is when it was sent, but for the moment the ledger takes to write that down."""
+    return create.owner.created_at
 
 
 def _digest(record: ListedRecord) -> bytes:

@@ -58,7 +58,7 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
         return Seen(answer, asked_at, terminal=False, etag=b"")
     head = record_head(answer.body)
     if head is None or head.request_id != request_id:
-        raise UpstreamFailure.invalid("Upstream answered with another record than was asked for; try again.")
+        raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
     before = gw.jobs.seen(request_id)
     seen = Seen(answer, asked_at, terminal=outcome is not None, etag=etag_of(answer.body))

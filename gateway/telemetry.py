@@ -56,6 +56,15 @@ class Family(Generic[M]):
         self.metric.remove(*labels)
 
 
+@dataclass(frozen=True, slots=True)
+class CallSeries:
+    """What one kind of call is counted on, so that it is looked up at once."""
+
+    requests: Counter
+    duration: Histogram
+    overhead: Histogram
+
+
 class Metrics:
     """The gateway's metrics, prefix `gateway_`; one instance a process."""
 
@@ -104,6 +113,7 @@ class Metrics:
         self.key_expiry = gauge("key_expiry_timestamp_seconds", "When a team key expires.", "team", "key")
         self.build_info = gauge("build_info", "1 for the version that runs.", "version")
         self.build_info(version).set(1)
+        self._calls: dict[tuple[str, str, str, int], CallSeries] = {}
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Family[Counter]:
         family = Family(Counter(f"gateway_{name}", meaning, labels, registry=self.registry))
@@ -120,8 +130,21 @@ class Metrics:
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family[Histogram]:
         return Family(Histogram(f"gateway_{name}", meaning, labels, buckets=buckets, registry=self.registry))
 
+    def calls(self, team: str, route: str, method: str, status: int) -> CallSeries:
+        """What answered calls of this kind are counted on."""
+        kind = (team, route, method, status)
+        series = self._calls.get(kind)
+        if series is None:
+            series = self._calls[kind] = CallSeries(
+                self.requests(team, route, method, str(status)),
+                self.request_duration(route, method, f"{status // 100}xx"),
+                self.overhead(route),
+            )
+        return series
+
     def keep_teams(self, teams: Collection[str]) -> None:
         """Drop the series of every team but these and `other`."""
+        self._calls.clear()
         wanted = {*teams, OTHER}
         for family in self._by_team:
             family.keep(wanted)

@@ -85,11 +85,11 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_every_module_has_its_tests() -> None:
-    missing = [name_of(path) for path in MODULES if path.name != "__init__.py" and not tests_of(path).exists()]
+    missing = [name_of(path) for path in MODULES if path.name != "__init__.py" and not mirror_of(path).exists()]
     assert not missing, "without a test file: " + ", ".join(missing)
 
 
-def tests_of(path: Path) -> Path:
+def mirror_of(path: Path) -> Path:
     """Where the tests of a module stand."""
     return (ROOT / "tests" / path.relative_to(ROOT / "gateway")).with_name(f"test_{path.name.replace('__', '')}")
 

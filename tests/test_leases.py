@@ -124,6 +124,14 @@ async def test_what_is_held_ahead_is_not_shown_as_used(ledger: Ledger) -> None:
     assert leases.less_held({counter: 10, "another": 4}) == {counter: 3, "another": 4}
 
 
+async def test_qu9_several_gateways_hold_no_more_together_than_one(ledger: Ledger) -> None:
+    bounds = bounds_of("[1000 requests per minute]")
+    ledger.replicas = 5
+    for _ in range(5):
+        assert await admitted(Leases(ledger), bounds, 1) == 1
+    assert await ledger.used([bounds[0].counter]) == {bounds[0].counter: 10}
+
+
 async def test_rs3_ended_windows_are_forgotten(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.leases._MOST_COUNTERS", 3)
     leases = Leases(ledger)
@@ -131,3 +139,22 @@ async def test_rs3_ended_windows_are_forgotten(ledger: Ledger, monkeypatch: pyte
         now = NOW + 60 * minute
         await leases.take(bounds_of("[2 requests per minute]", now), now)
     assert len(leases._held) <= 3
+
+
+async def test_what_is_held_comes_back_at_the_end(ledger: Ledger) -> None:
+    bounds = bounds_of("[1000 requests per minute]")
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds, 3) == 3
+    assert (await ledger.used([bounds[0].counter])).popitem()[1] > 3
+    await leases.close()
+    assert (await ledger.used([bounds[0].counter])).popitem()[1] == 3
+    await leases.close()
+    assert (await ledger.used([bounds[0].counter])).popitem()[1] == 3
+
+
+async def test_le5_an_end_without_the_ledger_is_an_end_all_the_same(ledger: Ledger) -> None:
+    leases = Leases(ledger)
+    assert await admitted(leases, bounds_of("[1000 requests per minute]"), 3) == 3
+    await ledger.close()
+    await leases.close()
+    assert leases.used(bounds_of("[1000 requests per minute]")[0]) == 0

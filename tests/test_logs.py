@@ -3,90 +3,104 @@
 import io
 import json
 import logging
+import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
-from gateway.logs import AccessLog, configure, log_event, logger
+from gateway import logs
+from gateway.logs import AccessLog, SpoolHandler, configure, log_event, logger
 
 SECRET = "gmigw_canary"
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
+def stream() -> Iterator[io.BytesIO]:
     """Where a test's log goes; the process's own logging is as before afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, logger.level)
-    yield io.StringIO()
+    yield io.BytesIO()
+    for handler in root.handlers:
+        if isinstance(handler, SpoolHandler):
+            handler.close()
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     logger.setLevel(before[2])
 
 
-class Terminal(io.StringIO):
+def said(stream: io.BytesIO) -> str:
+    """What the log has told its stream."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    return stream.getvalue().decode()
+
+
+class Terminal(io.BytesIO):
     def isatty(self) -> bool:
         return True
 
 
-def test_events_are_json_lines_with_their_fields(stream: io.StringIO) -> None:
+def test_events_are_json_lines_with_their_fields(stream: io.BytesIO) -> None:
     configure("json", "info", stream)
     log_event(logging.INFO, "job ended", request_id="abc", team="marketing")
-    line = json.loads(stream.getvalue())
+    line = json.loads(said(stream))
     assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
     assert line == {"level": "info", "event": "job ended", "request_id": "abc", "team": "marketing"}
 
 
-def test_a_field_json_does_not_know_is_written_as_text(stream: io.StringIO) -> None:
+def test_a_field_json_does_not_know_is_written_as_text(stream: io.BytesIO) -> None:
     configure("json", "info", stream)
     log_event(logging.INFO, "started", addresses={1}, path=sys)
-    assert json.loads(stream.getvalue())["addresses"] == "{1}"
+    assert json.loads(said(stream))["addresses"] == "{1}"
 
 
-def test_text_is_for_people(stream: io.StringIO) -> None:
+def test_text_is_for_people(stream: io.BytesIO) -> None:
     configure("text", "info", stream)
     log_event(logging.WARNING, "policies refused", found=2)
-    assert stream.getvalue()[8:] == " WARNING policies refused found=2\n"
+    assert said(stream)[8:] == " WARNING policies refused found=2\n"
 
 
 @pytest.mark.parametrize("value", ["a\nINFO forged", "a\r\nb", "\x1b[2J", "a\u2028b", "\x85"])
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_hd9_one_record_is_one_line(stream: io.StringIO, log_format: str, value: str) -> None:
+def test_hd9_one_record_is_one_line(stream: io.BytesIO, log_format: str, value: str) -> None:
     configure(log_format, "info", stream)
     log_event(logging.INFO, "seen", value=value)
-    written = stream.getvalue()
+    written = said(stream)
     assert len(written.splitlines()) == 1
     assert "\x1b" not in written
 
 
 @pytest.mark.parametrize(("terminal", "starts"), [(True, "job"), (False, "{")])
-def test_auto_is_text_on_a_terminal_alone(stream: io.StringIO, terminal: bool, starts: str) -> None:  # noqa: FBT001
-    sink = Terminal() if terminal else io.StringIO()
+def test_auto_is_text_on_a_terminal_alone(stream: io.BytesIO, terminal: bool, starts: str) -> None:  # noqa: FBT001
+    sink = Terminal() if terminal else io.BytesIO()
     configure("auto", "info", sink)
     log_event(logging.INFO, "job ended")
-    text = sink.getvalue()
+    text = said(sink)
     assert text.startswith(starts) or text[14:].startswith(starts)
 
 
-def test_levels_hold_for_the_gateway_and_libraries_stay_at_warnings(stream: io.StringIO) -> None:
+def test_levels_hold_for_the_gateway_and_libraries_stay_at_warnings(stream: io.BytesIO) -> None:
     configure("text", "debug", stream)
     log_event(logging.DEBUG, "look failed")
     logging.getLogger("httpx").info("GET https://storage/x?signature=%s", SECRET)
     logging.getLogger("httpx").debug("more %s", SECRET)
     logging.getLogger("asyncio").warning("slow")
-    assert [line.split(maxsplit=2)[2] for line in stream.getvalue().splitlines()] == ["look failed", "slow"]
+    assert [line.split(maxsplit=2)[2] for line in said(stream).splitlines()] == ["look failed", "slow"]
 
 
-def test_a_quiet_level_is_quiet(stream: io.StringIO) -> None:
+def test_a_quiet_level_is_quiet(stream: io.BytesIO) -> None:
     configure("text", "error", stream)
     log_event(logging.WARNING, "unseen")
-    assert stream.getvalue() == ""
+    assert said(stream) == ""
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_se1_an_exception_shows_its_type_and_place_but_never_its_text(stream: io.StringIO, log_format: str) -> None:
+def test_se1_an_exception_shows_its_type_and_place_but_never_its_text(stream: io.BytesIO, log_format: str) -> None:
     configure(log_format, "debug", stream)
 
     def fail() -> None:
@@ -96,18 +110,18 @@ def test_se1_an_exception_shows_its_type_and_place_but_never_its_text(stream: io
         fail()
     except ValueError:
         logger.exception("unhandled", extra={"fields": {"request_id": "abc"}})
-    written = stream.getvalue()
+    written = said(stream)
     assert "ValueError at fail:" in written
     assert SECRET not in written
     assert "Traceback" not in written
     assert len(written.splitlines()) == 1
 
 
-def test_configuring_twice_writes_each_event_once(stream: io.StringIO) -> None:
+def test_configuring_twice_writes_each_event_once(stream: io.BytesIO) -> None:
     configure("text", "info", stream)
     configure("text", "info", stream)
     log_event(logging.INFO, "once")
-    assert len(stream.getvalue().splitlines()) == 1
+    assert len(said(stream).splitlines()) == 1
 
 
 def lines_of(sink: io.BytesIO) -> list[object]:
@@ -122,8 +136,19 @@ def test_access_lines_are_written_together_in_order() -> None:
     assert sink.getvalue() == b""
     log.flush()
     assert lines_of(sink) == [{"route": "/models", "status": 200}, {"route": "/requests", "status": 429}]
-    log.flush()
+    log.close()
     assert len(lines_of(sink)) == 2
+
+
+def test_access_lines_are_written_without_being_asked_for() -> None:
+    sink = io.BytesIO()
+    log = AccessLog(sink)
+    log.write({"number": 1})
+    deadline = time.monotonic() + 5
+    while not sink.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert lines_of(sink) == [{"number": 1}]
+    log.close()
 
 
 def test_a_switched_off_access_log_takes_nothing() -> None:
@@ -133,14 +158,76 @@ def test_a_switched_off_access_log_takes_nothing() -> None:
     assert log.lost == 0
 
 
-def test_a_sink_that_does_not_keep_up_loses_lines_and_says_how_many() -> None:
-    sink = io.BytesIO()
-    log = AccessLog(sink)
-    for number in range(10_003):
+class Pipe:
+    """A pipe that nobody reads until `take`."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        self.sink = os.fdopen(writer, "wb")
+
+    def take(self, lines: int) -> list[object]:
+        """Read so many lines."""
+        with os.fdopen(self.reader, "rb", closefd=False) as reader:
+            return [json.loads(reader.readline()) for _ in range(lines)]
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.sink.close()
+    os.close(made.reader)
+
+
+def test_a_sink_that_does_not_keep_up_loses_lines_and_the_log_says_how_many(
+    stream: io.BytesIO, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "FLUSH_SECONDS", 0.2)
+    configure("text", "info", stream)
+    log = AccessLog(pipe.sink)
+    for number in range(9_000):
         log.write({"number": number})
-    log.flush()
-    assert len(lines_of(sink)) == 10_000
+    began = time.monotonic()
+    log.flush()  # and the thread now holds these, as many as the pipe does not
+    assert time.monotonic() - began < 1
+    for number in range(9_000, 19_003):
+        log.write({"number": number})
     assert log.lost == 3
+    assert pipe.take(19_000) == [{"number": number} for number in range(19_000)]
+    log.close()
+    deadline = time.monotonic() + 5
+    while "log lines lost" not in said(stream) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert said(stream)[8:] == " WARNING log lines lost log=access log count=3\n"
+
+
+def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
+    os.set_blocking(pipe.sink.fileno(), False)
+    log = AccessLog(pipe.sink)
+    for number in range(9_000):
+        log.write({"number": number})
+    assert pipe.take(9_000) == [{"number": number} for number in range(9_000)]
+    assert log.lost == 0
+    log.close()
+
+
+BLOCKED = """
+import logging, sys
+from gateway.logs import AccessLog, configure, log_event
+configure("json", "info")
+log = AccessLog(sys.stdout.buffer)
+for number in range(5_000):
+    log_event(logging.INFO, "filler " * 10)
+    log.write({"filler": "x" * 100})
+log.close()
+"""
+
+
+def test_a_process_ends_although_nobody_reads_what_it_says() -> None:
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", BLOCKED], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(10) == 0
+    assert time.monotonic() - began < 8
 
 
 class FullDisk(io.RawIOBase):
@@ -166,18 +253,22 @@ def test_a_sink_that_fails_is_survived_and_counted(closed: bool) -> None:  # noq
 def test_no_line_is_lost_or_doubled_while_both_threads_run() -> None:
     sink = io.BytesIO()
     log = AccessLog(sink)
-    done = threading.Event()
-
-    def flush() -> None:
-        while not done.is_set():
-            log.flush()
-
-    thread = threading.Thread(target=flush)
-    thread.start()
     for number in range(5000):
         log.write({"number": number})
-    done.set()
-    thread.join()
+        if number % 1000 == 0:
+            log.flush()
     log.flush()
     assert lines_of(sink) == [{"number": number} for number in range(5000)]
     assert log.lost == 0
+    log.close()
+
+
+def test_a_closed_log_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    log = AccessLog(io.BytesIO())
+    assert threading.active_count() == before + 1
+    log.close()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before

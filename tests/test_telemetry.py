@@ -89,6 +89,15 @@ def test_ca2_a_team_that_comes_back_starts_at_zero(metrics: Metrics) -> None:
     assert series(metrics, "gateway_denied_total") == {("rate_limited", "marketing"): 1}
 
 
+def test_ca2_calls_of_a_team_that_comes_back_start_at_zero(metrics: Metrics) -> None:
+    for teams in ({"studio"}, set[str]()):
+        for team in ("marketing", "studio"):
+            metrics.calls(team, "/requests", "GET", 200).requests.inc()
+        metrics.keep_teams(teams)
+    metrics.calls("marketing", "/requests", "GET", 200).requests.inc()
+    assert series(metrics, "gateway_requests_total") == {("200", "GET", "/requests", "marketing"): 1}
+
+
 def fill(metrics: Metrics, teams: int) -> None:
     """32 series a team: what the families named after teams grow to."""
     for number in range(teams):

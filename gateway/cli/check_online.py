@@ -13,7 +13,7 @@ from gateway.core.errors import Refusal
 from gateway.core.money import format_usd
 from gateway.core.nodes import Listing, Mark, Report, Scalar, Table
 from gateway.core.policy import PolicySet, Unpriced
-from gateway.core.pricing import quote
+from gateway.core.pricing import has_price, quote
 from gateway.policies import Loaded, load
 from gateway.policies.files import read_settled
 from gateway.policies.load import compose_file
@@ -67,7 +67,7 @@ def _check_prices(policy: PolicySet, details: Mapping[str, ModelDetail | None], 
         if not team.has_budget or policy.unpriced is Unpriced.FREE:
             continue
         for model, detail in details.items():
-            if may_use(team, model)[0] and not _is_priced(policy, model, detail):
+            if may_use(team, model)[0] and not has_price(policy, model, detail):
                 message = f"{model} has no price, and {team.name} has a budget: its jobs are refused"
                 report.warn(marks.team(team.name), "price-unknown", message)
     for model, detail in details.items():
@@ -75,11 +75,6 @@ def _check_prices(policy: PolicySet, details: Mapping[str, ModelDetail | None], 
         if ours is not None and theirs is not None and ours != theirs:
             message = f"a plain job of {model} costs {format_usd(ours)} USD here and {format_usd(theirs)} USD upstream"
             report.warn(marks.price(policy, model), "price-differs", message)
-
-
-def _is_priced(policy: PolicySet, model: str, detail: ModelDetail | None) -> bool:
-    stated = detail is not None and detail.price is not None and detail.price.amount > 0
-    return stated or any(matches(price.models, model) for price in policy.prices)
 
 
 def _price(policy: PolicySet, model: str, detail: ModelDetail | None) -> int | None:

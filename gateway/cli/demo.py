@@ -8,8 +8,10 @@ import asyncio
 import functools
 import os
 import secrets
+import shlex
 import shutil
 import socket
+import sys
 import sysconfig
 import tempfile
 from argparse import ArgumentParser
@@ -17,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.app import Running, StartError, running
-from gateway.cli.demo_story import TEAMS, Story
+from gateway.cli.demo_story import DEAR, TEAMS, Story
 from gateway.cli.ending import until_signalled
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import saying_why
@@ -25,6 +27,8 @@ from gateway.core.keys import RANDOM_BYTES, digest, make_key
 from gateway.policies.edit import EditError, add_key, find_team_file, rewrite
 from gateway.server.run import run_in_loop
 from gateway.settings import Settings, parse_port
+
+PROGRAM = "gmi-gateway"
 
 USUAL_PORTS = {"port": 8080, "admin_port": 9090}
 """Where the demo listens, unless something else does already."""
@@ -71,22 +75,30 @@ def run(call: Invocation) -> int:
 async def _play(settings: Settings, keys: Mapping[str, str], folder: Path, *, stay: bool) -> bool:
     """Start everything, tell the story, and stay for ever if asked to; whether all came out as told."""
     async with running(settings, {}) as gateway:
-        print("Everything below happens on this machine; paste any command while the demo is up.")
+        print(f"Everything below happens on this machine{'; paste any command while the demo is up' if stay else ''}.")
         told = await Story(gateway.public_url, keys, folder).tell()
         print("\nEvery step came out as told." if told else "\nA step did not come out as told: see ✗ above.")
         if stay:
-            _print_places(gateway, keys)
+            _print_places(gateway, keys, settings)
             await asyncio.Event().wait()
         return told
 
 
-def _print_places(gateway: Running, keys: Mapping[str, str]) -> None:
+def _print_places(gateway: Running, keys: Mapping[str, str], settings: Settings) -> None:
+    """Where everything is, and two commands that look at it from another terminal."""
     places = {
         "gateway": gateway.public_url,
         "admin": gateway.admin_url,
         "simulated GMI": gateway.simulator_url or "",
+        "policies": settings.policies,
+        "ledger": settings.ledger,
         **{f"key of {team}": key for team, key in keys.items()},
     }
+    where = f"--policies {shlex.quote(settings.policies)} --ledger {shlex.quote(settings.ledger)}"
+    print("\nWhy research may not make that film, and what everybody used:")
+    program = PROGRAM if shutil.which(PROGRAM) else f"{shlex.quote(sys.executable)} -m gateway"
+    print(f"   $ {program} explain --team research --model {DEAR['model']} {where}")
+    print(f"   $ {program} usage {where}\n")
     print("The demo stays up until Ctrl-C:")
     width = max(map(len, places))
     for name, place in places.items():

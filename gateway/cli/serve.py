@@ -3,13 +3,18 @@
 Each setting is a flag, else an environment variable, else its default. SIGTERM drains, SIGHUP reloads the policies.
 """
 
+import logging
 from argparse import ArgumentParser
 
+from gateway import __version__
 from gateway.app import StartError, serve
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import SETTINGS, add_settings, default_text
+from gateway.ledger.engine import backend_of, ledger_url
+from gateway.ledger.faults import LedgerUnavailable
+from gateway.logs import configure, log_event
 from gateway.server.run import run_in_loop
-from gateway.settings import variable_of
+from gateway.settings import Settings, idle_variables, variable_of
 
 CREDENTIALS = (
     ("GMI_API_KEY", "The real GMI API key, unless the policies name another source."),
@@ -33,7 +38,29 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(call: Invocation) -> int:
     """Serve until told to end."""
+    settings = call.settings
     try:
-        return run_in_loop(serve(call.settings, call.environment))
+        _log_start(settings)
+        status = run_in_loop(serve(settings, call.environment))
+    except LedgerUnavailable as error:
+        raise CannotRunError(f"cannot start\nledger: {error}") from None
     except StartError as error:
         raise CannotRunError(f"cannot start\n{error}") from None
+    log_event(logging.INFO, "stopped", status=status)
+    return status
+
+
+def _log_start(settings: Settings) -> None:
+    """The log's first line says what runs here, without a secret. Raises LedgerUnavailable for a URL that is none."""
+    configure(settings.log_format, settings.log_level)
+    ledger = ledger_url(settings.ledger)
+    log_event(
+        logging.INFO,
+        "starting",
+        version=__version__,
+        upstream="the simulator" if settings.simulate else settings.upstream_url,
+        simulate=settings.simulate,
+        ledger=backend_of(ledger).name_of(ledger),
+    )
+    for variable in idle_variables(settings):
+        log_event(logging.WARNING, "setting not in effect", variable=variable)

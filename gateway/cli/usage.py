@@ -1,9 +1,9 @@
 """Jobs, money and refused calls of a month, by team, key and model.
 
 A month begins and ends in each team's own time zone, as its limits do. Jobs that upstream refused are not counted; the
-money of jobs that still run is held, and comes back if they fail. Refused are the calls the gateway answered with an
-error of its own; the model is `other` for those that were about none, or about none the team may use. A gateway writes
-them down every two seconds.
+money of jobs that still run is held, and comes back if they fail. Unsuccessful are the jobs that failed, were cancelled
+or were never seen to end. Refused are the calls the gateway answered with an error of its own; the model is `other` for
+those that were about none, or about none the team may use. A gateway writes them down every two seconds.
 """
 
 import csv
@@ -15,18 +15,17 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.cli.invocation import CannotRunError, Invocation, check_known
 from gateway.cli.options import add_settings, saying_why
 from gateway.cli.tables import render_table
 from gateway.core.money import format_usd, usd_number
-from gateway.core.nodes import suggest
 from gateway.core.policy import Period, PolicySet
 from gateway.core.windows import window_at
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import LedgerReader, read_ledger
 from gateway.ledger.values import UsageRow
 
-HEADER = ("TEAM", "KEY", "MODEL", "JOBS", "SUCCESS", "FAILED", "OPEN", "REFUSED", "USD", "USD HELD")
+HEADER = ("TEAM", "KEY", "MODEL", "JOBS", "SUCCESS", "UNSUCCESSFUL", "OPEN", "REFUSED", "USD", "USD HELD")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -48,8 +47,7 @@ def run(call: Invocation) -> int:
         raise CannotRunError(str(error)) from None
     if options.team is not None:
         known = {row.team for row in rows} | policy.teams.keys()
-        if options.team not in known:
-            raise CannotRunError(f"there is no team `{options.team}`{suggest(options.team, known)}")
+        check_known("there is no team", options.team, known)
         rows = [row for row in rows if row.team == options.team]
     if options.format == "json":
         month = window_at(Period.MONTH, "UTC", instant).label
@@ -96,11 +94,11 @@ def _values(row: UsageRow) -> Mapping[str, str | float | None]:
         **names,
         "jobs": row.jobs,
         "succeeded": row.succeeded,
-        "failed": row.failed,
+        "unsuccessful": row.failed,
         "open": row.open,
         "refused": row.refused,
-        "usd": usd_number(row.charged),
-        "usd_held": usd_number(row.held),
+        "usd": usd_number(row.spent),
+        "held_usd": usd_number(row.held),
     }
 
 
@@ -115,6 +113,6 @@ def _cells(row: UsageRow) -> list[str]:
         str(row.failed),
         str(row.open),
         str(row.refused),
-        format_usd(row.charged),
+        format_usd(row.spent),
         format_usd(row.held),
     ]

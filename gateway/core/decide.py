@@ -5,6 +5,7 @@ limits it says what the draft would take. `describe_limits` adds how full they a
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -13,9 +14,9 @@ from gateway.core.claims import Bound, Claim
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
 from gateway.core.limits import applies_to, claims_for
-from gateway.core.payload import check_required, check_rule, check_spelling, rejected, rules_for
+from gateway.core.payload import check_required, check_rule, check_spelling, rules_for
 from gateway.core.policy import Caller, Limit, Mode, PolicySet, Scope, Unit, Unpriced
-from gateway.core.pricing import SECONDS_FIELDS, Quote, quote
+from gateway.core.pricing import Quote, quote
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft
 from gateway.core.wording import amount_words, instant_words, limit_words
@@ -64,41 +65,59 @@ def decide(policy: PolicySet, caller: Caller, draft: Draft, detail: ModelDetail 
         steps.append(_check_scope(caller))
         steps.append(_check_model(caller, draft.model))
         steps.extend(_check_payload(caller, draft, detail))
-        quoted = quote(policy, draft.model, draft.payload, detail)
+        with _by("price"):
+            quoted = quote(policy, draft.model, draft.payload, detail)
         seconds = _count_seconds(caller, draft, quoted)
         steps.append(_check_price(policy, caller, quoted))
-    except Refusal as refusal:
-        return Decision((*steps, Step(_rule_of(refusal), Verdict.REFUSE, refusal.message)), refusal)
+    except _Refused as refused:
+        return Decision((*steps, refused.step), refused.refusal)
     price = quoted.amount or 0
     claims = claims_for(caller, draft.model, price, seconds, now)
     steps.extend(_limit_steps(caller, draft.model, claims, now))
     return Decision(tuple(steps), None, price, quoted.text, seconds, claims)
 
 
-def _rule_of(refusal: Refusal) -> str:
-    rules = {Code.SCOPE_DENIED: "scope", Code.MODEL_NOT_ALLOWED: "model", Code.PRICE_UNKNOWN: "price"}
-    return rules.get(refusal.code) or f"payload.{refusal.siblings['parameter']}"
+class _Refused(Exception):  # noqa: N818 - the end of a decision
+    """One rule refuses: `step` says which, and in the refusal's own words why."""
+
+    def __init__(self, rule: str, refusal: Refusal) -> None:
+        super().__init__(rule)
+        self.step = Step(rule, Verdict.REFUSE, refusal.message)
+        self.refusal = refusal
+
+
+@contextmanager
+def _by(rule: str) -> Iterator[None]:
+    """What refuses within, refuses by this rule."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise _Refused(rule, refusal) from refusal
 
 
 def _check_scope(caller: Caller) -> Step:
-    check_scope(caller.key, Scope.JOBS)
+    with _by("scope"):
+        check_scope(caller.key, Scope.JOBS)
     return Step("scope", Verdict.PASS, f"The key {caller.key.name!r} may create jobs.")
 
 
 def _check_model(caller: Caller, model: str) -> Step:
     allowed, text = may_use(caller.team, model)
     if not allowed:
-        raise Refusal(Code.MODEL_NOT_ALLOWED, text)
+        raise _Refused("model", Refusal(Code.MODEL_NOT_ALLOWED, text))
     return Step("model", Verdict.PASS, text)
 
 
 def _check_payload(caller: Caller, draft: Draft, detail: ModelDetail | None) -> Iterator[Step]:
     rules = rules_for(caller.team, draft.model)
-    check_spelling(draft.payload, (rule.name for rule in rules))
+    with _by("payload"):
+        check_spelling(draft.payload, (rule.name for rule in rules))
     for rule in rules:
-        check_rule(draft.payload, rule)
+        with _by(f"payload.{rule.name}"):
+            check_rule(draft.payload, rule)
         yield Step(f"payload.{rule.name}", Verdict.PASS, f"`{rule.name}` keeps the team's rule.")
-    check_required(draft.payload, detail)
+    with _by("payload"):
+        check_required(draft.payload, detail)
     known = "has every parameter the model requires" if detail is not None else "is judged by the team's rules alone"
     yield Step("payload", Verdict.PASS, f"The payload {known}.")
 
@@ -108,24 +127,19 @@ def _check_price(policy: PolicySet, caller: Caller, quoted: Quote) -> Step:
     if quoted.amount is not None:
         return Step("price", Verdict.PASS, f"It costs {quoted.text}.")
     if caller.team.has_budget and policy.unpriced is Unpriced.REFUSE:
-        raise Refusal(
-            Code.PRICE_UNKNOWN,
-            f"The price is unknown ({quoted.text}) and team {caller.team.name} has a budget; "
-            "ask your platform team to add a price.",
-        )
+        text = f"The price is unknown ({quoted.text}) and team {caller.team.name} has a budget"
+        raise _Refused("price", Refusal(Code.PRICE_UNKNOWN, f"{text}; ask your platform team to add a price."))
     return Step("price", Verdict.SKIP, f"The price is unknown ({quoted.text}); it counts as 0.")
 
 
 def _count_seconds(caller: Caller, draft: Draft, quoted: Quote) -> int:
     """The seconds of video to count; a team that limits them must say them readably."""
-    if quoted.seconds is not None:
-        return quoted.seconds
-    for limit in caller.team.limits:
-        if limit.unit is Unit.SECONDS and limit.mode is Mode.ENFORCE and applies_to(limit, draft.model):
-            name = next((name for name in SECONDS_FIELDS if name in draft.payload), SECONDS_FIELDS[0])
-            message = f"`{name}` must say how many seconds of video this is, as a number: {limit.name!r} limits them."
-            raise rejected(name, "seconds", message)
-    return 0
+    if quoted.unread is not None and any(
+        limit.unit is Unit.SECONDS and limit.mode is Mode.ENFORCE and applies_to(limit, draft.model)
+        for limit in caller.team.limits
+    ):
+        raise quoted.unread
+    return quoted.seconds
 
 
 def _limit_steps(caller: Caller, model: str, claims: tuple[Claim, ...], now: float) -> Iterator[Step]:

@@ -5,12 +5,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One entry of `parameters[]`. `default` is `default_value`; None where the detail gives none."""
+    """One entry of `parameters[]`. `default` is `default_value`, None where the detail gives none.
+
+    `options`, `minimum` and `maximum` (`options`, `min_value`, `max_value`) say what it may be; empty and None where
+    they say nothing.
+    """
 
     name: str
     type: str
     required: bool = False
     default: str | int | float | bool | None = None
+    options: tuple[str | int | float | bool, ...] = ()
+    minimum: int | float | None = None
+    maximum: int | float | None = None
 
 
 @dataclass(frozen=True, slots=True)

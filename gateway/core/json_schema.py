@@ -202,10 +202,10 @@ def _uploads() -> Schema:
 def _duplicates() -> Schema:
     window = {
         "type": ["string", "number"],
-        "description": "Within it an equal create would return the first job. At most 24 h.",
+        "description": "Within it an equal create gets the first one's answer. At most 24 h.",
         "examples": ["30 s"],
     }
-    return _table({"window": window}, "Not yet in effect: equal creates in quick succession.", required=["window"])
+    return _table({"window": window}, "Equal creates in quick succession are one job.", required=["window"])
 
 
 def _webhooks() -> Schema:

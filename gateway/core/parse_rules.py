@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from gateway.core.nodes import Node, Report, Scalar, Table, show
+from gateway.core.nodes import Mark, Node, Report, Scalar, Table, show
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_sources import read_source
 from gateway.core.policy import FILE_TYPES, ParameterRule, PayloadRule, Uploads, Webhooks
@@ -14,9 +14,6 @@ PARAMETER_FIELDS = ("required", "forbidden", "one_of", "min", "max", "min_length
 UPLOADS_FIELDS = ("file_types", "relay", "max_size")
 DUPLICATES_FIELDS = ("window",)
 WEBHOOKS_FIELDS = ("hosts", "secret")
-
-IDLE = "not-in-effect"
-"""The warning about a field that is read and that this version does nothing with."""
 
 LONGEST_WINDOW = 86400.0
 """Seconds an equal create may return the first job: what an idempotency key lives, too."""
@@ -98,11 +95,15 @@ def read_uploads(node: Node | None, report: Report) -> Uploads:
     file_types = fields.words("file_types", FILE_TYPES) if fields.has("file_types") else Uploads().file_types
     relay = fields.flag("relay", default=False)
     if relay:
-        report.warn(fields.place("relay"), IDLE, "`relay` is not in effect in this version: uploads go straight to GMI")
+        _warn_idle("relay", "uploads go straight to GMI", fields.place("relay"), report)
     if fields.has("max_size"):
-        idle = "`max_size` is not in effect in this version: any size is let through"
-        report.warn(fields.place("max_size"), IDLE, idle)
+        _warn_idle("max_size", "any size is let through", fields.place("max_size"), report)
     return Uploads(file_types, relay, size)
+
+
+def _warn_idle(field: str, instead: str, mark: Mark, report: Report) -> None:
+    """Warn of a field that is read, and that this version does nothing with."""
+    report.warn(mark, "not-in-effect", f"`{field}` is not in effect in this version: {instead}")
 
 
 def read_duplicates(node: Node | None, report: Report) -> float:
@@ -121,7 +122,7 @@ def read_webhooks(node: Node | None, report: Report) -> Webhooks | None:
     fields = read_fields(node, WEBHOOKS_FIELDS, "`webhooks`", report) if node is not None else None
     if fields is None:
         return None
-    report.warn(fields.mark, IDLE, "`webhooks` is not in effect in this version: nothing is reported")
+    _warn_idle("webhooks", "nothing is reported", fields.mark, report)
     fields.require("hosts", "secret")
     for item in fields.texts("hosts"):
         if not _HOST.fullmatch(item.text):

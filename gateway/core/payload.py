@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from gateway.core.access import matches
-from gateway.core.detail import ModelDetail
+from gateway.core.detail import ModelDetail, Parameter
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import ParameterRule, Team
 from gateway.core.wire import shown
@@ -105,9 +105,15 @@ def _check_length(rule: ParameterRule, value: Any) -> None:
         return
     length = len(value) if isinstance(value, str | list) else None
     if rule.min_length is not None and (length is None or length < rule.min_length):
-        raise rejected(rule.name, "min_length", f"`{rule.name}` must be text of at least {rule.min_length} characters.")
+        raise rejected(rule.name, "min_length", _wanted_length(rule.name, value, f"at least {rule.min_length}"))
     if rule.max_length is not None and (length is None or length > rule.max_length):
-        raise rejected(rule.name, "max_length", f"`{rule.name}` must be text of at most {rule.max_length} characters.")
+        raise rejected(rule.name, "max_length", _wanted_length(rule.name, value, f"at most {rule.max_length}"))
+
+
+def _wanted_length(name: str, value: Any, bound: str) -> str:
+    if isinstance(value, list):
+        return f"`{name}` must be a list of {bound} items."
+    return f"`{name}` must be text of {bound} characters."
 
 
 def check_required(payload: Mapping[str, Any], detail: ModelDetail | None) -> None:
@@ -116,6 +122,16 @@ def check_required(payload: Mapping[str, Any], detail: ModelDetail | None) -> No
         if parameter.required and parameter.default is None and payload.get(parameter.name) is None:
             message = f"`{parameter.name}` is missing: the model requires it."
             raise rejected(parameter.name, "required", message)
+
+
+def check_declared(value: Any, parameter: Parameter) -> None:
+    """Refuse a value outside of the options or the range that the model's detail declares.
+
+    Asked of what is counted or priced: upstream may make another value of it, and bill that one.
+    """
+    low, high = parameter.minimum, parameter.maximum
+    rule = ParameterRule(parameter.name, one_of=parameter.options, minimum=low, maximum=high)
+    check_rule({parameter.name: value}, rule)
 
 
 def rejected(parameter: str, rule: str, message: str, value: Any = None) -> Refusal:

@@ -194,7 +194,7 @@ class Webhooks:
 
 @dataclass(frozen=True)
 class Team:
-    """One team's whole policy, defaults already taken in. `duplicates_window` is not yet in effect."""
+    """One team's whole policy, defaults already taken in. `duplicates_window` is in seconds, 0 merges nothing."""
 
     name: str
     description: str = ""

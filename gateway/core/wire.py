@@ -18,6 +18,9 @@ MOST_DEPTH = 64
 MOST_VALUES = 20_000
 """Commas, and opening brackets and braces, a body may hold: counted before it is parsed, inside of texts too."""
 
+MOST_DIGITS = 64
+"""Digits an integer may have: the time to read one grows with their square."""
+
 _LONGEST_SHOWN = 64
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -116,8 +119,6 @@ def _parse(body: bytes) -> Any:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
         raise _invalid(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
-    except ValueError:
-        raise _invalid("The body holds a number with too many digits.") from None
     if openings > MOST_DEPTH and _is_deeper(value, MOST_DEPTH):
         raise _too_deep()
     if _ESCAPED_SURROGATE.search(body):
@@ -156,6 +157,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > MOST_DIGITS:
+        raise _invalid(f"The body holds an integer of more than {MOST_DIGITS} digits.")
+    return int(text)
+
+
 def _float(text: str) -> float:
     number = float(text)
     if not isfinite(number):
@@ -167,7 +174,7 @@ def _constant(text: str) -> NoReturn:
     raise _invalid(f"The body is not JSON: {text} is not a number.")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
 
 def _too_deep() -> Refusal:

@@ -169,9 +169,9 @@ class Ledger:
         work = partial(counters.take_ahead, counter=counter, amount=amount, ceiling=ceiling, window_ends=window_ends)
         return await self._submit("take_ahead", work, None, counter)
 
-    async def give_ahead_back(self, counter: str, amount: int) -> None:
-        """Return what was taken ahead and not used."""
-        await self._submit("give_ahead_back", partial(counters.give_back, amounts=[(counter, amount)]), None)
+    async def give_ahead_back(self, amounts: Mapping[str, int]) -> None:
+        """Return what was taken ahead, by counter, and not used."""
+        await self._submit("give_ahead_back", partial(counters.give_back, amounts=amounts.items()), None)
 
     async def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
         """Keep an answer of upstream over restarts, unless a newer one is kept."""

@@ -186,6 +186,11 @@ class UsageRow:
     held: int
     refused: int
 
+    @property
+    def spent(self) -> int:
+        """What counts against a budget: money kept, and money held that running jobs may still give back."""
+        return self.charged + self.held
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

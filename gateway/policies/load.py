@@ -33,9 +33,7 @@ def load(path: Path, known_models: AbstractSet[str] | None = None, now: float | 
     return parse_reading(read_settled(path), known_models, now)
 
 
-def parse_reading(
-    reading: Reading, known_models: AbstractSet[str] | None = None, now: float | None = None
-) -> Loaded:
+def parse_reading(reading: Reading, known_models: AbstractSet[str] | None = None, now: float | None = None) -> Loaded:
     """The policies of files already read."""
     report = Report(list(reading.problems))
     readable = not report.has_errors

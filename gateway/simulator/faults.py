@@ -56,8 +56,7 @@ class Fault:
     times: int | None = None
 
     def __post_init__(self) -> None:
-        if self.operation not in (ANY_OPERATION, *OPERATIONS):
-            raise ValueError(f"unknown operation {self.operation!r}; one of *, {', '.join(OPERATIONS)}")
+        _check_operation(self.operation)
         most = math.inf if self.kind is Kind.LATENCY else 1.0
         if not (0 <= self.amount <= most and math.isfinite(self.amount)):
             raise ValueError(f"{self.amount} is out of range for {self.kind.value}")
@@ -73,12 +72,22 @@ def parse_fault(text: str) -> Fault:
     operation, _, rest = text.partition(":")
     kind, _, rest = rest.partition(":")
     amount, _, times = rest.partition(":")
-    if kind not in list(Kind):
-        raise ValueError(f"fault {text!r}: unknown kind {kind!r}; one of {', '.join(Kind)}")
     try:
-        return Fault(operation, Kind(kind), float(amount or "1"), int(times) if times else None)
+        _check_operation(operation)
+        return Fault(operation, _parse_kind(kind), float(amount or "1"), int(times) if times else None)
     except ValueError as error:
         raise ValueError(f"fault {text!r}: {error}") from None
+
+
+def _check_operation(operation: str) -> None:
+    if operation not in (ANY_OPERATION, *OPERATIONS):
+        raise ValueError(f"unknown operation {operation!r}; one of *, {', '.join(OPERATIONS)}")
+
+
+def _parse_kind(text: str) -> Kind:
+    if text not in list(Kind):
+        raise ValueError(f"unknown kind {text!r}; one of {', '.join(Kind)}")
+    return Kind(text)
 
 
 @dataclass(frozen=True)

@@ -55,14 +55,14 @@ class Answer:
 async def read_answer(response: httpx.Response, secrets: Sequence[Secret]) -> Answer:
     """Read the answer to its end. Raises UpstreamFailure for one that may not be passed on."""
     if not 200 <= response.status_code <= 599 or 300 <= response.status_code <= 399:
-        raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for.")
+        raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
     raw = response.headers.raw
     if any(name.lower() == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in raw):
-        raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be.")
+        raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
     body = await _read_body(response)
     values = b"\n".join([value for _, value in raw])
     if any(secret.is_in(body) or secret.is_in(values) for secret in secrets):
-        raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld.")
+        raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld")
     headers = end_to_end(raw)
     if response.status_code in _TRY_LATER:
         headers += ((b"retry-after", b"%d" % retry_after(response.headers, body)),)
@@ -77,10 +77,10 @@ async def _read_body(response: httpx.Response) -> bytes:
         async for chunk in response.stream:
             size += len(chunk)
             if size > LARGEST_BODY:
-                raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on.")
+                raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
             chunks.append(chunk)
     except httpx.TransportError as error:
-        raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer.") from error
+        raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
     return b"".join(chunks)
 
 
@@ -142,11 +142,11 @@ def require_json_object(answer: Answer) -> None:
     """Raises UpstreamFailure unless the answer is `application/json` and one object."""
     media_type = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
     if media_type != b"application/json":
-        raise UpstreamFailure.invalid("Upstream's answer is not JSON.")
+        raise UpstreamFailure.invalid("Upstream's answer is not JSON")
     try:
         _decode_object(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UpstreamFailure.invalid("Upstream's answer is not a JSON object.") from None
+        raise UpstreamFailure.invalid("Upstream's answer is not a JSON object") from None
 
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

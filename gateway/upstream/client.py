@@ -142,15 +142,14 @@ class Upstream:
         access = self._credentials.access(credential)
         if not access.keys:
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
-            raise UpstreamFailure(
-                Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, "The gateway has no key for upstream at present."
-            )
+            message = "The gateway has no key for upstream at present; your platform team has to give it one."
+            raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
         await self._pass_circuit(credential, question, access)
         started = self._ticks()
         answer = await self._watched(question, self._try_keys(credential, question, access))
         if answer.status < 300 and question.operation is not Operation.DELETE_REQUEST:
             if answer.status not in (200, 201):
-                raise UpstreamFailure.invalid("Upstream answered with a status that names no result.")
+                raise UpstreamFailure.invalid("Upstream answered with a status that names no result")
             require_json_object(answer)
         return replace(answer, elapsed=self._ticks() - started)
 

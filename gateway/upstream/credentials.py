@@ -96,7 +96,7 @@ class Credentials:
         return Access(self._secrets(credential.api_keys), organization[0] if organization else None)
 
     def missing(self, policies: PolicySet) -> list[str]:
-        """For each credential a team needs: why its key cannot be sent, or its organisation. The texts are not shown."""
+        """For each credential a team needs: why its key or organisation cannot be sent. Shows neither."""
         needed = sorted({team.credential for team in policies.teams.values()})
         problems = []
         for name in needed:
@@ -108,9 +108,10 @@ class Credentials:
                 reasons = "; ".join(self._fault(source) for source in credential.api_keys)
                 problems.append(f"credential {name!r}: no API key: {reasons}")
             organization = credential.organization
-            if organization is not None and not self._secrets((organization,)):
-                if not organization.optional or self._read(organization).strip():
-                    problems.append(f"credential {name!r}: no organisation: {self._fault(organization)}")
+            if organization is None or self._secrets((organization,)):
+                continue
+            if not organization.optional or self._read(organization).strip():
+                problems.append(f"credential {name!r}: no organisation: {self._fault(organization)}")
         return problems
 
     def _fault(self, source: Source) -> str:

@@ -29,19 +29,22 @@ class UpstreamFailure(Exception):  # noqa: N818 - the flows speak of failures
         self.retry_after = retry_after
 
     @classmethod
-    def invalid(cls, message: str) -> "UpstreamFailure":
-        """Upstream answered with something that cannot be trusted."""
-        return cls(Sent.ANSWERED, Code.UPSTREAM_INVALID, message)
+    def invalid(cls, what: str) -> "UpstreamFailure":
+        """Upstream answered with something that cannot be trusted: `what` says so, without a full stop."""
+        return cls(Sent.ANSWERED, Code.UPSTREAM_INVALID, f"{what}; {_REPORT}")
 
     def as_refusal(self) -> Refusal:
         """The gateway's own error for it."""
         return Refusal(self.code, self.message, retry_after=self.retry_after)
 
 
+_REPORT = "report the request_id to your platform team."
+"""Neither a retry nor another request may help; after a create a retry could even pay twice."""
+
 TIMED_OUT = "Upstream did not answer in time; try again."
 _UNREACHABLE = "The gateway cannot connect to upstream; try again shortly."
 _BROKEN_OFF = "Upstream broke off the connection before it answered; try again."
-_MALFORMED = "Upstream's answer is not valid HTTP."
+_MALFORMED = f"Upstream's answer is not valid HTTP; {_REPORT}"
 
 FAILURES: tuple[tuple[type[httpx.TransportError], Sent, Code, str], ...] = (
     (httpx.ConnectTimeout, Sent.NEVER, Code.UPSTREAM_TIMEOUT, TIMED_OUT),

@@ -1,7 +1,7 @@
 """Upstream's JSON made ours, reading only what is needed and keeping what is passed on as it was sent."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -43,6 +43,13 @@ class ListedRecord(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class ListedPage(NamedTuple):
+    """One page of upstream's list, in its order. `has_more` unless upstream says that it was the last."""
+
+    records: list[ListedRecord]
+    has_more: bool
+
+
 class _ListedFields(msgspec.Struct):
     request_id: str
     model: str
@@ -50,11 +57,17 @@ class _ListedFields(msgspec.Struct):
     payload: dict[str, Any] | None = None
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _ParameterFields(msgspec.Struct):
     name: str
-    type: str = "string"
-    required: bool = False
-    default_value: str | bool | int | float | None = None
+    type: msgspec.Raw = _NULL
+    required: msgspec.Raw = _NULL
+    default_value: msgspec.Raw = _NULL
+    options: msgspec.Raw = _NULL
+    min_value: msgspec.Raw = _NULL
+    max_value: msgspec.Raw = _NULL
 
 
 class _PriceFields(msgspec.Struct):
@@ -85,26 +98,55 @@ def _listing(body: bytes) -> tuple[dict[str, msgspec.Raw], tuple[str, ...]]:
         fields = _object.decode(body)
         return fields, tuple(_strings.decode(fields["model_ids"]))
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
-        raise UpstreamFailure.invalid("Upstream's answer is not a list of models.") from None
+        raise UpstreamFailure.invalid("Upstream's answer is not a list of models") from None
 
 
 def model_detail(body: bytes) -> ModelDetail | None:
     """What decisions need of a model's detail; None if it is no detail.
 
-    A parameter or a price that does not have GMI's shape is left out: an unknown price is refused later, not guessed.
+    What does not have GMI's shape is left out: an unknown price is refused later, not guessed.
     """
     fields = _read(body, dict[str, msgspec.Raw])
     model = _read(fields.get("model"), str) if fields is not None else None
     if fields is None or model is None:
         return None
     entries = _read(fields.get("parameters"), list[msgspec.Raw]) or []
-    parameters = (_read(entry, _ParameterFields) for entry in entries)
+    parameters = (_parameter(entry) for entry in entries)
     price = _read(fields.get("price_info"), _PriceFields)
     return ModelDetail(
         model,
-        tuple(Parameter(each.name, each.type, each.required, each.default_value) for each in parameters if each),
+        tuple(parameter for parameter in parameters if parameter is not None),
         PriceInfo(price.price, price.unit) if price is not None else None,
     )
+
+
+def _parameter(entry: msgspec.Raw) -> Parameter | None:
+    """A parameter by its name, with whatever else has GMI's shape: that it exists at all decides what a job is."""
+    fields = _read(entry, _ParameterFields)
+    if fields is None:
+        return None
+    default = _plain(fields.default_value)
+    odd_default = default is None and _read(fields.default_value, object) is not None
+    options = _read(fields.options, list[str | int | float | bool | None]) or []
+    return Parameter(
+        fields.name,
+        _read(fields.type, str) or "string",
+        required=_read(fields.required, bool) is True and not odd_default,
+        default=default,
+        options=tuple(option for option in options if option is not None),
+        minimum=_number(fields.min_value),
+        maximum=_number(fields.max_value),
+    )
+
+
+def _plain(text: msgspec.Raw) -> str | int | float | bool | None:
+    value = _read(text, object)
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def _number(text: msgspec.Raw) -> int | float | None:
+    value = _plain(text)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _read(text: bytes | msgspec.Raw | None, kind: type[T]) -> T | None:
@@ -126,11 +168,13 @@ def record_head(body: bytes) -> RecordHead | None:
     return head if valid_request_id(head.request_id) and 0 < len(head.status) <= _LONGEST_STATUS else None
 
 
-def list_page(body: bytes) -> list[ListedRecord] | None:
-    """The records of one page of upstream's list, in its order; None if it is no such page."""
+def list_page(body: bytes) -> ListedPage | None:
+    """One page of upstream's list; None if it is no such page."""
     fields = _read(body, dict[str, msgspec.Raw])
     entries = _read(fields.get("requests"), list[msgspec.Raw]) if fields is not None else None
-    return None if entries is None else [_listed(entry) for entry in entries]
+    if fields is None or entries is None:
+        return None
+    return ListedPage([_listed(entry) for entry in entries], _read(fields.get("has_more"), bool) is not False)
 
 
 def _listed(entry: msgspec.Raw) -> ListedRecord:

@@ -28,7 +28,8 @@ def conditional_reply(call: Call, reply: Reply, etag: bytes, age: float, how: Ho
     if not etag:
         return reply.adding(status)
     headers = (_PRIVATE, (b"etag", etag), (b"age", b"%d" % age), status)
-    if unchanged(call.headers(b"if-none-match"), etag):
+    known = call.headers(b"if-none-match")
+    if known and unchanged(known, etag):
         return Reply(304, b"", headers)
     return reply.adding(*headers)
 

@@ -10,8 +10,7 @@ from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
 from gateway.core.headers import JSON
 from gateway.core.limits import limit_states
-from gateway.core.wire import parse_create
-from gateway.web.bodies import read_json_body
+from gateway.web.bodies import read_draft
 from gateway.web.call import Call
 from gateway.web.conditional import conditional_reply
 from gateway.web.query import read_number
@@ -26,9 +25,8 @@ _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 async def create(call: Call) -> Reply:
     """`POST …/requests`: admission, then upstream's bytes."""
     gw = call.gw
-    body = await read_json_body(call, gw.settings.max_body)
+    draft = await read_draft(call)
     key = _idempotency_key(call)
-    draft = parse_create(body)
     call.model = draft.model if is_model_id(draft.model) else ""
     detail = await catalogue.detail_for_decision(gw, call.caller, draft.model)
     order = admission.Order(

@@ -10,18 +10,17 @@ from gateway.web.call import Call
 from gateway.web.respond import Reply
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 def observe(call: Call, reply: Reply, elapsed: float) -> None:
     """Count the call and write its line."""
-    metrics = call.gw.metrics
     team = call.who.team.name if call.who is not None else OTHER
     route = call.route.label if call.route is not None else OTHER
     method = call.scope["method"] if call.scope["method"] in _METHODS else OTHER
-    metrics.requests(team, route, method, str(reply.status)).inc()
-    metrics.request_duration(route, method, _CLASSES[reply.status // 100]).observe(elapsed)
-    metrics.overhead(route).observe(max(0.0, elapsed - call.upstream_seconds))
+    series = call.gw.metrics.calls(team, route, method, reply.status)
+    series.requests.inc()
+    series.duration.observe(elapsed)
+    series.overhead.observe(max(0.0, elapsed - call.upstream_seconds))
     if reply.code:
         _note_refusal(call, reply, team)
     if call.gw.settings.access_log:

@@ -1,10 +1,18 @@
 """Query parameters read strictly."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.core.errors import Code, Refusal
 
 _LONGEST_NUMBER = 9
+
+
+def check_word(name: str, value: str, known: Iterable[str]) -> None:
+    """Refusal 400, naming the known ones, for a filter that can match nothing."""
+    words = sorted(known)
+    if value not in words:
+        named = ", ".join(f"`{word}`" for word in words)
+        raise Refusal(Code.INVALID_REQUEST, f"There is no such `{name}`; it may be {named}.")
 
 
 def read_number(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

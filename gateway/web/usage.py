@@ -8,10 +8,9 @@ from gateway.core.limits import LimitState, counters_of, limit_states
 from gateway.core.money import usd_number
 from gateway.core.policy import Period
 from gateway.core.windows import window_at
-from gateway.core.wire import parse_create
 from gateway.core.wording import rfc3339
 from gateway.ledger.values import UsageRow
-from gateway.web.bodies import read_json_body
+from gateway.web.bodies import read_draft
 from gateway.web.call import Call
 from gateway.web.respond import Reply, amount_of, json_reply
 
@@ -56,7 +55,7 @@ def month_summary(rows: list[UsageRow]) -> dict[str, Any]:
     for row in (row for row in rows if row.jobs):  # others are of refused calls alone
         entry = by_model.setdefault(row.model, {"jobs": 0, "usd": 0})
         entry["jobs"] += row.jobs
-        entry["usd"] += row.charged + row.held
+        entry["usd"] += row.spent
     total = sum(entry["usd"] for entry in by_model.values())
     jobs = sum(entry["jobs"] for entry in by_model.values())
     shown = {model: {"jobs": entry["jobs"], "usd": usd_number(entry["usd"])} for model, entry in by_model.items()}
@@ -65,7 +64,7 @@ def month_summary(rows: list[UsageRow]) -> dict[str, Any]:
 
 async def explain(call: Call) -> Reply:
     """`POST /gateway/v1/explain`: the decision on a create's body, step by step; nothing is charged."""
-    draft = parse_create(await read_json_body(call, call.gw.settings.max_body))
+    draft = await read_draft(call)
     detail = await catalogue.detail_for_decision(call.gw, call.caller, draft.model)
     now = call.gw.now()
     decision = decide(call.policy, call.caller, draft, detail, now)
@@ -76,14 +75,14 @@ async def explain(call: Call) -> Reply:
 def explained(decision: Decision) -> dict[str, Any]:
     """A decision as JSON: its steps in order, the price and how it was reached, and what it would refuse with.
 
-    The price is null where it is unknown, or where an earlier rule refused.
+    The price's `usd` is null where it is unknown, or where an earlier rule refused.
     """
     priced = any(step.rule == "price" and step.verdict is Verdict.PASS for step in decision.steps)
     return {
         "allowed": decision.refusal is None,
         "code": None if decision.refusal is None else decision.refusal.code.value,
         "error": None if decision.refusal is None else decision.refusal.message,
-        "price": {"usd": usd_number(decision.price), "text": decision.price_text} if priced else None,
+        "price": {"usd": usd_number(decision.price) if priced else None, "text": decision.price_text},
         "seconds": decision.seconds,
         "steps": [{"rule": step.rule, "verdict": step.verdict.value, "text": step.text} for step in decision.steps],
     }

@@ -1,4 +1,6 @@
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -26,6 +28,7 @@ def test_once_tells_the_whole_story_and_every_step_comes_out() -> None:
     for code in CODES:
         assert f"   ✓ {code}\n" in ended.stdout
     assert ended.stdout.endswith("\nEvery step came out as told.\n")
+    assert ended.stdout.startswith("Everything below happens on this machine.\n")
 
 
 def test_it_stays_up_until_told_to_end_and_its_key_works_meanwhile() -> None:
@@ -35,17 +38,25 @@ def test_it_stays_up_until_told_to_end_and_its_key_works_meanwhile() -> None:
     with started(command) as up:
         assert up.stdout is not None
         places: dict[str, str] = {}
+        commands: list[str] = []
         while "key of research" not in places:
             line = up.stdout.readline()
             assert line, places
+            commands += re.findall(r"\$ (.* --policies .*)\n", line)
             name, _, place = line.strip().partition("  ")
             places[name] = place.strip()
         listing = send(Request("GET", f"{places['gateway']}{Q}/models", places["key of marketing"]))
         ready = send(Request("GET", f"{places['admin']}/readyz"))
+        pasted = [subprocess.run(shlex.split(line), capture_output=True, text=True, check=False) for line in commands]
         (folder,) = Path(tempfile.gettempdir()).glob(f"gmi-gateway-demo-{up.pid}-*")
         os.kill(up.pid, signal.SIGINT)
         rest, err = up.communicate(timeout=20)
     assert (listing.status, ready.status) == (200, 200)
+    explained, used = pasted
+    assert explained.stdout.splitlines()[-1].startswith("refused: 402 budget_exceeded: ")
+    assert used.stdout.startswith("TEAM ")
+    assert places["policies"] in commands[0]
+    assert places["ledger"] in commands[1]
     assert (up.returncode, rest, err) == (0, "", "")
     assert not folder.exists()
 

@@ -84,7 +84,7 @@ async def test_what_is_used_comes_from_the_ledger(shell: Shell, house: House) ->
 async def test_the_detail_is_the_one_the_gateway_kept_where_there_is_no_key(shell: Shell, house: House) -> None:
     shown = await shell.run_beside("explain", "--team", "ads", "--model", "seedream-5.0-lite")
     assert "The model's detail is the one the gateway kept at 20" in shown.out
-    assert "✗ payload.prompt  `prompt` is missing: the model requires it." in shown.out
+    assert "✗ payload  `prompt` is missing: the model requires it." in shown.out
 
 
 async def test_the_detail_is_upstreams_own_where_there_is_a_key(shell: Shell, upstream: str, payload: str) -> None:
@@ -125,10 +125,20 @@ def test_what_cannot_be_explained_is_status_2(shell: Shell, arguments: tuple[str
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b'{"a": 1, "a": 2}', "--payload: "),
-        (b"[1]", "--payload: `payload` must be an object"),
-        (b"\xff", "--payload {file}: this is not UTF-8 text"),
-        (b'{}, "model": "Veo3-Ultra"', "--payload: "),
+        (b'{"a": 1, "a": 2}', "`a` stands twice in one object."),
+        (b"[1]", "`payload` must be an object"),
+        (b"null", "`payload` must be an object"),
+        (b"\xff", "this is not UTF-8 text"),
+        (b'{"a": NaN}', "The body is not JSON: NaN is not a number."),
+        (b"[" * 5000, "Arrays and objects stand in one another more than"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "The body holds "),
+        (b'{}, "model": "Veo3-Ultra"', "The payload is not JSON: Extra data at line 1, column 3."),
+        (b'{"a": 1,\n "b": }', "The payload is not JSON: Expecting value at line 2, column 7."),
+        (b" \n", "The payload is empty; write {{}} for one without parameters."),
+        (
+            b'{"model": "Veo3", "payload": {}}',
+            "This is a whole create; give the object under its `payload` alone.",
+        ),
     ],
 )
 def test_a_payload_is_read_as_strictly_as_by_the_api(shell: Shell, tmp_path: Path, content: bytes, why: str) -> None:
@@ -136,7 +146,7 @@ def test_a_payload_is_read_as_strictly_as_by_the_api(shell: Shell, tmp_path: Pat
     file.write_bytes(content)
     shown = shell.run("explain", "--team", "films", "--model", "Veo3", "--payload", str(file))
     assert (shown.status, shown.out) == (2, "")
-    assert shown.err.startswith(f"gmi-gateway explain: {why.format(file=file)}")
+    assert shown.err.startswith(f"gmi-gateway explain: --payload {file}: {why.format()}")
 
 
 def test_a_ledger_that_cannot_be_read_is_status_2(shell: Shell, tmp_path: Path) -> None:

@@ -47,5 +47,5 @@ def test_of_many_names_only_some_are_told() -> None:
         check_known("there is no team", "zzzz", [f"team-{number:02}" for number in range(11)])
     assert str(caught.value).startswith("there is no team `zzzz`; there is `team-00`, ")
     assert str(caught.value).endswith(", `team-09`, …")
-    with pytest.raises(CannotRunError, match="^there is no team `a`$"):
+    with pytest.raises(CannotRunError, match=r"^there is no team `a`$"):
         check_known("there is no team", "a", [])

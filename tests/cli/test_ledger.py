@@ -6,6 +6,9 @@ import pytest
 from gateway.ledger.engine import WANTED
 from tests.command_line import Shell
 from tests.conftest import House
+from tests.postgres import Server, postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture
@@ -58,3 +61,12 @@ def test_verify_does_not_touch_a_ledger_of_another_schema(shell: Shell, file: Pa
 def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:
     refused = shell.run("ledger", "verify", "--ledger", "sqlite:///:memory:")
     assert (refused.status, refused.err) == (2, f"gmi-gateway ledger: {WANTED}\n")
+
+
+def test_a_database_is_looked_after_as_a_file_is(shell: Shell, postgres: Server) -> None:
+    url = postgres.empty_database()
+    assert shell.run("ledger", "verify", "--ledger", url).err.startswith("gmi-gateway ledger: there is no ledger at ")
+    assert shell.run("ledger", "migrate", "--ledger", url).out == "the ledger was created with schema 0002\n"
+    assert shell.run("ledger", "migrate", "--ledger", url).out == "the ledger has schema 0002\n"
+    verified = shell.run("ledger", "verify", "--ledger", url)
+    assert (verified.status, verified.out) == (0, "every counter is right\n")

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from gateway import __version__
 from gateway.cli.demo_calls import Request, send
 from gateway.cli.options import SETTINGS
 from gateway.settings import variable_of
@@ -20,7 +21,7 @@ def test_help_names_every_setting_with_its_variable(shell: Shell) -> None:
 def test_without_a_credential_it_does_not_start(shell: Shell) -> None:
     ended = shell.run("serve", "--port", "0", "--admin-port", "0")
     assert (ended.status, ended.out) == (2, "")
-    assert "gmi-gateway serve: cannot start\ncredential 'default': no API key in GMI_API_KEY" in ended.err
+    assert "gmi-gateway serve: cannot start\ncredential 'default': no API key: GMI_API_KEY" in ended.err
 
 
 @pytest.mark.parametrize("text", ["team: films\nlimits: null\n", "", "limits: [\n"])
@@ -39,6 +40,7 @@ def test_it_serves_until_told_to_end(shell: Shell) -> None:
     with started(command, environment) as gateway:
         assert gateway.stderr is not None
         lines: list[str] = []
+        first = gateway.stderr.readline()
         while len(lines) < 2:
             line = gateway.stderr.readline()
             lines += [line] if line.startswith("listening on ") else []
@@ -48,8 +50,43 @@ def test_it_serves_until_told_to_end(shell: Shell) -> None:
             send(Request("GET", f"{admin}/readyz")).status,
         )
         os.kill(gateway.pid, signal.SIGTERM)
-        gateway.communicate(timeout=20)
+        _, rest = gateway.communicate(timeout=20)
     assert lines[0].endswith("(public)\n")
     assert lines[1].endswith("(admin)\n")
     assert answers == (401, 200)
     assert gateway.returncode == 0
+    ledger = shell.environment["GATEWAY_LEDGER"].removeprefix("sqlite:///")
+    about = f"version={__version__} upstream=the simulator simulate=True ledger={ledger}"
+    assert first.partition(" ")[2] == f"INFO starting {about}\n"
+    assert rest.splitlines()[-1].endswith("INFO stopped status=0")
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
+    """What the command itself logs, by event."""
+    logged: dict[str, dict[str, object]] = {}
+    monkeypatch.setattr("gateway.cli.serve.log_event", lambda _, event, **fields: logged.update({event: fields}))
+    return logged
+
+
+def test_what_is_set_and_not_in_effect_is_said(shell: Shell, events: dict[str, dict[str, object]]) -> None:
+    shell.environment["GATEWAY_PUBLIC_URL"] = "https://a.example"
+    shell.run("serve")
+    assert events["setting not in effect"] == {"variable": "GATEWAY_PUBLIC_URL"}
+    checked = shell.run("check")
+    assert checked.status == 0
+    assert checked.out.startswith("GATEWAY_PUBLIC_URL: warning: nothing in this version uses it [not-in-effect]\n")
+    assert checked.out.endswith("1 warning\n")
+
+
+def test_a_ledgers_password_is_not_shown(shell: Shell, events: dict[str, dict[str, object]]) -> None:
+    shell.environment["GATEWAY_LEDGER"] = "postgresql://gw:canary@db.example/ledger"
+    ended = shell.run("serve")
+    assert events["starting"]["ledger"] == "db.example/ledger"
+    assert "canary" not in f"{ended.err}{events}"
+
+
+def test_a_ledger_that_names_no_file_is_refused(shell: Shell) -> None:
+    ended = shell.run("serve", "--ledger", "sqlite:///:memory:")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("gmi-gateway serve: cannot start\nledger: ")

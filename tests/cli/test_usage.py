@@ -23,17 +23,17 @@ async def test_jobs_money_and_refusals_by_team_key_and_model(shell: Shell, refus
     shown = await shell.run_beside("usage")
     assert (shown.status, shown.err) == (0, "")
     assert shown.out.splitlines() == [
-        "TEAM   KEY   MODEL              JOBS  SUCCESS  FAILED  OPEN  REFUSED   USD  USD HELD",
-        "ads    main  seedream-5.0-lite     2    100 %       0     0        1  0.07      0.00",
-        "news   main  luma-ray-2            1      0 %       1     0        0  0.00      0.00",
-        "news   main  other                 0        -       0     0        1  0.00      0.00",
-        "total                              3     67 %       1     0        2  0.07      0.00",
+        "TEAM   KEY   MODEL              JOBS  SUCCESS  UNSUCCESSFUL  OPEN  REFUSED   USD  USD HELD",
+        "ads    main  seedream-5.0-lite     2    100 %             0     0        1  0.07      0.00",
+        "news   main  luma-ray-2            1      0 %             1     0        0  0.00      0.00",
+        "news   main  other                 0        -             0     0        1  0.00      0.00",
+        "total                              3     67 %             1     0        2  0.07      0.00",
     ]
 
 
 async def test_one_team_as_json(shell: Shell, refusing: House) -> None:
     shown = json.loads((await shell.run_beside("usage", "--team", "ads", "--format", "json")).out)
-    numbers = {"jobs": 2, "succeeded": 2, "failed": 0, "open": 0, "refused": 1, "usd": 0.07, "usd_held": 0}
+    numbers = {"jobs": 2, "succeeded": 2, "unsuccessful": 0, "open": 0, "refused": 1, "usd": 0.07, "held_usd": 0}
     assert shown["rows"] == [{"team": "ads", "key": "main", "model": "seedream-5.0-lite", **numbers}]
     assert shown["total"] == numbers
 
@@ -59,7 +59,7 @@ async def test_another_month_is_empty(shell: Shell, house: House) -> None:
     assert json.loads(shown.out)["month"] == "2026-01"
     assert json.loads(shown.out)["rows"] == []
     header, *rows = (await shell.run_beside("usage", "--month", "2026-01", "--format", "csv")).out.splitlines()
-    assert header == "team,key,model,jobs,succeeded,failed,open,refused,usd,usd_held"
+    assert header == "team,key,model,jobs,succeeded,unsuccessful,open,refused,usd,held_usd"
     assert rows == []
 
 

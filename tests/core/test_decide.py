@@ -95,7 +95,7 @@ def test_the_rules_before_the_one_that_refuses_are_told() -> None:
 def test_az5_a_ruled_name_in_another_spelling_is_refused() -> None:
     caller = ruled(caller_with(), ParameterRule("durationSeconds", maximum=8))
     code, rule, text = refused(decided(caller, {"durationseconds": 60}))
-    assert (code, rule) == (Code.PAYLOAD_REJECTED, "payload.durationseconds")
+    assert (code, rule) == (Code.PAYLOAD_REJECTED, "payload")
     assert text == "`durationseconds` must be written `durationSeconds`."
 
 
@@ -103,7 +103,7 @@ def test_the_models_own_requirements_are_checked() -> None:
     detail = ModelDetail("Veo3", (Parameter("prompt", "string", True),))
     caller = caller_with()
     missing = decide(policies(caller), caller, draft({}), detail, NOON)
-    assert refused(missing) == (Code.PAYLOAD_REJECTED, "payload.prompt", "`prompt` is missing: the model requires it.")
+    assert refused(missing) == (Code.PAYLOAD_REJECTED, "payload", "`prompt` is missing: the model requires it.")
     given = decide(policies(caller), caller, draft({"prompt": "a"}), detail, NOON)
     assert given.refusal is None
     assert Step("payload", Verdict.PASS, "The payload has every parameter the model requires.") in given.steps
@@ -144,7 +144,14 @@ def test_the_models_own_price_is_charged() -> None:
 
 def test_bo8_a_priced_parameter_that_is_no_quantity_is_refused() -> None:
     code, rule, _ = refused(decided(caller_with(MONEY), {"durationSeconds": "8s"}, VEO))
-    assert (code, rule) == (Code.PAYLOAD_REJECTED, "payload.durationSeconds")
+    assert (code, rule) == (Code.PAYLOAD_REJECTED, "price")
+
+
+def test_what_is_too_dear_is_refused_for_its_price() -> None:
+    dear = Price(("*",), 900_000_000_000_000, Per.SECOND, "durationSeconds")
+    code, rule, text = refused(decided(caller_with(MONEY), {"durationSeconds": 2}, dear))
+    assert (code, rule) == (Code.PAYLOAD_REJECTED, "price")
+    assert text == "This would cost more than one billion dollars; ask for less."
 
 
 JOB = Price(("*",), 280_000, Per.JOB)
@@ -154,7 +161,7 @@ JOB = Price(("*",), 280_000, Per.JOB)
 def test_seconds_that_cannot_be_read_are_refused_where_they_are_limited(payload: dict[str, Any]) -> None:
     code, rule, text = refused(decided(caller_with(SECONDS), payload, JOB))
     name = "duration" if "duration" in payload else "durationSeconds"
-    assert (code, rule) == (Code.PAYLOAD_REJECTED, f"payload.{name}")
+    assert (code, rule) == (Code.PAYLOAD_REJECTED, "limit.seconds-day")
     assert text == f"`{name}` must say how many seconds of video this is, as a number: 'seconds-day' limits them."
 
 

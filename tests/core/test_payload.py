@@ -144,12 +144,13 @@ def test_length_is_of_texts_in_characters_and_of_arrays_in_items() -> None:
     rule = ParameterRule("prompt", min_length=2, max_length=3)
     for fitting in ("ab", "\U0001f600\U0001f600\U0001f600", ["a", "b"]):
         assert passes({"prompt": fitting}, rule)
-    for too_long in ("abcd", ["a"] * 4):
-        assert refused({"prompt": too_long}, rule).message == "`prompt` must be text of at most 3 characters."
+    assert refused({"prompt": "abcd"}, rule).message == "`prompt` must be text of at most 3 characters."
+    assert refused({"prompt": ["a"] * 4}, rule).message == "`prompt` must be a list of at most 3 items."
     too_short: list[Any] = ["a", [], 7, {"a": 1}]
     for value in too_short:
         refusal = refused({"prompt": value}, rule)
-        assert refusal.message == "`prompt` must be text of at least 2 characters."
+        wanted = "a list of at least 2 items" if isinstance(value, list) else "text of at least 2 characters"
+        assert refusal.message == f"`prompt` must be {wanted}."
         assert refusal.siblings == {"parameter": "prompt", "rule": "min_length"}
 
 

@@ -145,7 +145,7 @@ def source_of(paths: Iterable[Path]) -> str:
 def test_what_is_said_to_have_no_effect_yet_has_none() -> None:
     only_tell = re.compile(r"core/(parse_\w+|json_schema|policy)\.py|web/admin/policies\.py")
     readers = source_of(path for path in SOURCES if not only_tell.search(path.as_posix()))
-    assert re.findall(r"\.(duplicates_window|webhooks|relay|max_size)\b|settings\.(public_url)\b", readers) == []
+    assert re.findall(r"\.(webhooks|relay|max_size)\b|settings\.(public_url)\b", readers) == []
 
 
 def test_every_warning_is_explained() -> None:

@@ -7,14 +7,14 @@ from sqlalchemy import create_engine
 from gateway.ledger import counters
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.schema import metadata
-from gateway.ledger.values import Full
+from gateway.ledger.values import Admitted, Full
 from tests.ledger.samples import NOW, claim, reservation, reserve
 
 
 async def test_uploads_are_taken_all_or_none_and_given_back(ledger: Ledger) -> None:
     day, key = claim("uploads/day", ceiling=2), claim("uploads/key", ceiling=1)
-    assert await ledger.take([day]) is None
-    assert await ledger.take([key, day]) is None
+    assert await ledger.take([day]) == Admitted({"uploads/day": 1})
+    assert await ledger.take([key, day]) == Admitted({"uploads/day": 2, "uploads/key": 1})
     assert await ledger.take([claim("uploads/day", ceiling=5), key]) == Full(key, 1)
     assert await ledger.used(["uploads/day", "uploads/key"]) == {"uploads/day": 2, "uploads/key": 1}
     await ledger.give_back([key, day])
@@ -32,7 +32,7 @@ async def test_requests_are_taken_ahead_as_far_as_they_fit(ledger: Ledger) -> No
     assert await ledger.take_ahead("r", 6, 10, NOW) == (6, 6)
     assert await ledger.take_ahead("r", 6, 10, NOW) == (4, 10)
     assert await ledger.take_ahead("r", 6, 10, NOW) == (0, 10)
-    await ledger.give_ahead_back("r", 3)
+    await ledger.give_ahead_back({"r": 3})
     assert await ledger.take_ahead("r", 6, 10, NOW) == (3, 10)
     assert await ledger.verify() == []
 

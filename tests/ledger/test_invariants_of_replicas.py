@@ -39,7 +39,7 @@ class ReplicasMachine(LedgerMachine):
         super().teardown()
 
 
-class TestReplicas(ReplicasMachine.TestCase):  # type: ignore[misc,name-defined]  # made by hypothesis
+class TestReplicas(ReplicasMachine.TestCase):  # type: ignore[misc,valid-type]  # hypothesis makes it
     settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 
     @pytest.fixture(autouse=True)

@@ -123,7 +123,7 @@ async def test_the_end_returns_the_slot_keeps_the_count_and_adjusts_the_money(
 async def test_bu4_ends_reported_together_settle_once(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", slot(), money(300)))
     await create(ledger, reservation("b", slot(), money(300)))
-    ends = [Outcome.FAILED, Outcome.SUCCESS, Outcome.FAILED, Outcome.EXPIRED]
+    ends = [Outcome.FAILED, Outcome.CANCELLED, Outcome.FAILED, Outcome.CANCELLED]
     settled = await asyncio.gather(*(ledger.settle(Sighting(request_id, "x", None), end, NOW) for end in ends))
     assert sorted(settled) == [False, False, False, True]
     assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 1, "red/usd/2027-01": 300}

@@ -28,10 +28,9 @@ def test_a_wrong_file_is_readable_all_the_same(tmp_path: Path) -> None:
 def test_a_missing_file_is_not_readable(tmp_path: Path) -> None:
     loaded = load(tmp_path / "none")
     assert (loaded.policy, loaded.readable) == (None, False)
-    assert [str(problem) for problem in loaded.problems] == [
-        f"{tmp_path}/none:1:1: cannot be read: No such file or directory; "
-        "`--policies`, GATEWAY_POLICIES or `check DIR` says where the policies are"
-    ]
+    where = "`--policies`, GATEWAY_POLICIES or `check DIR` says where the policies are"
+    problem = f"{tmp_path}/none:1:1: cannot be read: No such file or directory; {where}"
+    assert list(map(str, loaded.problems)) == [problem]
 
 
 def test_the_catalogue_is_checked_against(tmp_path: Path) -> None:

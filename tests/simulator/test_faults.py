@@ -22,6 +22,7 @@ def test_a_fault_is_read_and_written_back(text: str, fault: Fault) -> None:
     ("text", "problem"),
     [
         ("create:429", "unknown operation 'create'"),
+        ("nope", "unknown operation 'nope'; one of \\*, list_models, "),
         ("create_request:418", "unknown kind"),
         ("create_request", "unknown kind"),
         ("create_request:429:often", "could not convert"),

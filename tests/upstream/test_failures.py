@@ -48,4 +48,4 @@ def test_a_failure_becomes_the_gateways_own_error() -> None:
         "Wait.",
         7,
     )
-    assert UpstreamFailure.invalid("Odd.").as_refusal().status == 502
+    assert UpstreamFailure.invalid("Odd").as_refusal().status == 502

@@ -120,8 +120,9 @@ def test_up7_a_record_without_a_usable_id_or_status_is_none(body: bytes) -> None
 def test_a_page_of_the_list_with_records_that_cannot_be_read() -> None:
     first = {"request_id": "r1", "model": "Veo3", "status": "queued", "created_at": 5, "payload": {"prompt": "é"}}
     rest: list[Any] = [{"request_id": "r2", "model": "Veo3", "created_at": 4}, {"request_id": "r3"}, 7]
-    page = list_page(encode({"requests": [first, *rest], "has_more": False, "total": 4}))
-    assert page is not None
+    found = list_page(encode({"requests": [first, *rest], "has_more": False, "total": 4}))
+    assert found is not None
+    page = found.records
     assert [(record.request_id, record.model, record.created_at) for record in page] == [
         ("r1", "Veo3", 5.0),
         ("r2", "Veo3", 4.0),
@@ -131,6 +132,21 @@ def test_a_page_of_the_list_with_records_that_cannot_be_read() -> None:
     assert page[0].payload == {"prompt": "é"}
     assert page[1].payload == {}
     assert page[0].body == encode(first)
+
+
+@pytest.mark.parametrize(
+    ("body", "has_more"),
+    [
+        (b'{"requests":[],"has_more":false}', False),
+        (b'{"requests":[],"has_more":true}', True),
+        (b'{"requests":[],"has_more":null}', True),
+        (b'{"requests":[]}', True),
+    ],
+)
+def test_a_page_is_the_last_only_if_upstream_says_so(body: bytes, has_more: bool) -> None:  # noqa: FBT001
+    page = list_page(body)
+    assert page is not None
+    assert page.has_more is has_more
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"requests":{}}', b'{"requests":null}'])

@@ -85,7 +85,20 @@ async def test_explain_refuses_as_the_create_would(open_shop: OpenShop) -> None:
         told = (await client.call("POST", EXPLAIN, json=body)).json()
         refused = (await client.call("POST", f"{Q}/requests", json=body)).json()
         assert (told["allowed"], told["code"], told["error"]) == (False, refused["code"], refused["error"])
+        assert told["price"] == {"usd": None, "text": ""}
     assert (await client.create()).status_code == 200
     told = (await client.call("POST", EXPLAIN, json={"model": "Veo3", "payload": {"prompt": "x"}})).json()
     assert (told["allowed"], told["code"]) == (False, "quota_exceeded")
     assert told["steps"][-1]["verdict"] == "refuse"
+
+
+async def test_explain_tells_no_price_where_it_is_unknown_and_a_free_job_costs_nothing(open_shop: OpenShop) -> None:
+    _, client = await open_shop(
+        "limits: [5 jobs per day]\nprices:\n"
+        "  - {models: [Veo3], usd: 1, per: second, seconds: clipSeconds}\n"
+        "  - {models: [Veo3-Fast], usd: 0, per: job}"
+    )
+    for model, usd in {"Veo3": None, "Veo3-Fast": 0}.items():
+        told = (await client.call("POST", EXPLAIN, json={"model": model, "payload": {"prompt": "x"}})).json()
+        assert (told["allowed"], told["price"]["usd"]) == (True, usd), told
+        assert told["price"]["text"]

@@ -5,12 +5,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.core.errors import Code
 from gateway.core.money import usd_number
 from gateway.core.wording import rfc3339
 from gateway.ledger.values import Job
-from gateway.telemetry import Denial
+from gateway.telemetry import OTHER, Denial
 from gateway.web.admin.answers import gateway_of, json_response, read_query
-from gateway.web.query import read_number
+from gateway.web.query import check_word, read_number
+
+STATUSES = ("created", "queued", "dispatched", "processing", "success", "failed", "cancelled")
+"""GMI's own words. A word upstream used besides these finds its jobs all the same."""
 
 _PAGE = 50
 _LARGEST_PAGE = 200
@@ -23,9 +27,12 @@ async def jobs(request: Request) -> Response:
     values = read_query(request, "team", "model", "status", "limit", "offset")
     limit = read_number(values, "limit", _PAGE, 1, _LARGEST_PAGE)
     offset = read_number(values, "offset", 0, 0, _LARGEST_OFFSET)
-    found, total = await gateway_of(request).ledger.list_jobs(
-        values.get("team"), values.get("model"), limit, offset, values.get("status")
-    )
+    gw, team, status = gateway_of(request), values.get("team"), values.get("status")
+    found, total = await gw.ledger.list_jobs(team, values.get("model"), limit, offset, status)
+    if not total and team is not None:
+        check_word("team", team, gw.policies.current.teams)
+    if not total and status is not None:
+        check_word("status", status, STATUSES)
     more = offset + len(found) < total
     return json_response({"jobs": [_job(job) for job in found], "has_more": more, "total": total})
 
@@ -52,7 +59,12 @@ async def denials(request: Request) -> Response:
     """
     values = read_query(request, "team", "code", "limit")
     limit = read_number(values, "limit", 100, 1, _MOST_DENIALS)
-    latest = gateway_of(request).denials.latest(limit, values.get("team"), values.get("code"))
+    gw, team, code = gateway_of(request), values.get("team"), values.get("code")
+    latest = gw.denials.latest(limit, team, code)
+    if not latest and team is not None:
+        check_word("team", team, {OTHER, *gw.policies.current.teams})
+    if not latest and code is not None:
+        check_word("code", code, Code)
     return json_response({"denials": [_denial(denial) for denial in latest]})
 
 

@@ -15,6 +15,7 @@ from gateway.core.policy import Period, Team
 from gateway.core.windows import window_at
 from gateway.ledger.values import UsageRow
 from gateway.web.admin.answers import gateway_of, json_response, read_query
+from gateway.web.query import check_word
 
 _MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
 _REMOVED_TEAMS_ZONE = "UTC"
@@ -26,7 +27,10 @@ async def usage(request: Request) -> Response:
     gw = gateway_of(request)
     values = read_query(request, "month", "team")
     month = values.get("month") or datetime.fromtimestamp(gw.now(), UTC).strftime("%Y-%m")
-    by_team = await rows_by_team(gw, _inside(month), values.get("team"))
+    team, instant = values.get("team"), _inside(month)
+    by_team = await rows_by_team(gw, instant, team)
+    if team is not None and not by_team:
+        check_word("team", team, gw.policies.current.teams)
     rows = [row for team in sorted(by_team) for row in by_team[team]]
     return json_response({"month": month, "rows": [_row(row) for row in rows], "total": _sums(rows)})
 
@@ -66,14 +70,17 @@ def _row(row: UsageRow) -> dict[str, Any]:
 
 
 def _sums(rows: list[UsageRow]) -> dict[str, Any]:
-    """`usd` is what is spent; `held_usd` is the part of it that running jobs may still give back."""
-    held = sum(row.held for row in rows)
+    """The sum of each number.
+
+    `unsuccessful` are the jobs that failed, were cancelled, or were never seen to end. `usd` is what is spent;
+    `held_usd` is the part of it that running jobs may still give back.
+    """
     return {
         "jobs": sum(row.jobs for row in rows),
         "succeeded": sum(row.succeeded for row in rows),
-        "failed": sum(row.failed for row in rows),
+        "unsuccessful": sum(row.failed for row in rows),
         "open": sum(row.open for row in rows),
         "refused": sum(row.refused for row in rows),
-        "usd": usd_number(sum(row.charged for row in rows) + held),
-        "held_usd": usd_number(held),
+        "usd": usd_number(sum(row.spent for row in rows)),
+        "held_usd": usd_number(sum(row.held for row in rows)),
     }

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.errors import Code
 from tests.conftest import OpenHouse, team
 
 PATHS = (
@@ -72,10 +73,25 @@ async def test_a_query_that_means_nothing_is_refused(open_house: OpenHouse) -> N
         "/api/usage?month=2026-13": "`month` must be a year and month such as `2026-11`.",
         "/api/usage?month=2026-11-01": "`month` must be a year and month such as `2026-11`.",
         "/api/teams?team=a": "This page takes no parameters.",
+        "/api/jobs?team=nope": "There is no such `team`; it may be `marketing`.",
+        "/api/usage?team=nope": "There is no such `team`; it may be `marketing`.",
+        "/api/denials?team=nope": "There is no such `team`; it may be `marketing`, `other`.",
+        "/api/jobs?status=bogus": (
+            "There is no such `status`; it may be "
+            "`cancelled`, `created`, `dispatched`, `failed`, `processing`, `queued`, `success`."
+        ),
     }.items():
         answer = await house.admin(path)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), path
         assert answer.json()["error"] == message
+
+
+async def test_an_unknown_code_is_told_those_there_are(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")})
+    answer = await house.admin("/api/denials?code=bogus")
+    assert answer.status_code == 400
+    assert all(f"`{code}`" in answer.json()["error"] for code in Code)
+    assert (await house.admin("/api/denials?code=key_invalid&team=other")).json() == {"denials": []}
 
 
 async def test_without_ledger_the_pages_say_so_and_the_probes_live(open_house: OpenHouse) -> None:

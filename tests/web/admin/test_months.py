@@ -22,10 +22,10 @@ async def test_a_row_for_each_team_key_and_model_and_the_sum(open_house: OpenHou
     shown = await usage(house)
     assert shown["month"] == datetime.now(UTC).strftime("%Y-%m")  # noqa: TID251 - the gateway under test runs on it
     marketing, studio = {"team": "marketing", "key": "main", "model": "Veo3"}, {"team": "studio", "key": "main"}
-    films = {"jobs": 1, "succeeded": 0, "failed": 0, "open": 1, "refused": 0, "usd": 1.6, "held_usd": 1.6}
-    images = {"jobs": 1, "succeeded": 1, "failed": 0, "open": 0, "refused": 0, "usd": 0.035, "held_usd": 0}
+    films = {"jobs": 1, "succeeded": 0, "unsuccessful": 0, "open": 1, "refused": 0, "usd": 1.6, "held_usd": 1.6}
+    images = {"jobs": 1, "succeeded": 1, "unsuccessful": 0, "open": 0, "refused": 0, "usd": 0.035, "held_usd": 0}
     assert shown["rows"] == [{**marketing, **films}, {**studio, "model": IMAGE, **images}]
-    numbers = {"jobs": 2, "succeeded": 1, "failed": 0, "open": 1, "refused": 0}
+    numbers = {"jobs": 2, "succeeded": 1, "unsuccessful": 0, "open": 1, "refused": 0}
     assert shown["total"] == {**numbers, "usd": 1.635, "held_usd": 1.6}
 
 
@@ -62,7 +62,7 @@ async def test_one_team_and_one_month(open_house: OpenHouse) -> None:
     assert [row["team"] for row in rows] == ["studio"]
     past = await usage(house, "?month=2001-01&team=studio")
     assert past == {"month": "2001-01", "rows": [], "total": past["total"]}
-    nothing = {"jobs": 0, "succeeded": 0, "failed": 0, "open": 0, "refused": 0, "usd": 0, "held_usd": 0}
+    nothing = {"jobs": 0, "succeeded": 0, "unsuccessful": 0, "open": 0, "refused": 0, "usd": 0, "held_usd": 0}
     assert past["total"] == nothing
 
 
