@@ -1,9 +1,9 @@
 """FLOW a create whose answer was lost is found in upstream's list, or shown to be absent.
 
 The list is organisation-wide and its records echo the payload, mostly. A record is taken for the lost job when it is of
-the same model and payload, no older than the create, nobody's yet, and when no create under way and no other team's lost
-one is as likely to have made it. Where that cannot be told, nothing is chosen: the create stays in doubt and charged.
-Two equal creates cannot take one job: the ledger lets a request id be placed once.
+the same model and payload, no older than the create, nobody's yet, and when no create under way and no other team's
+lost one is as likely to have made it. Where that cannot be told, nothing is chosen: the create stays in doubt and
+charged. Two equal creates cannot take one job: the ledger lets a request id be placed once.
 """
 
 import hashlib
@@ -136,7 +136,7 @@ async def _search(gw: Gateway, lost: OpenReservation) -> Search:
     rivals = [each for each in await gw.ledger.open_reservations() if _is_rival(each, lost)]
     owned = await gw.ledger.owned([record.request_id for record in listed])
     unowned = [record for record in listed if record.request_id not in owned]
-    return Search(sorted(unowned, key=lambda record: record.created_at), rivals, whole)
+    return Search(sorted(reversed(unowned), key=lambda record: record.created_at), rivals, whole)
 
 
 async def _listed(gw: Gateway, lost: OpenReservation) -> tuple[list[ListedRecord], bool]:
@@ -176,8 +176,10 @@ def _found(lost: OpenReservation, search: Search) -> ListedRecord | None:
 
 def _left_over(lost: OpenReservation, search: Search) -> ListedRecord | None:
     """The only record there is, although only a clock that is wrong explains its age."""
-    (only, *others) = search.records or [None]
-    return only if only is not None and not others and not _is_contested(only, lost, search) else None
+    if len(search.records) != 1:
+        return None
+    (only,) = search.records
+    return None if _is_contested(only, lost, search) else only
 
 
 def _is_contested(record: ListedRecord, lost: OpenReservation, search: Search) -> bool:

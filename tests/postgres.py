@@ -16,8 +16,6 @@ import pytest
 
 from gateway.ledger.engine import backend_of, ledger_url
 
-_TEMPLATE = "ledger_template"
-
 
 @dataclass
 class Server:
@@ -37,16 +35,27 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def empty_database(self) -> str:
-        """The URL of a database with nothing in it."""
+        """The URL of a database with nothing in it, for a test that is about the database."""
         name = f"test_{next(self._numbers)}"
         self.run(f"CREATE DATABASE {name}")
         return self.url(name)
 
-    def ledger(self) -> str:
+    def ledger_database(self) -> str:
         """The URL of a database with an empty ledger in it."""
+        return prepared(self.empty_database())
+
+    def ledger(self) -> str:
+        """The URL of an empty ledger in a schema of its own, which is made in a tenth of the time."""
         name = f"test_{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        return self.url(name)
+        self.run(f"CREATE SCHEMA {name}")
+        return prepared(f"{self.url('postgres')}&options=-csearch_path%3D{name}")
+
+
+def prepared(text: str) -> str:
+    """The URL of a ledger, once its tables are made."""
+    url = ledger_url(text)
+    backend_of(url).prepare(url)
+    return text
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +71,6 @@ def postgres() -> Iterator[Server]:
     server = Server(str(info.socket_dir), info.pid)
     server.run("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug of this machine
     server.run("SELECT pg_reload_conf()")
-    server.run(f"CREATE DATABASE {_TEMPLATE}")
-    template = ledger_url(server.url(_TEMPLATE))
-    backend_of(template).prepare(template)
     yield server
     os.kill(server.pid, signal.SIGQUIT)
     while (folder / "data" / "postmaster.pid").exists():

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+from sqlalchemy import make_url
+
 _COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 
 
@@ -39,8 +41,8 @@ class Proxy:
 
     def url(self, url: str) -> str:
         """The URL of the same database, through here."""
-        user_and_database, _, _ = url.partition("?")
-        return user_and_database.replace("@/", f"@127.0.0.1:{self.port}/")
+        through = make_url(url).difference_update_query(["host"]).set(host="127.0.0.1", port=self.port)
+        return through.render_as_string(hide_password=False)
 
     async def listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)

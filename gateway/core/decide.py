@@ -134,11 +134,10 @@ def _check_price(policy: PolicySet, caller: Caller, quoted: Quote) -> Step:
 
 def _count_seconds(caller: Caller, draft: Draft, quoted: Quote) -> int:
     """The seconds of video to count; a team that limits them must say them readably."""
-    if quoted.unread is not None and any(
-        limit.unit is Unit.SECONDS and limit.mode is Mode.ENFORCE and applies_to(limit, draft.model)
-        for limit in caller.team.limits
-    ):
-        raise quoted.unread
+    for limit in caller.team.limits if quoted.unread is not None else ():
+        if limit.unit is Unit.SECONDS and limit.mode is Mode.ENFORCE and applies_to(limit, draft.model):
+            with _by(_step_rule(limit)):
+                raise quoted.unread
     return quoted.seconds
 
 

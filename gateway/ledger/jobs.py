@@ -1,6 +1,6 @@
 """Jobs: placed once, each one team's for ever, with the record upstream last gave."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement
 
 FIRST_LOOK = 5.0
 """Seconds after its create that a job nobody asks about is looked at first."""
+
+LARGEST_PAGE = 4 * 1024**2
+"""Bytes of records in one page: two hundred of the largest would be fifty million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def job(connection: Connection, request_id: str) -> Job | None:
 
 
 def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
-    """One page, newest first, and how many there are in all."""
+    """One page, newest first, and how many there are in all. Large records make it shorter, but never empty."""
     conditions: list[ColumnElement[bool]] = [listed]
     if wanted.team is not None:
         conditions.append(_job.team == wanted.team)
@@ -164,9 +167,23 @@ def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
     if wanted.status is not None:
         conditions.append(_job.status == wanted.status)
     total = connection.execute(select(func.count()).select_from(jobs).where(*conditions)).scalar_one()
-    newest = _full.where(*conditions).order_by(_job.created_at.desc(), _job.request_id.desc())
-    found = connection.execute(newest.limit(wanted.limit).offset(wanted.offset))
+    order = (_job.created_at.desc(), _job.request_id.desc())
+    sizes = select(_job.request_id, func.coalesce(func.length(_job.record), 0)).where(*conditions).order_by(*order)
+    fitting = _fitting(connection.execute(sizes.limit(wanted.limit).offset(wanted.offset)))
+    found = connection.execute(_full.where(_job.request_id.in_(fitting)).order_by(*order))
     return [_job_from(row) for row in found], total
+
+
+def _fitting(sizes: Iterable[Row[Any]]) -> list[str]:
+    """The first jobs whose records make no page larger than allowed, but one at least."""
+    fitting: list[str] = []
+    room = LARGEST_PAGE
+    for request_id, size in sizes:
+        room -= size
+        if room < 0 and fitting:
+            break
+        fitting.append(request_id)
+    return fitting
 
 
 def _values(seen: Sighting) -> dict[str, Any]:

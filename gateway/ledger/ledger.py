@@ -201,7 +201,10 @@ class Ledger:
     async def list_jobs(
         self, team: str | None, model: str | None, limit: int, offset: int, status: str | None = None
     ) -> tuple[list[Job], int]:
-        """Jobs that still have their record, newest first, and how many there are in all. None is any."""
+        """Jobs that still have their record, newest first, and how many there are in all. None is any.
+
+        Fewer than `limit` where their records are large.
+        """
         return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, status, limit, offset))
 
     async def open_reservations(self, limit: int = 1000) -> list[OpenReservation]:

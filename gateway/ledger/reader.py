@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from gateway.ledger import counters, snapshots, usage
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
-from gateway.ledger.migrate import HEAD, SUCCESSOR, version_of
+from gateway.ledger.migrate import HEAD, KNOWN, SUCCESSOR, version_of
 from gateway.ledger.values import Difference, Snapshot, UsageRow
 
 
@@ -55,8 +55,10 @@ def read_ledger(url: str) -> Iterator[LedgerReader]:
         with engine.begin() as connection:
             found = version_of(connection)
             if found not in (HEAD, SUCCESSOR):
+                older = found is None or found in KNOWN
+                remedy = "run `gmi-gateway ledger migrate`" if older else "upgrade the gateway"
                 schema = "no schema" if found is None else f"schema {found}"
-                raise LedgerUnavailable(f"{name} has {schema}, not {HEAD}: see `gmi-gateway ledger migrate`")
+                raise LedgerUnavailable(f"{name} has {schema}, not {HEAD}: {remedy}")
             yield LedgerReader(connection)
     except FAULTS as error:
         raise LedgerUnavailable(f"{name} cannot be read: {unavailable(error)}") from error

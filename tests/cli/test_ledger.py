@@ -55,7 +55,7 @@ def test_verify_does_not_touch_a_ledger_of_another_schema(shell: Shell, file: Pa
     connection.close()
     refused = shell.run("ledger", "verify")
     assert refused.status == 2
-    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0002: see `gmi-gateway ledger migrate`\n"
+    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0002: upgrade the gateway\n"
 
 
 def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:

@@ -137,7 +137,7 @@ def test_an_unknown_price_stops_nobody_without_a_budget_that_refuses(limits: tup
 
 def test_the_models_own_price_is_charged() -> None:
     caller = caller_with(MONEY)
-    detail = ModelDetail("Veo3", price=PriceInfo(152_000, "second"))
+    detail = ModelDetail("Veo3", (Parameter("duration", "integer"),), PriceInfo(152_000, "second"))
     decision = decide(policies(caller), caller, draft({"duration": 5}), detail, NOON)
     assert (decision.refusal, decision.price, decision.seconds) == (None, 760_000, 5)
 
@@ -159,10 +159,32 @@ JOB = Price(("*",), 280_000, Per.JOB)
 
 @pytest.mark.parametrize("payload", [{"duration": "8s"}, {"Duration": 8}, {"duration": -1}])
 def test_seconds_that_cannot_be_read_are_refused_where_they_are_limited(payload: dict[str, Any]) -> None:
-    code, rule, text = refused(decided(caller_with(SECONDS), payload, JOB))
-    name = "duration" if "duration" in payload else "durationSeconds"
+    decision = decided(caller_with(limit(1), SECONDS), payload, JOB)
+    code, rule, _ = refused(decision)
     assert (code, rule) == (Code.PAYLOAD_REJECTED, "limit.seconds-day")
-    assert text == f"`{name}` must say how many seconds of video this is, as a number: 'seconds-day' limits them."
+    assert decision.refusal is not None
+    assert decision.refusal.siblings["parameter"] in payload
+
+
+def test_seconds_nobody_knows_are_refused_where_they_are_limited() -> None:
+    assert refused(decided(caller_with(SECONDS), {"prompt": "a"})) == (
+        Code.PAYLOAD_REJECTED,
+        "limit.seconds-day",
+        "`durationSeconds` must say how many seconds of video this is: a limit depends on it.",
+    )
+    assert decided(caller_with(SECONDS), {"prompt": "a"}, JOB).refusal is None
+
+
+def test_az5_a_job_cannot_be_had_for_a_made_up_length() -> None:
+    length = Parameter("durationSeconds", "integer", default=8)
+    detail = ModelDetail("Veo3", (length,), PriceInfo(400_000, "second"))
+    caller = caller_with(MONEY)
+    decision = decide(policies(caller), caller, draft({"seconds": 0.000001}), detail, NOON)
+    assert refused(decision) == (
+        Code.PAYLOAD_REJECTED,
+        "price",
+        "`seconds` is no parameter of Veo3; it takes `durationSeconds`.",
+    )
 
 
 @pytest.mark.parametrize(

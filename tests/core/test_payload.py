@@ -202,6 +202,20 @@ def test_what_the_model_requires_must_be_there_unless_it_has_a_default() -> None
         assert caught.value.siblings == {"parameter": "prompt", "rule": "required"}
 
 
+def test_what_the_model_declares_of_a_parameter_holds() -> None:
+    check_declared(7, Parameter("n", "integer"))
+    check_declared("4", Parameter("n", "enum", options=(4, 8)))
+    check_declared(0, Parameter("n", "integer", minimum=0, maximum=0))
+    for value, parameter, rule in (
+        (5, Parameter("n", "enum", options=("4", "8")), "one_of"),
+        (-1, Parameter("n", "integer", minimum=0), "min"),
+        (1, Parameter("n", "integer", maximum=0), "max"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            check_declared(value, parameter)
+        assert caught.value.siblings == {"parameter": "n", "rule": rule, "value": value}
+
+
 def test_a_model_nobody_described_requires_nothing() -> None:
     check_required({}, None)
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from gateway.core.detail import ModelDetail, Parameter, PriceInfo
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Per, PolicySet, Price
-from gateway.core.pricing import Quote, quote
+from gateway.core.pricing import Quote, has_price, quote
 
 VEO = Price(("Veo3",), 400_000, Per.SECOND, "durationSeconds", 8)
+LENGTH = Parameter("durationSeconds", "integer", default="8")
+VEO3 = ModelDetail("Veo3", (Parameter("prompt", "string"), LENGTH), PriceInfo(400_000, "second"))
 
 
 def priced(payload: dict[str, Any], *prices: Price, model: str = "Veo3", detail: ModelDetail | None = None) -> Quote:
@@ -55,7 +57,12 @@ def test_bo8_a_priced_name_in_another_spelling_is_refused(name: str) -> None:
 
 def test_a_fraction_of_a_micro_dollar_is_rounded_up() -> None:
     assert priced({"durationSeconds": 1.0000001}, VEO).amount == 400_001
-    assert priced({"durationSeconds": "0.0000001"}, VEO).amount == 1
+
+
+@pytest.mark.parametrize("value", [0.000001, "0.0000001", 1e-300, 0.5, 1])
+def test_bo8_no_video_is_shorter_than_a_second(value: Any) -> None:
+    assert priced({"durationSeconds": value}, VEO).amount == 400_000
+    assert priced({"durationSeconds": value}, detail=VEO3).amount == 400_000
 
 
 def test_the_first_price_that_matches_wins() -> None:
@@ -125,7 +132,7 @@ def test_a_quantity_nobody_says_leaves_the_price_unknown() -> None:
 
 @pytest.mark.parametrize("name", ["durationSeconds", "duration", "duration_seconds", "seconds"])
 def test_the_models_own_price_knows_what_models_call_seconds(name: str) -> None:
-    quoted = priced({name: "5"}, detail=stated("second"))
+    quoted = priced({name: "5"}, detail=stated("second", 152_000, Parameter(name, "integer")))
     assert (quoted.amount, quoted.seconds) == (760_000, 5)
     assert quoted.text == "5 x 0.152 USD per second = 0.76 USD, by the model's price_info"
 
@@ -137,9 +144,65 @@ def test_the_models_own_default_is_priced() -> None:
     )
 
 
-def test_az5_two_parameters_that_both_say_how_many_are_refused() -> None:
-    refusal = refused({"duration": 1, "durationSeconds": 60}, detail=stated("second"))
-    assert refusal.message == "`durationSeconds` and `duration` both say how many; send one of them."
+@pytest.mark.parametrize("name", ["seconds", "duration"])
+@pytest.mark.parametrize("value", [0.000001, 1e-9, "0.1", 8, "x"])
+def test_az5_a_parameter_the_model_does_not_have_prices_nothing(name: str, value: Any) -> None:
+    for payload in ({name: value}, {name: value, "durationSeconds": 8}):
+        refusal = refused(payload, detail=VEO3)
+        assert refusal.message == f"`{name}` is no parameter of Veo3; it takes `durationSeconds`."
+        assert refusal.siblings == {"parameter": name, "rule": "unknown"}
+    assert priced({name: None}, detail=VEO3).amount == 3_200_000
+
+
+def test_az5_the_models_own_parameter_in_another_spelling_is_refused() -> None:
+    message = "`duration_seconds` must be written `durationSeconds`."
+    assert refused({"duration_seconds": 1}, detail=VEO3).message == message
+
+
+def test_az5_a_model_without_such_a_parameter_has_no_price_per_second() -> None:
+    detail = stated("second", 152_000, Parameter("prompt", "string"))
+    assert priced({}, detail=detail).amount is None
+    message = "`seconds` is no parameter of Veo3, so it says nothing; leave it out."
+    assert refused({"seconds": 1}, detail=detail).message == message
+
+
+@pytest.mark.parametrize("unit", ["second", "image"])
+def test_az5_of_two_parameters_none_is_chosen(unit: str) -> None:
+    names = ("duration", "seconds") if unit == "second" else ("max_images", "n")
+    detail = stated(unit, 152_000, *(Parameter(name, "integer", default=1) for name in names))
+    for payload in ({}, {names[0]: 1}, {names[1]: 1}, dict.fromkeys(names, 1)):
+        assert priced(payload, detail=detail).amount is None
+
+
+OPTIONS = Parameter("durationSeconds", "enum", default="8", options=("4", "6", "8"))
+RANGE = Parameter("durationSeconds", "integer", default=8, minimum=4, maximum=8)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        (OPTIONS, 1, "`durationSeconds` must be one of 4, 6, 8."),
+        (OPTIONS, 1e-300, "`durationSeconds` must be one of 4, 6, 8."),
+        (RANGE, "3", "`durationSeconds` must be a number of at least 4."),
+        (RANGE, 8.5, "`durationSeconds` must be a number of at most 8."),
+    ],
+)
+def test_bo8_a_quantity_the_model_does_not_take_is_refused(parameter: Parameter, value: Any, message: str) -> None:
+    detail = stated("second", 152_000, parameter)
+    assert refused({"durationSeconds": value}, detail=detail).message == message
+    assert refused({"durationSeconds": value}, VEO, detail=detail).message == message
+    assert priced({"durationSeconds": 4}, detail=detail).amount == 608_000
+
+
+def test_begun_seconds_are_whole_where_upstream_states_the_price() -> None:
+    assert priced({"durationSeconds": 5.5}, VEO).amount == 2_200_000
+    assert priced({"durationSeconds": 5.5}, detail=VEO3).amount == 2_400_000
+
+
+def test_the_policys_word_for_the_parameter_holds() -> None:
+    price = Price(("*",), 400_000, Per.SECOND, "length", 8)
+    assert priced({"length": 2}, price, detail=VEO3).amount == 800_000
+    assert priced({"durationSeconds": 1}, price, detail=VEO3).amount == 3_200_000
 
 
 @pytest.mark.parametrize(
@@ -154,7 +217,26 @@ def test_az5_two_parameters_that_both_say_how_many_are_refused() -> None:
     ],
 )
 def test_the_units_of_the_models_own_price(unit: str, payload: dict[str, Any], amount: int) -> None:
-    assert priced(payload, detail=stated(unit)).amount == amount
+    parameters = (Parameter(name, "string") for name in payload)
+    assert priced(payload, detail=stated(unit, 152_000, *parameters)).amount == amount
+
+
+@pytest.mark.parametrize(
+    ("detail", "known"),
+    [
+        (None, False),
+        (ModelDetail("Sora"), False),
+        (stated("request"), True),
+        (stated("image"), True),
+        (stated("character"), False),
+        (stated("second"), False),
+        (stated("second", 0, LENGTH), False),
+        (VEO3, True),
+    ],
+)
+def test_whether_there_is_a_price_at_all(detail: ModelDetail | None, known: bool) -> None:  # noqa: FBT001
+    assert has_price(PolicySet({}, {}, (VEO,)), "Sora", detail) is known
+    assert has_price(PolicySet({}, {}, (VEO,)), "Veo3", detail)
 
 
 def test_more_than_a_billion_dollars_is_refused() -> None:
@@ -163,27 +245,70 @@ def test_more_than_a_billion_dollars_is_refused() -> None:
     assert priced({"duration": 1}, price).amount == 10**15
 
 
+PER_JOB = Price(("*",), 1, Per.JOB)
+
+
+def unread(quoted: Quote) -> str:
+    """Why the seconds cannot be counted; then they are none."""
+    assert quoted.unread is not None
+    assert quoted.seconds == 0
+    assert quoted.unread.code is Code.PAYLOAD_REJECTED
+    return quoted.unread.message
+
+
+@pytest.mark.parametrize(("payload", "seconds"), [({"duration": 5}, 5), ({"duration": "5.5"}, 6), ({}, 0)])
+def test_seconds_are_read_whatever_the_price_is_per(payload: dict[str, Any], seconds: int) -> None:
+    quoted = priced(payload, PER_JOB)
+    assert (quoted.seconds, quoted.unread) == (seconds, None)
+
+
 @pytest.mark.parametrize(
-    ("payload", "seconds"),
+    ("payload", "message"),
     [
-        ({"duration": 5}, 5),
-        ({"duration": "5.5"}, 6),
-        ({}, 0),
-        ({"duration": "5s"}, None),
-        ({"duration": -5}, None),
-        ({"duration": 10**10}, None),
-        ({"Duration": 5}, None),
-        ({"duration": 5, "seconds": 9}, None),
+        ({"duration": "5s"}, "`duration` must be a number above 0: a limit depends on it."),
+        ({"duration": -5}, "`duration` must be a number above 0: a limit depends on it."),
+        ({"duration": 10**10}, "`duration` must be a number above 0: a limit depends on it."),
+        ({"Duration": 5}, "`Duration` must be written `duration`."),
+        (
+            {"duration": 5, "seconds": 9},
+            "`duration` and `seconds` both say how many seconds this is, and a limit depends on it.",
+        ),
     ],
 )
-def test_seconds_are_read_whatever_the_price_is_per(payload: dict[str, Any], seconds: int | None) -> None:
-    assert priced(payload, Price(("*",), 1, Per.JOB)).seconds == seconds
+def test_seconds_that_cannot_be_read_say_why(payload: dict[str, Any], message: str) -> None:
+    assert unread(priced(payload, PER_JOB)) == message
 
 
-def test_seconds_a_model_has_but_nobody_says_are_unknown() -> None:
-    detail = ModelDetail("Veo3", (Parameter("prompt", "string"), Parameter("duration", "integer")))
-    assert priced({}, detail=detail).seconds is None
-    assert priced({}, detail=ModelDetail("Veo3", (Parameter("prompt", "string"),))).seconds == 0
+UNSAID = "must say how many seconds of video this is: a limit depends on it."
+
+
+def test_seconds_nobody_says_are_unknown_where_the_model_may_have_some() -> None:
+    lengthy = (Parameter("prompt", "string"), Parameter("duration", "integer"))
+    for price in ((), (PER_JOB,)):
+        assert unread(priced({}, *price, detail=ModelDetail("Veo3", lengthy))) == f"`duration` {UNSAID}"
+    assert unread(priced({})) == f"`durationSeconds` {UNSAID}"
+    assert unread(priced({}, detail=ModelDetail("Veo3"))) == f"`durationSeconds` {UNSAID}"
+    assert unread(priced({}, Price(("*",), 1, Per.SECOND, "length"))) == f"`length` {UNSAID}"
+    assert unread(priced({}, detail=stated("second"))) == (
+        "Nothing says how many seconds of video this is, and a limit depends on it. "
+        "Ask your platform team for a price per second."
+    )
+
+
+def test_a_model_without_a_length_makes_no_seconds() -> None:
+    still = (Parameter("prompt", "string"),)
+    for detail in (ModelDetail("Veo3", still), stated("request", 1, *still), stated("image")):
+        quoted = priced({}, detail=detail)
+        assert (quoted.seconds, quoted.unread) == (0, None)
+
+
+def test_seconds_are_those_the_model_would_make() -> None:
+    detail = ModelDetail("Veo3", (OPTIONS,))
+    assert priced({}, PER_JOB, detail=detail).seconds == 8
+    assert priced({"durationSeconds": 6}, PER_JOB, detail=detail).seconds == 6
+    assert unread(priced({"durationSeconds": 1}, PER_JOB, detail=detail)) == "`durationSeconds` must be one of 4, 6, 8."
+    message = "`seconds` is no parameter of Veo3; it takes `durationSeconds`."
+    assert unread(priced({"seconds": 1}, PER_JOB, detail=detail)) == message
 
 
 def test_seconds_are_those_the_price_names() -> None:
@@ -196,14 +321,30 @@ def test_bu2_prices_are_exact_integers(amount: int, whole: int, millionths: int)
     text = f"{whole}.{millionths:06d}"
     quoted = priced({"duration": text}, Price(("*",), amount, Per.SECOND, "duration"))
     assert type(quoted.amount) is int
-    assert quoted.amount == ceil(Fraction(amount * (whole * 10**6 + millionths), 10**6))
+    assert quoted.amount == ceil(max(amount, Fraction(amount * (whole * 10**6 + millionths), 10**6)))
 
 
-@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=2)))
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=2)
+)
+
+
+@given(anything)
 def test_bo8_whatever_is_sent_is_never_priced_at_nothing(value: Any) -> None:
     try:
         amount = priced({"durationSeconds": value}, VEO).amount
     except Refusal:
         return
     assert amount is not None
-    assert amount > 0
+    assert amount >= 400_000
+
+
+@given(st.dictionaries(st.sampled_from(["durationSeconds", "duration", "duration_seconds", "seconds", "n"]), anything))
+def test_az5_no_payload_costs_less_than_what_the_model_takes_from_it(payload: dict[str, Any]) -> None:
+    detail = stated("second", 152_000, OPTIONS)
+    try:
+        amount = priced(payload, detail=detail).amount
+    except Refusal:
+        return
+    asked = payload.get("durationSeconds")
+    assert amount == 152_000 * (8 if asked is None else int(asked))

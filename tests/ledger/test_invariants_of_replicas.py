@@ -17,7 +17,7 @@ class ReplicasMachine(LedgerMachine):
     server: ClassVar[Server]
 
     def start(self) -> None:
-        self.url = self.server.ledger()
+        self.url = self.server.ledger_database()
         self.ledgers = (Ledger(self.url), Ledger(self.url))
         self.turns = itertools.cycle(self.ledgers)
         for ledger in self.ledgers:

@@ -106,6 +106,19 @@ async def test_jobs_are_listed_newest_first_and_only_the_teams_own(ledger: Ledge
     assert await ledger.list_jobs("nobody", None, 50, 0) == ([], 0)
 
 
+async def test_a_page_of_large_records_ends_early_but_holds_one(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ledger.jobs.LARGEST_PAGE", 100)
+    for number, size in enumerate((40, 60, 1, 500)):
+        request_id = await create(ledger, reservation(str(number), at=NOW + number))
+        await ledger.observe(Sighting(request_id, "processing", bytes(size)), NOW + 9)
+    pages = [await ledger.list_jobs("red", None, 50, offset) for offset in range(4)]
+    found = [[job.request_id.removeprefix("request-") for job in jobs] for jobs, _ in pages]
+    assert found == [["3"], ["2", "1"], ["1", "0"], ["0"]]
+    assert [total for _, total in pages] == [4] * 4
+
+
 async def test_jobs_of_one_instant_have_one_order(ledger: Ledger) -> None:
     for name in "bca":
         await create(ledger, reservation(name))

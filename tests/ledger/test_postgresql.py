@@ -58,7 +58,7 @@ def test_le5_a_server_that_is_not_there_is_told_from_one_that_refuses(postgres: 
 
 
 def test_le8_what_is_committed_is_on_the_disk_and_nothing_waits_for_long(postgres: Server) -> None:
-    url = postgres.ledger()
+    url = postgres.ledger_database()
     run_sql(url, f"ALTER DATABASE {ledger_url(url).database} SET synchronous_commit = off")
     for engine in (writing_engine(ledger_url(url)), reading_engine(ledger_url(url))):
         with engine.connect() as connection:
@@ -74,7 +74,7 @@ def test_le8_what_is_committed_is_on_the_disk_and_nothing_waits_for_long(postgre
 
 
 def test_a_stricter_server_is_left_as_strict(postgres: Server) -> None:
-    url = postgres.ledger()
+    url = postgres.ledger_database()
     run_sql(url, f"ALTER DATABASE {ledger_url(url).database} SET synchronous_commit = remote_apply")
     engine = writing_engine(ledger_url(url))
     with engine.connect() as connection:

@@ -23,7 +23,7 @@ from tests.postgres_proxy import Proxy
 
 @pytest.fixture
 def database(postgres: Server) -> str:
-    return postgres.ledger()
+    return postgres.ledger_database()
 
 
 @pytest.fixture

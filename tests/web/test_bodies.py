@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import Code, Refusal
-from gateway.web.bodies import read_json_body
+from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, read_draft, read_json_body
 from tests.web.conftest import call_with
 
 

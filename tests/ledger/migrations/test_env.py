@@ -59,7 +59,7 @@ def test_the_migrations_make_the_schema_the_code_expects_on_a_server(postgres: S
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
         metadata.create_all(connection)
     engine.dispose()
-    assert set(run_sql(postgres.ledger(), _CATALOGUE)) == set(run_sql(fresh, _CATALOGUE))
+    assert set(run_sql(postgres.ledger_database(), _CATALOGUE)) == set(run_sql(fresh, _CATALOGUE))
 
 
 def test_alembic_sees_nothing_left_to_migrate(url: str) -> None:

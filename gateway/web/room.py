@@ -1,0 +1,81 @@
+"""What the gateway takes on at once: calls, and the bytes they hold, in all and of one team.
+
+A call holds its request's body while it lasts and a large answer until the client has taken it. One team gets a part
+of the room only: however much it leaves half sent or unread, the rest is there for the others.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from gateway.core.errors import Code, Refusal
+
+MIB = 1024**2
+LEAST_BYTES = 256 * MIB
+LEAST_CALLS_OF_TEAM = 50
+TEAMS_SHARE = 1 / 3
+
+READS = 1.25
+"""Reads beyond the calls allowed at once: most are answered from memory, while creates wait for upstream."""
+
+WRITES = 1.0
+
+
+@dataclass(slots=True)
+class Load:
+    """Calls under way, and the bytes they hold."""
+
+    calls: int = 0
+    held: int = 0
+
+
+class Room:
+    """How much is under way, and whether more may be: at most so many calls, and a few of the largest bodies."""
+
+    def __init__(self, calls: int, largest_body: int) -> None:
+        self.load = Load()
+        self._teams: defaultdict[str, Load] = defaultdict(Load)
+        self._calls = calls
+        self._calls_of_team = max(LEAST_CALLS_OF_TEAM, int(calls * TEAMS_SHARE))
+        self._bytes = max(LEAST_BYTES, 4 * largest_body)
+        self._bytes_of_team = int(self._bytes * TEAMS_SHARE)
+
+    def enter(self) -> None:
+        """A call began. Whose it is, is not known yet."""
+        self.load.calls += 1
+
+    def join(self, team: str) -> None:
+        """The call that began is this team's."""
+        self._teams[team].calls += 1
+
+    def leave(self, team: str | None, held: int) -> None:
+        """A call ended. It was this team's, if anybody's, and held so many bytes."""
+        self.load.calls -= 1
+        self.load.held -= held
+        if team is not None:
+            load = self._teams[team]
+            load.calls -= 1
+            load.held -= held
+            if not load.calls:
+                del self._teams[team]
+
+    def check(self, share: float, team: str | None = None) -> None:
+        """Refusal 503 if more calls are under way, in all or of the team, than this share of what is allowed."""
+        if self.load.calls > self._calls * share:
+            raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
+        if team is not None and self._teams[team].calls > self._calls_of_team * share:
+            raise Refusal(
+                Code.OVERLOADED, "Your team has as many calls under way as one team may; try again.", retry_after=1
+            )
+
+    def hold(self, team: str, size: int) -> None:
+        """Note that a call of the team holds so many bytes more. Refusal 503 if they do not fit.
+
+        What alone is larger than a team's part fits while the team holds nothing else.
+        """
+        load = self._teams[team]
+        if self.load.held + size > self._bytes or (load.held and load.held + size > self._bytes_of_team):
+            raise Refusal(
+                Code.OVERLOADED, "Bodies and answers under way fill the memory set apart for them.", 1, close=True
+            )
+        self.load.held += size
+        load.held += size
