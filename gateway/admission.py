@@ -75,7 +75,7 @@ async def create(gw: Gateway, order: Order) -> Created:
     """
     decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
     if decision.refusal is not None:
-        raise decision.refusal
+        return await _repeat(gw, order, decision, decision.refusal)
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
 
 
@@ -83,6 +83,32 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
     now = gw.now()
     reserved = await gw.ledger.reserve(_reservation(order, decision, now), now)
     match reserved:
+        case Full(claim, used):
+            raise refusal_for(claim, used, order.caller, now, order.reservation_id)
+        case Admitted(used):
+            return await _fulfil(gw, order, decision, used)
+        case _:
+            return _first_answer(reserved)
+
+
+async def _repeat(gw: Gateway, order: Order, decision: Decision, refusal: Refusal) -> Created:
+    """What the policy refuses today may be a repeat of what it did not refuse, and then gets that one's answer.
+
+    A key that may not create jobs at all is not told of others' either.
+    """
+    now = gw.now()
+    new = _reservation(order, decision, now)
+    if new.idempotency_key is None or refusal.code is Code.SCOPE_DENIED:
+        raise refusal
+    earlier = await gw.ledger.earlier(new, now)
+    if earlier is None:
+        raise refusal
+    return _first_answer(earlier)
+
+
+def _first_answer(earlier: Replay | InProgress | Mismatch) -> Created:
+    """What a create is answered whose key stands for an earlier one."""
+    match earlier:
         case Replay(reply):
             return Created(reply, {}, replayed=True)
         case InProgress(state):
@@ -92,10 +118,6 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
                 Code.IDEMPOTENCY_MISMATCH,
                 "This Idempotency-Key was used with another body; use a new key for a new request.",
             )
-        case Full(claim, used):
-            raise refusal_for(claim, used, order.caller, now, order.reservation_id)
-        case Admitted(used):
-            return await _fulfil(gw, order, decision, used)
 
 
 async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> Created:
@@ -134,7 +156,8 @@ async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answe
         await settlement.doubt(gw, order.reservation_id, refused=answer.status in (500, 503))
         return _reply(answer)
     reply = _reply(answer)
-    await settlement.release(gw, order.reservation_id, reply if answer.status in REPLAYED_STATUSES else None)
+    repeated = reply if answer.status in REPLAYED_STATUSES else None
+    await settlement.refuse(gw, order.reservation_id, answer, repeated)
     return reply
 
 

@@ -32,7 +32,7 @@ DECISION_PATIENCE = 5.0
 
 V = TypeVar("V")
 
-_OWN_VALIDATORS = frozenset((b"etag", b"last-modified", b"cache-control", b"expires"))
+_OWN_VALIDATORS = frozenset((b"last-modified", b"expires"))
 
 
 class Page(NamedTuple):

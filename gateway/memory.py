@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import inf
 
 from cachetools import LRUCache
 
@@ -12,8 +13,12 @@ from gateway.upstream.client import Answer
 OWNER_TRUSTED_FOR = 60.0
 """Seconds an owner is believed without asking the ledger again."""
 
+DENIALS_APART = 10.0
+"""Seconds between two denials of a job, so that they are two and not one heard twice."""
+
 _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
+_MOST_ERROR_BYTES = 4 * 1024**2
 _RECORD_BYTES = 1024
 """What a record costs besides its body."""
 
@@ -44,7 +49,8 @@ class JobMemory:
         self._seen: LRUCache[str, Seen] = LRUCache(_MOST_RECORD_BYTES, getsizeof=_size)
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, asyncio.Task[Seen]] = {}
-        self._denials: dict[str, int] = {}
+        self._errors: LRUCache[str, Seen] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
+        self._denials: dict[str, tuple[int, float]] = {}
         self._looked_up: dict[str, tuple[float, float]] = {}
 
     def owner(self, request_id: str, ticks: float) -> Owner | None:
@@ -62,13 +68,24 @@ class JobMemory:
 
     def remember(self, request_id: str, seen: Seen) -> None:
         """Keep the record, unless it alone is larger than the whole memory."""
-        self._seen.pop(request_id, None)
+        self.forget(request_id)
         if _size(seen) <= _MOST_RECORD_BYTES:
             self._seen[request_id] = seen
 
     def forget(self, request_id: str) -> None:
         """Drop the record, because the job was changed from here."""
         self._seen.pop(request_id, None)
+        self._errors.pop(request_id, None)
+
+    def error(self, request_id: str) -> Seen | None:
+        """The error that upstream last answered instead of a record, if it has given none since."""
+        return self._errors.get(request_id)
+
+    def remember_error(self, request_id: str, seen: Seen) -> None:
+        """Upstream answered this instead of a record. What was seen before is still known."""
+        self._errors.pop(request_id, None)
+        if _size(seen) <= _MOST_ERROR_BYTES:
+            self._errors[request_id] = seen
 
     def expect(self, request_id: str, team: str) -> None:
         """Upstream gave the job to the team, and the ledger is still to say whether it is the team's."""
@@ -91,10 +108,13 @@ class JobMemory:
         self._looking[request_id] = look
         look.add_done_callback(lambda _: self._looking.pop(request_id, None))
 
-    def note_denial(self, request_id: str) -> int:
-        """Upstream says there is no such job. How often it has said so by now."""
-        self._denials[request_id] = self._denials.get(request_id, 0) + 1
-        return self._denials[request_id]
+    def note_denial(self, request_id: str, now: float) -> int:
+        """Upstream says there is no such job. How often it has said so by now, each time well after the last."""
+        count, last = self._denials.get(request_id, (0, -inf))
+        if now - last >= DENIALS_APART:
+            count += 1
+            self._denials[request_id] = count, now
+        return count
 
     def forget_denials(self, request_id: str) -> None:
         """Upstream knows the job after all, or it is closed."""

@@ -41,6 +41,9 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     seen = gw.jobs.seen(request_id)
     if seen is not None and (seen.terminal or gw.ticks() - seen.asked_at < LIVE_RECORD_FRESH):
         return Served(seen, How.HIT, gw.ticks() - seen.asked_at)
+    error = gw.jobs.error(request_id)
+    if error is not None and gw.ticks() - error.asked_at < LIVE_RECORD_FRESH:
+        return Served(error, How.HIT, gw.ticks() - error.asked_at)
     if seen is None and owner.outcome is not None:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:

@@ -135,8 +135,8 @@ async def _search(gw: Gateway, lost: OpenReservation) -> Search:
     listed, whole = await _listed(gw, lost)
     rivals = [each for each in await gw.ledger.open_reservations() if _is_rival(each, lost)]
     owned = await gw.ledger.owned([record.request_id for record in listed])
-    unowned = [record for record in listed if record.request_id not in owned]
-    return Search(sorted(reversed(unowned), key=lambda record: record.created_at), rivals, whole)
+    unowned = [record for record in reversed(listed) if record.request_id not in owned]
+    return Search(sorted(unowned, key=lambda record: record.created_at), rivals, whole)
 
 
 async def _listed(gw: Gateway, lost: OpenReservation) -> tuple[list[ListedRecord], bool]:

@@ -21,13 +21,17 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 from gateway.logs import log_event
 from gateway.memory import Seen
+from gateway.telemetry import OTHER
 from gateway.upstream.client import Answer, UpstreamFailure
-from gateway.upstream.translate import RecordHead, record_head, slim_record
+from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
 T = TypeVar("T")
 
 MISSING_CONFIRMATIONS = 2
 """Times upstream must deny an owned job, asked anew each time, before its slot is freed."""
+
+MISSING_AT_FIRST = 60.0
+"""Seconds after its create in which a job that upstream denies is not held to be missing."""
 
 JOB_TIMEOUT = 24 * 3600.0
 """Seconds after which a job without end frees its slot; its money is kept."""
@@ -55,7 +59,9 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     if answer.status == 404:
         await _deny(gw, request_id, owner)
     if answer.status != 200:
-        return Seen(answer, asked_at, terminal=False, etag=b"")
+        error = Seen(answer, asked_at, terminal=False, etag=b"")
+        gw.jobs.remember_error(request_id, error)
+        return error
     head = record_head(answer.body)
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
@@ -116,7 +122,7 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
         log_event(logging.ERROR, event, team=owner.team, reservation=placed.reservation_id)
         return False
     gw.jobs.remember_owner(placed.request_id, owner, gw.ticks())
-    gw.metrics.jobs_created(owner.team, owner.model).inc()
+    gw.metrics.jobs_created(owner.team, model_label(gw, owner.credential, owner.model)).inc()
     log_event(logging.INFO, "job placed", request_id=placed.request_id, team=owner.team, model=owner.model)
     if placed.outcome is not None:
         _count_end(gw, placed.request_id, owner, placed.outcome)
@@ -147,10 +153,20 @@ async def _expire(gw: Gateway, request_id: str, owner: Owner) -> None:
 
 
 def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> None:
-    gw.metrics.jobs_finished(owner.team, owner.model, outcome.value).inc()
-    gw.metrics.job_duration(owner.model).observe(max(0.0, gw.now() - owner.created_at))
-    gw.metrics.job_cost(owner.team, owner.model).inc(owner.charge(outcome) / MICRO)
+    model = model_label(gw, owner.credential, owner.model)
+    gw.metrics.jobs_finished(owner.team, model, outcome.value).inc()
+    gw.metrics.job_duration(model).observe(max(0.0, gw.now() - owner.created_at))
+    gw.metrics.job_cost(owner.team, model).inc(owner.charge(outcome) / MICRO)
     log_event(logging.INFO, "job ended", request_id=request_id, team=owner.team, model=owner.model, outcome=outcome)
+
+
+def model_label(gw: Gateway, credential: str, model: str) -> str:
+    """The model as metrics name it: `other` for one that upstream's listing does not name.
+
+    Before there is a listing, only jobs that a former life of this gateway left open can end.
+    """
+    listing = gw.catalogue.on_error(("models", credential))
+    return model if listing is None or model in listing.value.ids else OTHER
 
 
 async def _write_down(gw: Gateway, seen: Sighting) -> None:
@@ -162,8 +178,14 @@ async def _write_down(gw: Gateway, seen: Sighting) -> None:
 
 
 async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
-    """Upstream says there is no such job. Said twice, its slot is freed; its money is kept, a refund is no guess."""
-    if gw.jobs.note_denial(request_id) >= MISSING_CONFIRMATIONS:
+    """Upstream says there is no such job. Said twice, its slot is freed; its money is kept, a refund is no guess.
+
+    Of a job that it has just accepted it may not know yet everywhere.
+    """
+    now = gw.now()
+    if now - owner.created_at < MISSING_AT_FIRST:
+        return
+    if gw.jobs.note_denial(request_id, now) >= MISSING_CONFIRMATIONS:
         gw.jobs.forget_denials(request_id)
         await _expire(gw, request_id, owner)
 
@@ -220,6 +242,15 @@ def etag_of(body: bytes) -> bytes:
 async def release(gw: Gateway, reservation_id: str, reply: Reply | None) -> None:
     """There is no job: give everything back, now or as soon as the ledger takes it."""
     await insist(gw, lambda: gw.ledger.release(reservation_id, gw.now(), reply))
+
+
+async def refuse(gw: Gateway, reservation_id: str, answer: Answer, reply: Reply | None) -> None:
+    """Upstream refused the create: everything comes back. A failed job that it keeps all the same is the team's."""
+    request_id = refused_request(answer.body)
+    if request_id is None:
+        await release(gw, reservation_id, reply)
+        return
+    await insist(gw, lambda: gw.ledger.refuse(reservation_id, request_id, gw.now(), reply))
 
 
 async def doubt(gw: Gateway, reservation_id: str, *, refused: bool = False) -> None:

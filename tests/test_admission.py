@@ -229,3 +229,25 @@ async def test_a_team_that_merges_duplicates_pays_once_for_equal_creates(open_ho
     assert (await house.client("other").create()).json()["request_id"] != first.json()["request_id"]
     await asyncio.sleep(1.1)
     assert (await client.create()).json()["request_id"] != first.json()["request_id"]
+
+
+async def test_id1_a_repeat_gets_the_first_answer_whatever_the_policy_says_by_now(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "duplicates: {window: 1 h}")})
+    client = house.client("key")
+    first = await client.create(headers={"Idempotency-Key": "k"})
+    merged = await client.create(payload={"prompt": "another"})
+    (house.policies / "a.yaml").write_text(
+        team("a", "key", "models: {allow: ['*'], deny: [Veo3]}\nduplicates: {window: 1 h}")
+    )
+    await house.http.post(f"{house.running.admin_url}/reload")
+
+    again = await client.create(headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (await client.create(payload={"prompt": "another"})).content == merged.content
+    other = await client.create(payload={"prompt": "a third"}, headers={"Idempotency-Key": "k"})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    for headers in ({}, {"Idempotency-Key": "new"}):
+        refused = await client.create(payload={"prompt": "a third"}, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "model_not_allowed")
+    assert house.received("create_request") == 2

@@ -6,9 +6,10 @@ import pytest
 
 from gateway import memory
 from gateway.ledger.values import Owner
-from gateway.memory import OWNER_TRUSTED_FOR, JobMemory, Seen
+from gateway.memory import DENIALS_APART, OWNER_TRUSTED_FOR, JobMemory, Seen
 from gateway.upstream.client import Answer
 
+NOW = 1_800_000_000.0
 OWNER = Owner("a", "main", "Veo3", "default", created_at=0.0, price=1, charge_failed=False)
 
 
@@ -76,9 +77,27 @@ async def test_a_look_is_shared_until_it_is_done() -> None:
 
 def test_up11_denials_are_counted_until_the_job_is_known_again() -> None:
     jobs = JobMemory()
-    assert [jobs.note_denial("one"), jobs.note_denial("one"), jobs.note_denial("two")] == [1, 2, 1]
+    later = NOW + DENIALS_APART
+    assert [jobs.note_denial("one", NOW), jobs.note_denial("one", later), jobs.note_denial("two", NOW)] == [1, 2, 1]
     jobs.forget_denials("one")
-    assert jobs.note_denial("one") == 1
+    assert jobs.note_denial("one", later) == 1
+
+
+def test_up11_denials_at_one_time_are_one() -> None:
+    jobs = JobMemory()
+    assert [jobs.note_denial("one", NOW + seconds) for seconds in (0, 1, 9.9, 10, 15, 20)] == [1, 1, 1, 2, 2, 3]
+
+
+def test_an_error_is_known_until_there_is_a_record_again_and_does_not_replace_the_last_one() -> None:
+    jobs = JobMemory()
+    jobs.remember("one", seen(100))
+    jobs.remember_error("one", seen(50))
+    assert [jobs.seen("one"), jobs.error("one"), jobs.error("two")] == [seen(100), seen(50), None]
+    jobs.remember("one", seen(70))
+    assert jobs.error("one") is None
+    jobs.remember_error("one", seen(60))
+    jobs.forget("one")
+    assert [jobs.seen("one"), jobs.error("one")] == [None, None]
 
 
 def test_a_look_up_is_remembered_from_the_first_to_the_last_while_it_is_of_use() -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from gateway import recovery
+from gateway.context import Gateway
 from gateway.core.claims import Claim, OnSettle
 from gateway.core.lifecycle import State
 from gateway.core.wire import canonical_payload
@@ -53,11 +55,13 @@ def resolved(house: House) -> Callable[[], Awaitable[bool]]:
     return no_longer
 
 
-async def leave_behind(house: House, name: str, *, now: float, sent: bool = True, gone: bool = False) -> None:
-    """A create that got so far and no further; of the house's own gateway, or of one that is gone."""
+async def leave_behind(
+    house: House, name: str, *, now: float, of: str = "a", sent: bool = True, gone: bool = False
+) -> None:
+    """A create of a team that got so far and no further; of the house's own gateway, or of one that is gone."""
     reservation = NewReservation(
         id=name,
-        team="a",
+        team=of,
         key="main",
         model="Veo3",
         credential="default",
@@ -79,6 +83,38 @@ async def leave_behind(house: House, name: str, *, now: float, sent: bool = True
         await ledger.mark_sent(name, now)
     if gone:
         await ledger.close()
+
+
+async def lose(house: House, name: str, *, at: float, of: str = "a") -> None:
+    """A create of which nothing was heard."""
+    await leave_behind(house, name, now=at, of=of)
+    await house.gw.ledger.doubt(name, at)
+
+
+async def look_again(house: House, *, after: float = 0.0) -> dict[str, str]:
+    """Look once more, `after` seconds from the first time; which creates have which jobs by then."""
+    house.gw.jobs.keep_look_ups(())
+    for each in await house.gw.ledger.open_reservations():
+        house.gw.jobs.note_look_up(each.id, house.gw.ticks() - after)
+        house.gw.jobs.note_look_up(each.id, 0.0)
+    await recovery.recover(house.gw)
+    with sqlite3.connect(house.gw.settings.ledger.removeprefix("sqlite:///")) as ledger:
+        return dict(ledger.execute("SELECT reservation_id, request_id FROM jobs").fetchall())
+
+
+@pytest.fixture
+async def quiet_house(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> House:
+    """One that looks for lost creates only when the test says so, and whose upstream has one job of no interest."""
+    recover = recovery.recover
+
+    async def idle(_gw: Gateway) -> None:
+        return
+
+    monkeypatch.setattr(recovery, "recover", idle)
+    house: House = await open_house(FILES, speed=1)
+    monkeypatch.setattr(recovery, "recover", recover)
+    assert (await house.client("key").create("Veo3", {"prompt": "the first"})).status_code == 200
+    return house
 
 
 def happen(house: House, payload: dict[str, object], at: float) -> str:
@@ -286,3 +322,85 @@ async def test_looks_become_rarer(open_house: OpenHouse) -> None:
         house.gw.jobs.note_look_up("lost", ticks)
     await recovery.recover(house.gw)
     await house.eventually(lambda: house.received("list_requests") == 2)
+
+
+async def test_ac1_a_create_that_upstream_may_still_be_at_is_not_given_up(quiet_house: House) -> None:
+    longest = quiet_house.gw.settings.create_timeout + recovery.PATIENCE
+    await lose(quiet_house, "lost", at=quiet_house.gw.now())
+    await look_again(quiet_house, after=longest - 1)
+    assert await states(quiet_house) == [State.UNKNOWN]
+    late = happen(quiet_house, dict(PROMPT), quiet_house.gw.now() + longest - 1)
+    assert (await look_again(quiet_house, after=longest - 1))["lost"] == late
+
+
+async def test_ac1_a_create_that_nobody_can_be_at_any_more_is_given_up(quiet_house: House) -> None:
+    await lose(quiet_house, "lost", at=quiet_house.gw.now())
+    await look_again(quiet_house, after=quiet_house.gw.settings.create_timeout + recovery.PATIENCE + 1)
+    assert await states(quiet_house) == []
+
+
+async def test_of_several_records_the_one_nearest_to_the_create_is_its_job(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "lost", at=now)
+    jobs = [happen(quiet_house, dict(PROMPT), now + seconds) for seconds in (-4, 0, 30)]
+    assert (await look_again(quiet_house))["lost"] == jobs[1]
+
+
+async def test_a_teams_equal_lost_creates_take_as_many_records_in_their_order(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    for number in range(3):
+        await lose(quiet_house, f"lost-{number}", at=now + number)
+    jobs = [happen(quiet_house, dict(PROMPT), now + 2 + number) for number in range(3)]
+    placed = await look_again(quiet_house)
+    assert [placed[f"lost-{number}"] for number in range(3)] == jobs
+
+
+async def test_az7_what_two_teams_may_have_made_is_neither_ones(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "lost-a", at=now)
+    await lose(quiet_house, "lost-b", at=now + 1, of="b")
+    happen(quiet_house, dict(PROMPT), now + 1)
+    for after in (0, 10_000):
+        assert len(await look_again(quiet_house, after=after)) == 1
+    assert await states(quiet_house) == [State.UNKNOWN] * 2
+
+
+async def test_az7_equal_creates_of_two_teams_are_told_apart_by_their_time(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "lost-a", at=now)
+    await lose(quiet_house, "lost-b", at=now + 60, of="b")
+    theirs = happen(quiet_house, dict(PROMPT), now + 60)
+    placed = await look_again(quiet_house)
+    assert (placed["lost-b"], "lost-a" in placed) == (theirs, False)
+    await look_again(quiet_house, after=10_000)
+    assert await states(quiet_house) == []
+
+
+async def test_a_record_that_is_too_old_is_taken_only_when_nothing_better_came(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "lost", at=now)
+    old = happen(quiet_house, dict(PROMPT), now - recovery.LARGEST_SKEW + 5)
+    assert "lost" not in await look_again(quiet_house)
+    assert (await look_again(quiet_house, after=10_000))["lost"] == old
+
+
+async def test_a_record_without_payload_is_taken_if_it_is_the_only_one(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "lost", at=now)
+    blank = happen(quiet_house, {}, now)
+    assert (await look_again(quiet_house))["lost"] == blank
+
+    await lose(quiet_house, "again", at=now)
+    for _ in range(2):
+        happen(quiet_house, {}, now)
+    assert "again" not in await look_again(quiet_house, after=10_000)
+    assert await states(quiet_house) == [State.UNKNOWN]
+
+
+async def test_a_record_without_payload_is_nobodys_while_two_creates_of_its_model_are_lost(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    for name in ("one", "two"):
+        await lose(quiet_house, name, at=now)
+    happen(quiet_house, {}, now)
+    assert len(await look_again(quiet_house, after=10_000)) == 1
+    assert await states(quiet_house) == [State.UNKNOWN] * 2

@@ -11,6 +11,7 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import OwnedByAnother, Placement
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
 from tests.ledger_troubles import no_writes
 
 __all__ = ["wall_clock"]
@@ -180,29 +181,56 @@ async def test_a_job_without_end_is_closed_after_a_day_and_keeps_its_money(
     assert (await client.get(f"{Q}/requests/{request_id}")).json()["status"] in ("created", "queued")
 
 
-async def test_up11_a_job_upstream_denies_twice_frees_its_slot_and_keeps_its_money(open_house: OpenHouse) -> None:
+async def test_up11_a_job_upstream_denies_twice_frees_its_slot_and_keeps_its_money(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
     house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
     client = house.client("key")
     request_id = await created(client)
     house.upstream.simulation.jobs._jobs.clear()
 
-    seen = []
-    for _ in range(3):
+    held = []
+    for seconds in (0, settlement.MISSING_AT_FIRST - 5, 5, 1, 9, 1):
+        wall_clock.advance(seconds)
+        house.gw.jobs.forget(request_id)
         answer = await client.get(f"{Q}/requests/{request_id}")
         assert (answer.status_code, answer.content) == (404, b'{"error":"request not found"}')
-        seen.append(await books(house))
-    assert seen == [(1, 1, 3_200_000), (1, 0, 3_200_000), (1, 0, 3_200_000)]
+        held.append((await books(house))[1])
+    assert held == [1, 1, 1, 1, 0, 0]
+    assert await books(house) == (1, 0, 3_200_000)
 
 
-async def test_up11_one_denial_among_good_answers_changes_nothing(open_house: OpenHouse) -> None:
+async def test_up11_whoever_polls_a_job_that_upstream_does_not_show_asks_it_once_a_second(
+    open_house: OpenHouse,
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client = house.client("key")
+    request_id = await created(client)
+    jobs = house.upstream.simulation.jobs._jobs
+    hidden = jobs.pop(request_id)
+    answers = [await client.get(f"{Q}/requests/{request_id}") for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {404}
+    assert house.received("get_request") <= 2
+    jobs[request_id] = hidden
+
+    async def shown() -> bool:
+        return bool((await client.get(f"{Q}/requests/{request_id}")).is_success)
+
+    await house.eventually(shown)
+    assert await books(house) == (1, 1, 3_200_000)
+
+
+async def test_up11_one_denial_among_good_answers_changes_nothing(open_house: OpenHouse, wall_clock: WallClock) -> None:
     house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
     client = house.client("key")
     request_id = await created(client)
     jobs = house.upstream.simulation.jobs._jobs
     for _ in range(3):
+        wall_clock.advance(settlement.MISSING_AT_FIRST)
         hidden = jobs.pop(request_id)
         assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 404
         jobs[request_id] = hidden
+        house.gw.jobs.forget(request_id)
         assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 200
         house.gw.jobs.forget(request_id)
     assert await books(house) == (1, 1, 3_200_000)
@@ -306,3 +334,14 @@ async def test_az3_an_id_of_anothers_job_is_not_told_of_when_the_ledger_says_so_
     assert (await house.client("key").get(f"{Q}/requests/{theirs}")).status_code == 404
     assert house.gw.jobs.owner(mine, house.gw.ticks()) is None
     assert await told(house, 'gateway_jobs_created_total{model="Veo3",team="a"}') == ""
+
+
+async def test_ca1_a_model_that_upstream_does_not_list_is_no_label(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key")}, upstream.url)
+        for model in ("Veo3", "unlisted-1", "unlisted-2"):
+            await created(house.client("key"), model)
+        for name in ("gateway_jobs_created_total", "gateway_jobs_active"):
+            assert float(await told(house, name + '{model="Veo3",team="a"}')) == 1
+            assert float(await told(house, name + '{model="other",team="a"}')) == 2
+        assert "unlisted" not in (await house.admin("/metrics")).text

@@ -134,7 +134,9 @@ def _check_price(policy: PolicySet, caller: Caller, quoted: Quote) -> Step:
 
 def _count_seconds(caller: Caller, draft: Draft, quoted: Quote) -> int:
     """The seconds of video to count; a team that limits them must say them readably."""
-    for limit in caller.team.limits if quoted.unread is not None else ():
+    if quoted.unread is None:
+        return quoted.seconds
+    for limit in caller.team.limits:
         if limit.unit is Unit.SECONDS and limit.mode is Mode.ENFORCE and applies_to(limit, draft.model):
             with _by(_step_rule(limit)):
                 raise quoted.unread

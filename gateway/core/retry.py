@@ -8,7 +8,8 @@ from enum import StrEnum
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 0.25
 
-_UNAVAILABLE = frozenset((502, 503, 504))
+UNAVAILABLE = frozenset((502, 503, 504))
+"""Statuses of what stands in front of upstream and does not reach it."""
 
 
 class Reason(StrEnum):
@@ -26,7 +27,7 @@ class Reason(StrEnum):
 
 def reason_to_repeat(status: int, content_type: str) -> Reason | None:
     """Why an answer with this status and `Content-Type` deserves a second try; None if it stands."""
-    if status in _UNAVAILABLE:
+    if status in UNAVAILABLE:
         return Reason.UNAVAILABLE
     if status == 500 and not content_type.lower().startswith("application/json"):
         return Reason.EDGE_ERROR

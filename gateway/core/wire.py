@@ -19,7 +19,7 @@ MOST_VALUES = 20_000
 """Commas, and opening brackets and braces, a body may hold: counted before it is parsed, inside of texts too."""
 
 MOST_DIGITS = 64
-"""Digits an integer may have: the time to read one grows with their square."""
+"""Digits an integer may have, its sign among them: the time to read one grows with their square."""
 
 _LONGEST_SHOWN = 64
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -158,7 +158,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    if len(text.lstrip("-")) > MOST_DIGITS:
+    if len(text) > MOST_DIGITS:
         raise _invalid(f"The body holds an integer of more than {MOST_DIGITS} digits.")
     return int(text)
 

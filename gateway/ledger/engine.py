@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError
 from gateway.ledger import postgresql, sqlite
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Writing
+from gateway.ledger.readers import Readers
 from gateway.ledger.writer import Writer
 from gateway.ledger.writers import Writers
 
@@ -20,13 +21,15 @@ class Backend:
     """One kind of database.
 
     `prepare` makes it fit for use or raises LedgerUnavailable, `exists` says whether a ledger is there already, and
-    `name_of` is what messages call it. `instant` reads the clock that decides, None where it is this machine's.
+    `name_of` is what messages call it. `inspecting_engine` is for commands, which read as long as it takes; a gateway
+    has `readers` and `writer`. `instant` reads the clock that decides, None where it is this machine's.
     """
 
     prepare: Callable[[URL], None]
     exists: Callable[[URL], bool]
     name_of: Callable[[URL], str]
-    reading_engine: Callable[[URL], Engine]
+    inspecting_engine: Callable[[URL], Engine]
+    readers: Callable[[URL], Readers]
     writer: Callable[[URL], Writing]
     instant: Callable[[Connection], float] | None
 
@@ -37,6 +40,7 @@ BACKENDS: Mapping[str, Backend] = {
         sqlite.exists,
         sqlite.name_of,
         sqlite.reading_engine,
+        lambda url: Readers(sqlite.reading_engine(url), None),
         lambda url: Writer(sqlite.writing_engine(url)),
         None,
     ),
@@ -44,7 +48,8 @@ BACKENDS: Mapping[str, Backend] = {
         postgresql.prepare,
         postgresql.exists,
         postgresql.name_of,
-        postgresql.reading_engine,
+        postgresql.inspecting_engine,
+        lambda url: Readers(postgresql.reading_engine(url), postgresql.PATIENCE),
         lambda url: Writers(postgresql.writing_engine(url)),
         postgresql.instant,
     ),

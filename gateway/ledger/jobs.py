@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from gateway.core.freshness import follow_interval
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
-from gateway.ledger.reservations import doubt, may_become, owner_from, settle
+from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
 from gateway.ledger.schema import jobs, listed, reservations
 from gateway.ledger.statement import Statement, blob, instant, switch, text
-from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement, Sighting
+from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 
 FIRST_LOOK = 5.0
 """Seconds after its create that a job nobody asks about is looked at first."""
@@ -107,6 +107,29 @@ def place(connection: Connection, placement: Placement, now: float) -> OwnedByAn
     return None
 
 
+def refuse(connection: Connection, reservation_id: str, request_id: str, now: float, reply: Reply | None) -> bool:
+    """Upstream refused the create and keeps a failed job of it all the same: the team's, of which nothing is kept.
+
+    Where the id is somebody's already the create is released, like any that is refused. False if it had ended before.
+    """
+    if not _INSERT.changes(
+        connection,
+        reservation=reservation_id,
+        request=request_id,
+        status=Outcome.FAILED.value,
+        complete=False,
+        record=None,
+        now=now,
+        next_look_at=now,
+    ):
+        return release(connection, reservation_id, now, reply)
+    _PLACE.changes(connection, reservation=reservation_id, now=now)
+    forgive(connection, reservation_id)
+    end(connection, Sighting(request_id, Outcome.FAILED.value, None, complete=False), Outcome.FAILED, now)
+    replies.keep_reply(connection, reservation_id, reply)
+    return True
+
+
 def observe(connection: Connection, seen: Sighting, now: float) -> bool:
     """Keep what was last seen of a job that lives. False if there is none such."""
     return _OBSERVE.changes(connection, **_values(seen), now=now) == 1
@@ -174,7 +197,7 @@ def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
     return [_job_from(row) for row in found], total
 
 
-def _fitting(sizes: Iterable[Row[Any]]) -> list[str]:
+def _fitting(sizes: Iterable[Row[str, int]]) -> list[str]:
     """The first jobs whose records make no page larger than allowed, but one at least."""
     fitting: list[str] = []
     room = LARGEST_PAGE

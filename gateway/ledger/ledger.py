@@ -8,24 +8,26 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from gateway.core.claims import Claim
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, instances, jobs, refusals, reservations, retention, snapshots, usage
+from gateway.ledger import counters, instances, jobs, refusals, replies, reservations, retention, snapshots, usage
 from gateway.ledger.engine import backend_of, ledger_url
-from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Work, Writing
+from gateway.ledger.readers import Readers
 from gateway.ledger.values import (
     Admitted,
     Difference,
     Full,
+    InProgress,
     Job,
+    Mismatch,
     NewReservation,
     OpenCounts,
     OpenJob,
@@ -34,6 +36,7 @@ from gateway.ledger.values import (
     Owner,
     Placement,
     Refused,
+    Replay,
     Reply,
     Reserved,
     Sighting,
@@ -48,9 +51,6 @@ T = TypeVar("T")
 Timer = Callable[[str, float], None]
 
 _CLOSED = "the ledger is closed"
-
-READERS = 4
-"""Threads that read. More would only wait for the interpreter."""
 
 
 class Ledger:
@@ -67,27 +67,25 @@ class Ledger:
         self.replicas = 0
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
-        self._readers: ThreadPoolExecutor | None = None
-        self._reading: Engine | None = None
+        self._readers: Readers | None = None
 
     async def open(self) -> None:
         """Check the database, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""
         await asyncio.to_thread(self._backend.prepare, self._url)
-        self._reading = self._backend.reading_engine(self._url)
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
+        self._readers = self._backend.readers(self._url)
         self._writer = self._backend.writer(self._url)
 
     async def close(self) -> None:
         """Finish what was begun and let go of the file. A closed ledger is unavailable; closing again does nothing."""
         writer, self._writer = self._writer, None
-        if writer is None or self._readers is None or self._reading is None:
+        readers, self._readers = self._readers, None
+        if writer is None or readers is None:
             return
         if self.replicas:
             with suppress(LedgerUnavailable):
                 await writer.write(partial(instances.leave, instance=self.instance))
         await asyncio.to_thread(writer.stop)
-        await asyncio.to_thread(self._readers.shutdown)
-        self._reading.dispose()
+        await asyncio.to_thread(readers.stop)
 
     @property
     def is_open(self) -> bool:
@@ -139,6 +137,10 @@ class Ledger:
         """
         return await self._write("release", reservations.release, reservation_id, now, reply)
 
+    async def refuse(self, reservation_id: str, request_id: str, now: float, reply: Reply | None) -> bool:
+        """`release` where upstream keeps a failed job of the refused create, which is the team's and costs nothing."""
+        return await self._write("refuse", jobs.refuse, reservation_id, request_id, now, reply)
+
     async def doubt(self, reservation_id: str, now: float, *, refused: bool = False) -> bool:
         """Nobody knows whether there is a job: everything stays claimed. False if it is not `sent`."""
         return await self._write("doubt", reservations.doubt, reservation_id, now, refused=refused)
@@ -185,6 +187,10 @@ class Ledger:
         """Forget what is old enough, bite by bite, with others' operations in between."""
         while await self._write("purge", retention.purge, now):
             pass
+
+    async def earlier(self, new: NewReservation, now: float) -> Replay | InProgress | Mismatch | None:
+        """What came of the create that the key of this one stands for; None if it stands for none."""
+        return await self._read("earlier", replies.earlier, new, now)
 
     async def owner_of(self, request_id: str) -> Owner | None:
         """Whose job this is; None for an id nobody owns."""
@@ -256,27 +262,10 @@ class Ledger:
         self, name: str, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs
     ) -> T:
         """Do `work` on a reading thread, in a snapshot of one instant."""
-        readers, engine = self._readers, self._reading
-        if self._writer is None or readers is None or engine is None:
+        if self._readers is None:
             raise LedgerUnavailable(_CLOSED)
-
-        def read_once() -> T:
-            with engine.begin() as connection:
-                return work(connection, *arguments, **options)
-
-        def read() -> T:
-            try:
-                return read_once()
-            except FAULTS as error:
-                if not getattr(error, "connection_invalidated", False):
-                    raise unavailable(error) from error
-            try:  # the server was restarted, and every connection kept since is as dead as that one
-                return read_once()
-            except FAULTS as error:
-                raise unavailable(error) from error
-
         with self._measured(name):
-            return await asyncio.get_running_loop().run_in_executor(readers, read)
+            return await self._readers.read(lambda connection: work(connection, *arguments, **options))
 
     @contextmanager
     def _measured(self, name: str) -> Iterator[None]:

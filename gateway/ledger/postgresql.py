@@ -14,13 +14,14 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, LedgerUnreachable, driver_error, unavailable
 from gateway.ledger.migrate import UnknownSchema, migrate, version_of
+from gateway.ledger.readers import READERS
 from gateway.logs import log_event
-
-READERS = 4
-"""Connections that read."""
 
 WRITERS = 6
 """Connections that write. A team uses one at a time for its creates, so this many teams write beside each other."""
+
+PATIENCE = 1.8
+"""Seconds after which whoever waits is told that the ledger is unavailable. What has begun is not stopped."""
 
 MIGRATION_TIMEOUT = 60.0
 """Seconds a gateway that starts waits for another one that migrates."""
@@ -73,7 +74,7 @@ def prepare(url: URL) -> None:
 
 def exists(url: URL) -> bool:
     """Whether the database holds a ledger. Raises LedgerUnavailable if that cannot be found out."""
-    engine = reading_engine(url)
+    engine = inspecting_engine(url)
     try:
         with engine.connect() as connection:
             return version_of(connection) is not None
@@ -115,6 +116,13 @@ def reading_engine(url: URL) -> Engine:
     """Connections that cannot write, each transaction a snapshot of one instant."""
     engine = _engine(url, READERS)
     event.listen(engine, "connect", _bound)
+    event.listen(engine, "connect", _forbid_writes)
+    return engine
+
+
+def inspecting_engine(url: URL) -> Engine:
+    """The same for commands, without a bound on how long a statement takes: adding up a year does."""
+    engine = _engine(url, 1)
     event.listen(engine, "connect", _forbid_writes)
     return engine
 

@@ -50,7 +50,7 @@ def read_ledger(url: str) -> Iterator[LedgerReader]:
     name = backend.name_of(parsed)
     if not backend.exists(parsed):
         raise LedgerUnavailable(f"there is no ledger at {name}: point to it with --ledger")
-    engine = backend.reading_engine(parsed)
+    engine = backend.inspecting_engine(parsed)
     try:
         with engine.begin() as connection:
             found = version_of(connection)

@@ -49,7 +49,11 @@ _FIND = Statement(
         idempotency.c.body,
     )
     .join_from(idempotency, reservations)
-    .where(idempotency.c.team == text("team"), idempotency.c.key == text("key"))
+    .where(
+        idempotency.c.team == text("team"),
+        idempotency.c.key == text("key"),
+        idempotency.c.created_at > instant("stale"),
+    )
 )
 _ANSWER = Statement(
     update(idempotency)
@@ -67,11 +71,19 @@ def claim_key(connection: Connection, new: NewReservation, now: float) -> Replay
         key=new.idempotency_key,
         reservation=new.id,
         now=now,
-        stale=now - min(new.repeats_for, KEPT_FOR),
+        stale=_stale(new, now),
     ):
         return None
-    found = _FIND.row(connection, team=new.team, key=new.idempotency_key)
+    found = earlier(connection, new, now)
     assert found is not None
+    return found
+
+
+def earlier(connection: Connection, new: NewReservation, now: float) -> Replay | InProgress | Mismatch | None:
+    """What came of the request the create's key stands for; None if it stands for none."""
+    found = _FIND.row(connection, team=new.team, key=new.idempotency_key, stale=_stale(new, now))
+    if found is None:
+        return None
     digest, state, status, headers, body = found
     if digest != new.body_digest:
         return Mismatch()
@@ -80,8 +92,16 @@ def claim_key(connection: Connection, new: NewReservation, now: float) -> Replay
     return Replay(Reply(status, decode_headers(headers), body))
 
 
-def keep_reply(connection: Connection, reservation_id: str, reply: Reply) -> None:
-    """A repeat is told this from now on. Nothing happens for a create without a key."""
+def _stale(new: NewReservation, now: float) -> float:
+    """A key from then or before stands for nothing."""
+    return now - min(new.repeats_for, KEPT_FOR)
+
+
+def keep_reply(connection: Connection, reservation_id: str, reply: Reply | None) -> None:
+    """A repeat is told this from now on; with None it executes anew. Nothing happens for a create without a key."""
+    if reply is None:
+        _FORGET.changes(connection, reservation=reservation_id)
+        return
     _ANSWER.changes(
         connection,
         reservation=reservation_id,
@@ -89,8 +109,3 @@ def keep_reply(connection: Connection, reservation_id: str, reply: Reply) -> Non
         headers=encode_headers(reply.headers),
         body=reply.body,
     )
-
-
-def free_key(connection: Connection, reservation_id: str) -> None:
-    """A repeat executes anew."""
-    _FORGET.changes(connection, reservation=reservation_id)

@@ -43,6 +43,7 @@ _SETTLE = Statement(
     .where(_c.id == text("reservation"), may_become(State.SETTLED))
     .returning(_c.charge_failed)
 )
+_FORGIVE = Statement(update(reservations).values(charge_failed=False).where(_c.id == text("reservation")))
 _ADOPT = Statement(
     update(reservations)
     .values(instance=text("instance"))
@@ -144,11 +145,14 @@ def release(connection: Connection, reservation_id: str, now: float, reply: Repl
     if _RELEASE.changes(connection, reservation=reservation_id, now=now) == 0:
         return False
     counters.give_back(connection, _TAKE_ALL_BACK.rows(connection, reservation=reservation_id))
-    if reply is None:
-        replies.free_key(connection, reservation_id)
-    else:
-        replies.keep_reply(connection, reservation_id, reply)
+    replies.keep_reply(connection, reservation_id, reply)
     return True
+
+
+def forgive(connection: Connection, reservation_id: str) -> None:
+    """Give every claim back before the job ends, also what a failed one would keep."""
+    _FORGIVE.changes(connection, reservation=reservation_id)
+    counters.give_back(connection, _TAKE_ALL_BACK.rows(connection, reservation=reservation_id))
 
 
 def adopt(connection: Connection, reservation_id: str, instance: str, from_instance: str | None) -> bool:

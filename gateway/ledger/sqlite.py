@@ -15,10 +15,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import UnknownSchema, migrate
+from gateway.ledger.readers import READERS
 from gateway.logs import log_event
-
-READERS = 4
-"""Threads that read. More would only wait for the interpreter."""
 
 BUSY_TIMEOUT = 2.0
 """Seconds a write waits for another process to let go of the file, then the ledger is unavailable."""

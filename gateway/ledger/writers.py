@@ -21,11 +21,8 @@ from sqlalchemy import Connection, Engine
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.operation import Operation, T, Undo, Work, answer
-from gateway.ledger.postgresql import WRITERS, state_of
+from gateway.ledger.postgresql import PATIENCE, WRITERS, state_of
 from gateway.ledger.statement import driver_of
-
-PATIENCE = 1.8
-"""Seconds after which whoever waits is told that the ledger is unavailable. What has begun is not stopped."""
 
 RETRIES = 3
 """Times an operation is tried again that lost its connection or a conflict with another."""

@@ -31,7 +31,10 @@ _UPSTREAMS_FRONT = """
 server date age via alt-svc strict-transport-security public-key-pins expect-ct clear-site-data nel report-to
 reporting-endpoints x-powered-by x-cache x-cache-hits x-served-by x-timer x-varnish cdn-loop retry-after
 """
-_KEPT_HERE = frozenset((_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT).encode().split())
+_WRITTEN_HERE = """
+cache-control cache-status etag idempotency-replayed preference-applied ratelimit ratelimit-policy server-timing
+"""
+_KEPT_HERE = frozenset((_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _WRITTEN_HERE).encode().split())
 _KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-")
 
 

@@ -18,7 +18,7 @@ import httpx
 
 from gateway.core.breaker import Breaker, Circuit
 from gateway.core.errors import Code
-from gateway.core.retry import Reason, RetryBudget, pause, reason_to_repeat
+from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
 from gateway.telemetry import Metrics
 from gateway.upstream import request
@@ -180,7 +180,8 @@ class Upstream:
         try:
             async with asyncio.timeout(self._limits.create_timeout if is_create else self._limits.timeout):
                 answer = await call
-            works = answer.status < 500 or not question.repeatable
+            # A 500 is upstream's word on one question, which a team could repeat until all were refused.
+            works = answer.status not in UNAVAILABLE or not question.repeatable
         except TimeoutError as error:
             raise UpstreamFailure(Sent.MAYBE, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
         except UpstreamFailure as failure:

@@ -60,6 +60,10 @@ class _ListedFields(msgspec.Struct):
 _NULL = msgspec.Raw(b"null")
 
 
+class _RefusedFields(msgspec.Struct):
+    request_id: str
+
+
 class _ParameterFields(msgspec.Struct):
     name: str
     type: msgspec.Raw = _NULL
@@ -166,6 +170,12 @@ def record_head(body: bytes) -> RecordHead | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return head if valid_request_id(head.request_id) and 0 < len(head.status) <= _LONGEST_STATUS else None
+
+
+def refused_request(body: bytes) -> str | None:
+    """The id of the job that upstream keeps of a create it refused, where the error names one."""
+    fields = _read(body, _RefusedFields)
+    return fields.request_id if fields is not None and valid_request_id(fields.request_id) else None
 
 
 def list_page(body: bytes) -> ListedPage | None:

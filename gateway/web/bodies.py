@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from io import BytesIO
 
 from gateway.core.errors import Code, Refusal
 from gateway.core.wire import Draft, parse_create
@@ -26,24 +27,27 @@ async def read_draft(call: Call) -> Draft:
 
 
 async def read_json_body(call: Call, limit: int) -> bytes:
-    """The body's bytes. Refusal 415 unless it is unencoded JSON, 413 past `limit` bytes, 408 if it breaks off."""
+    """The body's bytes, which the call holds from now on.
+
+    Refusal 415 unless it is unencoded JSON, 413 past `limit` bytes, 503 where the gateway has no room, 408 if it
+    breaks off.
+    """
     _check_type(call)
     declared = call.header(b"content-length")
     if declared is not None and (not _CONTENT_LENGTH.fullmatch(declared) or int(declared) > limit):
         raise _too_large(limit)
-    parts: list[bytes] = []
-    size = 0
+    body = BytesIO()
     while True:
         message = await call.receive()
         if message["type"] == "http.disconnect":
             raise Refusal(Code.REQUEST_TIMEOUT, "The body did not arrive whole; send it again.", close=True)
         part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
+        if body.tell() + len(part) > limit:
             raise _too_large(limit)
-        parts.append(part)
+        call.hold(len(part))
+        body.write(part)
         if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            return body.getvalue()
 
 
 def _check_type(call: Call) -> None:

@@ -8,6 +8,7 @@ from gateway.context import Gateway
 from gateway.core.limits import LimitState
 from gateway.core.policy import Caller, PolicySet
 from gateway.upstream.client import Trace
+from gateway.web.room import Room
 
 if TYPE_CHECKING:
     from gateway.web.routes import Route
@@ -23,6 +24,7 @@ class Call:
 
     `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
+    `held` are the bytes the call takes up in the room.
     """
 
     gw: Gateway
@@ -32,18 +34,25 @@ class Call:
     request_id: str
     trace: Trace
     started: float
+    room: Room
     who: Caller | None = None
     route: "Route | None" = None
     identifier: str = ""
     upstream_seconds: float = 0.0
     model: str = ""
     limits_shown: list[LimitState] = field(default_factory=list)
+    held: int = 0
 
     @property
     def caller(self) -> Caller:
         """Who calls; only asked once that is known."""
         assert self.who is not None
         return self.who
+
+    def hold(self, size: int) -> None:
+        """Take up so many bytes more until the call is over. Refusal 503 if the gateway has no room for them."""
+        self.room.hold(self.caller.team.name, size)
+        self.held += size
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; None if absent."""

@@ -22,11 +22,12 @@ from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
 from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
+from gateway.web.room import READS, WRITES, Room
 from gateway.web.routes import RouteTable, method_of
 from gateway.web.tracing import request_id_of, trace_context
 
-_ROOM_FOR_READS = 1.25
-"""Reads beyond the calls allowed at once: most are answered from memory, while creates wait for upstream."""
+_LARGE = 64 * 1024
+"""Bytes of an answer's body up to which it is the connection's to send, and its call is over at once."""
 
 
 class PublicApp:
@@ -36,48 +37,54 @@ class PublicApp:
         self._gw = gw
         self._routes = routes
         self._doorkeeper = Doorkeeper()
-        self._in_flight = 0
+        self._room = Room(gw.settings.max_in_flight, gw.settings.max_body)
         gw.metrics.in_flight.set_function(self._count_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call (ASGI HTTP). A fault of ours is a 500 with an id, never a traceback."""
-        gw = self._gw
+        """Answer one call (ASGI HTTP). It has its place in the room until a large answer is taken, too."""
         call = self._begin(scope, receive)
-        self._in_flight += 1
+        self._room.enter()
         try:
-            reply = await self._answer(call)
-        except Refusal as refusal:
-            reply = error_reply(refusal, call.request_id)
-        except UpstreamFailure as failure:
-            reply = error_reply(failure.as_refusal(), call.request_id)
-        except LedgerUnavailable:
-            reply = error_reply(_LEDGER_UNAVAILABLE, call.request_id)
-        except Exception:  # noqa: BLE001 - the edge: the client gets an answer, and the log the place
-            logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
-            reply = error_reply(_INTERNAL_ERROR, call.request_id)
+            reply = await self._reply(call)
+            elapsed = self._gw.ticks() - call.started
+            if reply.code and reply.status in _UPSTREAMS_FAULTS:
+                call.upstream_seconds = elapsed
+            await _send(send, reply, self._headers(call, reply, elapsed))
         finally:
-            self._in_flight -= 1
-        elapsed = gw.ticks() - call.started
-        if reply.code and reply.status in _UPSTREAMS_FAULTS:
-            call.upstream_seconds = elapsed
-        await _send(send, reply, self._headers(call, reply, elapsed))
+            self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         observe(call, reply, elapsed)
 
+    async def _reply(self, call: Call) -> Reply:
+        """The answer, whatever happens. A fault of ours is a 500 with an id, never a traceback."""
+        try:
+            return await self._answer(call)
+        except Refusal as refusal:
+            return error_reply(refusal, call.request_id)
+        except UpstreamFailure as failure:
+            return error_reply(failure.as_refusal(), call.request_id)
+        except LedgerUnavailable:
+            return error_reply(_LEDGER_UNAVAILABLE, call.request_id)
+        except Exception:  # noqa: BLE001 - the edge: the client gets an answer, and the log the place
+            logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
+            return error_reply(_INTERNAL_ERROR, call.request_id)
+
     def _count_in_flight(self) -> int:
-        return self._in_flight
+        return self._room.load.calls
 
     def _begin(self, scope: Scope, receive: Receive) -> Call:
         headers = scope["headers"]
         fresh = secrets.token_hex(24)
         request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], fresh[:32])
         trace = Trace(request_id, trace_context(headers, fresh))
-        return Call(self._gw, scope, receive, self._gw.policies.current, request_id, trace, self._gw.ticks())
+        gw = self._gw
+        return Call(gw, scope, receive, gw.policies.current, request_id, trace, gw.ticks(), self._room)
 
     async def _answer(self, call: Call) -> Reply:
         gw, now = self._gw, self._gw.now()
-        self._check_room(_ROOM_FOR_READS)
+        self._room.check(READS)
         try:
             call.who = identify(call.policy, call.scope["headers"])
+            self._room.join(call.who.team.name)
             check_expiry(call.who.key, now)
         except Refusal as refusal:
             refusal.close = True
@@ -90,16 +97,14 @@ class PublicApp:
             raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {PREFIX}.")
         call.route, call.identifier = found
         method = method_of(call.route, call.scope["method"])
-        if call.scope["method"] not in ("GET", "HEAD"):
-            self._check_room(1.0)
+        reads = call.scope["method"] in ("GET", "HEAD")
+        self._room.check(READS if reads else WRITES, call.caller.team.name)
         if method.scope is not None:
             check_scope(call.caller.key, method.scope)
-        return await method.endpoint(call)
-
-    def _check_room(self, share: float) -> None:
-        """Refusal 503 if more is under way than this share of what the settings allow."""
-        if self._in_flight > self._gw.settings.max_in_flight * share:
-            raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
+        reply = await method.endpoint(call)
+        if reads and len(reply.body) > _LARGE:  # what a create came to is told in any case
+            call.hold(len(reply.body))
+        return reply
 
     async def _count(self, call: Call, now: float) -> None:
         """Count the call against the team's request rates, whatever will come of it."""
@@ -140,4 +145,8 @@ _INTERNAL_ERROR = Refusal(
 
 async def _send(send: Send, reply: Reply, headers: list[Header]) -> None:
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    if len(reply.body) > _LARGE:
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        await send({"type": "http.response.body"})  # the server takes this once the client has taken the rest
+    else:
+        await send({"type": "http.response.body", "body": reply.body})

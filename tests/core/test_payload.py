@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from gateway.core.detail import ModelDetail, Parameter
 from gateway.core.errors import Code, Refusal
-from gateway.core.payload import check_required, check_rule, check_spelling, number_of, rejected, rules_for, same_value
+from gateway.core.payload import (
+    check_declared,
+    check_required,
+    check_rule,
+    check_spelling,
+    number_of,
+    rejected,
+    rules_for,
+    same_value,
+)
 from gateway.core.policy import ParameterRule, PayloadRule, Team
 
 

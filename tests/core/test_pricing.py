@@ -321,7 +321,7 @@ def test_bu2_prices_are_exact_integers(amount: int, whole: int, millionths: int)
     text = f"{whole}.{millionths:06d}"
     quoted = priced({"duration": text}, Price(("*",), amount, Per.SECOND, "duration"))
     assert type(quoted.amount) is int
-    assert quoted.amount == ceil(max(amount, Fraction(amount * (whole * 10**6 + millionths), 10**6)))
+    assert quoted.amount == ceil(Fraction(amount * max(whole * 10**6 + millionths, 10**6), 10**6))
 
 
 anything = st.one_of(

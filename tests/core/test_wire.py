@@ -1,3 +1,4 @@
+import gc
 import json
 from time import thread_time
 from typing import Any
@@ -32,6 +33,15 @@ def refused(body: bytes) -> str:
     assert caught.value.code is Code.INVALID_REQUEST
     assert caught.value.status == 400
     return caught.value.message
+
+
+def refused_at_once(body: bytes) -> str:
+    """Why the body is refused, within 50 ms of this thread's time."""
+    gc.collect()  # what other tests left behind is not the parser's to clean up
+    started = thread_time()
+    message = refused(body)
+    assert thread_time() - started < 0.05
+    return message
 
 
 FORMS: tuple[dict[str, Any], ...] = ({}, {"ensure_ascii": False}, {"indent": 2}, {"separators": (",", ":")})
@@ -164,24 +174,16 @@ def test_many_shallow_objects_are_not_deep() -> None:
     ids=["array", "depth", "object-depth", "keys", "limit-and-broken", "brackets"],
 )
 def test_bo5_huge_structures_are_refused_at_once(payload: bytes) -> None:
-    body = create(payload)
-    started = thread_time()
-    refused(body)
-    assert thread_time() - started < 0.05
+    refused_at_once(create(payload))
 
 
 def test_bo5_a_repeated_name_among_very_many_is_found_at_once() -> None:
     payload = json.dumps({str(number): 0 for number in range(MOST_VALUES - 2)}).encode()
-    started = thread_time()
-    assert refused(create(payload[:-1] + b',"0":1}')) == "`0` stands twice in one object."
-    assert thread_time() - started < 0.05
+    assert refused_at_once(create(payload[:-1] + b',"0":1}')) == "`0` stands twice in one object."
 
 
 def test_bo1_thousands_of_long_numbers_are_refused_at_once() -> None:
-    body = create(b'{"a":[' + b",".join([b"9" * 4300] * 5_000) + b"]}")
-    started = thread_time()
-    refused(body)
-    assert thread_time() - started < 0.05
+    refused_at_once(create(b'{"a":[' + b",".join([b"9" * 4300] * 5_000) + b"]}"))
 
 
 def test_bo6_a_large_text_is_no_large_structure() -> None:

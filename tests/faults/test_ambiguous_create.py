@@ -94,7 +94,7 @@ async def test_ac1_a_job_that_is_provably_absent_is_given_back(
 
 
 async def test_ac2_a_repeat_with_the_same_key_waits_for_the_truth_and_never_pays_twice(open_house: OpenHouse) -> None:
-    async with unruly_world(open_house) as (world, upstream):
+    async with unruly_world(open_house, upstream_timeout="0.5") as (world, upstream):
         replica: House = await open_house({}, upstream.url)
         upstream.scripts[LIST] = silence
         upstream.scripts[CREATE] = accepting(upstream, reset)
@@ -178,3 +178,51 @@ async def test_ac6_what_is_never_found_out_stays_charged_and_is_shown(
         assert 'gateway_reservations_open{state="unknown"} 1.0' in metrics
         oldest = next(line for line in metrics.splitlines() if line.startswith("gateway_reservation_age_max_seconds "))
         assert float(oldest.split()[1]) > 24 * 24 * 3600
+
+
+async def test_ac1_a_list_in_short_pages_is_read_to_its_end(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE", 0.0)
+
+    async with unruly_world(open_house, create_timeout="0.3") as (world, upstream):
+        upstream.scripts[CREATE] = accepting(upstream, reset)
+        for offset, more in ((0, True), (1, True), (2, False)):
+            page = {"requests": [], "has_more": more, "total": 3}
+            if more:
+                page["requests"] = [{"request_id": f"other-{offset}", "model": "Veo3", "created_at": 2e9 - offset}]
+            upstream.answers["GET", f"{Q}/requests?limit=200&offset={offset}&model_id=Veo3"] = response(
+                json.dumps(page).encode()
+            )
+        refused(await create(world), 504, "outcome_unknown")
+        (request_id,) = upstream.jobs
+        upstream.answers["GET", f"{Q}/requests?limit=200&offset=2&model_id=Veo3"] = response(
+            json.dumps({"requests": list(upstream.jobs.values()), "has_more": False, "total": 3}).encode()
+        )
+        await until(world, Q1)
+        assert (await world.a.get(f"{Q}/requests/{request_id}")).status_code == 200
+
+
+async def test_ac1_a_refused_create_leaves_no_job_that_a_lost_one_could_be_taken_for(open_house: OpenHouse) -> None:
+    async with unruly_world(open_house) as (world, upstream):
+
+        async def moderated(connection: Connection) -> None:
+            upstream._create(json.loads(connection.requests[-1].body))
+            (left_behind,) = upstream.jobs
+            upstream.jobs[left_behind]["status"] = "failed"
+            body = json.dumps({"error": "moderated", "request_id": left_behind}).encode()
+            await connection.send(response(body, "400 Bad Request"))
+
+        upstream.scripts[CREATE] = moderated
+        answer = await create(world, headers=KEYED)
+        left_behind = answer.json["request_id"]
+        assert (answer.status, await world.books()) == (400, Q0)
+        assert (await create(world, headers=KEYED)).body == answer.body
+        assert (await world.a.get(f"{Q}/requests/{left_behind}")).json()["status"] == "failed"
+        assert (await world.b.get(f"{Q}/requests/{left_behind}")).status_code == 404
+
+        upstream.scripts[CREATE] = accepting(upstream, sending(response(b"edge", "504 Gateway Timeout")))
+        assert (await create(world)).status == 504
+        await until(world, Q1)
+        listed = (await world.a.get(f"{Q}/requests")).json()["requests"]
+        assert [each["status"] for each in listed] == ["queued"]

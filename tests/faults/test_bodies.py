@@ -20,9 +20,11 @@ from gateway.core.errors import Refusal
 from gateway.core.wire import parse_create
 from gateway.server.limits import ConnectionLimits
 from gateway.server.listener import Bind
+from tests.conftest import team
 from tests.fake_upstream import Q
 from tests.faults.conftest import OpenWorld, World, refused
-from tests.faults.wire import draft, head, parse, post
+from tests.faults.wire import KEY_A, draft, head, parse, post
+from tests.scripted_upstream import response
 
 MIB = 1024**2
 
@@ -275,7 +277,9 @@ NO_SECONDS: tuple[Any, ...] = ("8s", "", "010", "8,5", "\u0668", "1e3", True, [8
         ({"durationSeconds": 8}, 3_200_000),
         ({"durationSeconds": "8"}, 3_200_000),
         ({"durationSeconds": 8.0}, 3_200_000),
-        ({"durationSeconds": 0.5}, 200_000),
+        ({"durationSeconds": 5.5}, 2_200_000),
+        ({"durationSeconds": 0.5}, 400_000),
+        ({"durationSeconds": 1e-300}, 400_000),
         ({"durationSeconds": None}, 3_200_000),
         ({}, 3_200_000),
     ],
@@ -303,3 +307,42 @@ async def test_bo8_what_cannot_be_priced_is_refused(open_world: OpenWorld, paylo
         assert answer.json["parameter"] in payload
     assert (await world.used())["USD"] == 0
     await world.untouched()
+
+
+VEO3 = {
+    "parameters": [{"name": "durationSeconds", "type": "enum", "default_value": "8", "options": ["4", "6", "8"]}],
+    "price_info": {"price": 400_000, "unit": "second"},
+}
+MADE_UP: tuple[dict[str, Any], ...] = (
+    {"seconds": 0.000001},
+    {"duration": 1e-9},
+    {"duration_seconds": "0.1"},
+    {"durationSeconds": 1e-300},
+    {"durationSeconds": 1},
+    {"durationSeconds": 8, "seconds": 1},
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "code"),
+    [("1 USD per day", 402, "budget_exceeded"), ("5 seconds per day", 429, "quota_exceeded")],
+)
+async def test_bo8_a_length_the_model_does_not_take_buys_nothing(
+    open_world: OpenWorld, limit: str, status: int, code: str
+) -> None:
+    world = await open_world(files={"a.yaml": team("a", KEY_A, f"limits: [{limit}]\n")})
+    world.upstream.details["Veo3"] = VEO3
+    for payload in MADE_UP:
+        refused(await world.keeping(post(draft(**payload))), 400, "payload_rejected")
+    refused(await world.keeping(post(draft())), status, code)
+    assert world.upstream.creates == []
+
+
+async def test_bo8_seconds_are_not_free_while_the_models_detail_cannot_be_had(open_world: OpenWorld) -> None:
+    world = await open_world(files={"a.yaml": team("a", KEY_A, "limits: [10 seconds per day]\n")})
+    world.upstream.answers["GET", f"{Q}/models/Veo3"] = response(b"{}", "500 Internal Server Error")
+    answer = await world.keeping(post(draft()))
+    refused(answer, 400, "payload_rejected")
+    assert answer.json["parameter"] == "durationSeconds"
+    assert (await world.keeping(post(draft(durationSeconds=8)))).status == 200
+    refused(await world.keeping(post(draft(durationSeconds=8))), 429, "quota_exceeded")

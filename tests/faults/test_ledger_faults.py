@@ -68,7 +68,9 @@ async def test_le1_an_accepted_create_is_answered_and_its_commit_repeated_until_
             upstream.go.set()
             answer = await running
             assert answer.status == 200
-            assert (await world.a.get(f"{Q}/requests/{answer.json['request_id']}")).status_code == 200
+            poll = await world.a.get(f"{Q}/requests/{answer.json['request_id']}")
+            assert (poll.status_code, poll.json()["code"]) == (503, "ledger_unavailable")
+            assert (await world.b.get(f"{Q}/requests/{answer.json['request_id']}")).status_code == 404
             assert await world.books() == QH
             metrics = (await world.house.admin("/metrics")).text
             assert "gateway_settlement_errors_total 0.0" not in metrics
@@ -77,6 +79,7 @@ async def test_le1_an_accepted_create_is_answered_and_its_commit_repeated_until_
             return await world.books() == Q1
 
         await world.house.eventually(committed, 10.0)
+        assert (await world.a.get(f"{Q}/requests/{answer.json['request_id']}")).status_code == 200
         assert len(upstream.creates) == 1
 
 

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from gateway import recovery
+from gateway import recovery, settlement
+from gateway.memory import DENIALS_APART
+from tests.clocks import WallClock, wall_clock
 from tests.conftest import House, OpenHouse, team
 from tests.fake_upstream import Q
 from tests.faults.conftest import World, refused
@@ -24,6 +26,8 @@ from tests.faults.unruly import (
 )
 from tests.faults.wire import KEY_A, Answer, draft, get, post
 from tests.scripted_upstream import Connection, Script, ScriptedUpstream, response
+
+__all__ = ["wall_clock"]
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 JOB = {"model": "Veo3", "status": "queued", "created_at": 1}
@@ -306,13 +310,17 @@ async def test_up11_a_refusal_passes_untouched_and_costs_nothing(open_house: Ope
         assert len(upstream.creates) == 1
 
 
-async def test_up11_a_404_on_an_owned_id_passes_untouched_and_twice_frees_the_slot(open_house: OpenHouse) -> None:
+async def test_up11_a_404_on_an_owned_id_passes_untouched_and_twice_frees_the_slot(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
     async with unruly_world(open_house) as (world, upstream):
         request_id = (await create(world)).json["request_id"]
         body = b'{"error":"gone"}'
         upstream.answers["GET", f"{Q}/requests/{request_id}"] = response(body, "404 Not Found")
         held = []
-        for _ in range(2):
+        for seconds in (settlement.MISSING_AT_FIRST, DENIALS_APART):
+            wall_clock.advance(seconds)
+            world.house.gw.jobs.forget(request_id)
             answer = await told(world, f"{Q}/requests/{request_id}")
             assert (answer.status, answer.body) == (404, body)
             assert "code" not in answer.json

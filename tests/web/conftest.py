@@ -6,9 +6,10 @@ from typing import Any, cast
 import pytest
 
 from gateway.context import Gateway
-from gateway.core.policy import PolicySet
+from gateway.core.policy import Caller, Key, PolicySet, Team
 from gateway.upstream.client import Trace
 from gateway.web.call import Call
+from gateway.web.room import Room
 from tests.conftest import Client, House, OpenHouse, team
 
 LIMITS = """
@@ -22,8 +23,11 @@ limits:
 """
 
 
+ANYBODY = Caller(Team("marketing"), Key("web", ""))
+
+
 def call_with(*headers: tuple[bytes, bytes], messages: tuple[MutableMapping[str, Any], ...] = ()) -> Call:
-    """A call that has not met a gateway yet; `messages` is what its `receive` gives, one by one."""
+    """A team's call that has not met a gateway yet; `messages` is what its `receive` gives, one by one."""
     waiting = iter(messages)
 
     async def receive() -> MutableMapping[str, Any]:
@@ -31,7 +35,8 @@ def call_with(*headers: tuple[bytes, bytes], messages: tuple[MutableMapping[str,
 
     scope: MutableMapping[str, Any] = {"method": "POST", "headers": list(headers), "client": ("192.0.2.1", 40000)}
     nowhere = cast("Gateway", None)
-    return Call(nowhere, scope, receive, PolicySet({}, {}), "request-1", Trace("request-1"), started=0.0)
+    room = Room(calls=10, largest_body=1000)
+    return Call(nowhere, scope, receive, PolicySet({}, {}), "request-1", Trace("request-1"), 0.0, room, ANYBODY)
 
 
 OpenShop = Callable[..., Awaitable[tuple[House, Client]]]

@@ -1,12 +1,18 @@
 """A body is read whole, within its size, and only as plain JSON."""
 
+import asyncio
 from collections.abc import MutableMapping
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
+from gateway.core.wire import Draft
 from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, read_draft, read_json_body
+from gateway.web.room import LEAST_BYTES
 from tests.web.conftest import call_with
 
 
@@ -69,8 +75,44 @@ async def test_a_body_that_does_not_say_its_length_is_counted() -> None:
     assert (refusal.value.code, refusal.value.close) == (Code.BODY_TOO_LARGE, True)
 
 
+async def test_a_body_is_held_by_its_call_as_it_grows() -> None:
+    call = call_with(messages=(part(b"{", more=True), part(b"}")))
+    assert await read_json_body(call, 9) == b"{}"
+    assert call.held == 2
+
+
+async def test_rs5_a_body_for_which_there_is_no_room_is_not_read_on() -> None:
+    call = call_with(messages=(part(b"{", more=True), part(b"{", more=True)))
+    call.hold(LEAST_BYTES - 1)
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call, 9)
+    assert (refusal.value.code, refusal.value.close) == (Code.OVERLOADED, True)
+
+
 async def test_a_body_that_breaks_off_is_no_body() -> None:
     pieces = (part(b"{", more=True), {"type": "http.disconnect"})
     with pytest.raises(Refusal) as refusal:
         await read_json_body(call_with(messages=pieces), 9)
     assert refusal.value.code is Code.REQUEST_TIMEOUT
+
+
+def reading(body: bytes) -> asyncio.Future[Draft]:
+    """The draft in this body, being read by a gateway that takes a megabyte."""
+    gw = cast("Gateway", SimpleNamespace(settings=SimpleNamespace(max_body=1024**2)))
+    return asyncio.ensure_future(read_draft(replace(call_with(messages=(part(body),)), gw=gw)))
+
+
+async def test_bo6_a_long_body_is_parsed_beside_the_loop() -> None:
+    start = b'{"model":"Veo3","payload":{"image":"'
+    short = start + bytes(LARGEST_PARSED_AT_ONCE - len(start) - 3).replace(b"\0", b"a") + b'"}}'
+    at_once, beside = reading(short), reading(short + b" ")
+    await asyncio.sleep(0)
+    assert (at_once.done(), beside.done()) == (True, False)
+    assert at_once.result().body == short
+    assert await beside == Draft("Veo3", at_once.result().payload, short + b" ")
+
+
+async def test_bo1_a_long_body_that_is_no_json_is_refused_alike() -> None:
+    with pytest.raises(Refusal) as refusal:
+        await reading(b"[" + b" " * LARGEST_PARSED_AT_ONCE)
+    assert refusal.value.code is Code.INVALID_REQUEST

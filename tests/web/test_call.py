@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.core.errors import Refusal
 from tests.web.conftest import call_with
 
 
@@ -14,5 +15,17 @@ def test_headers_are_found_by_name_in_their_order() -> None:
 
 
 def test_nobody_is_taken_for_a_caller() -> None:
+    call = call_with()
+    call.who = None
     with pytest.raises(AssertionError):
-        _ = call_with().caller
+        _ = call.caller
+
+
+def test_a_call_knows_what_it_holds() -> None:
+    call = call_with()
+    call.hold(3)
+    call.hold(4)
+    assert (call.held, call.room.load.held) == (7, 7)
+    with pytest.raises(Refusal):
+        call.hold(10**10)
+    assert (call.held, call.room.load.held) == (7, 7)

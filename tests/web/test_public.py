@@ -1,13 +1,15 @@
 """The edge: the order of trust, what every answer carries, and faults that stay inside."""
 
+import asyncio
 import re
+import socket
 import time
 
 import pytest
 
 from gateway.context import Gateway
 from gateway.logs import logger
-from tests.conftest import OpenHouse, Q, digest, team
+from tests.conftest import Client, House, OpenHouse, Q, digest, team
 from tests.web.conftest import OpenShop
 
 USAGE = "/gateway/v1/usage"
@@ -83,6 +85,79 @@ async def test_more_calls_than_fit_are_shed(open_shop: OpenShop) -> None:
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "1")
     assert (await slow).status_code == 200
     assert (await client.get(USAGE)).status_code == 200
+
+
+async def connect(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection of which hardly anything is read unasked."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", int(house.running.public_url.rpartition(":")[2])))
+    return await asyncio.open_connection(sock=sock, limit=4096)
+
+
+def head(method: str, key: str, *lines: str) -> bytes:
+    return "\r\n".join(
+        [f"{method} {Q}/requests HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", *lines, "", ""]
+    ).encode()
+
+
+async def open_two(open_house: OpenHouse, **settings: str) -> tuple[House, Client, Client]:
+    house = await open_house({"a.yaml": team("a", "key-a"), "b.yaml": team("b", "key-b")}, **settings)
+    return house, house.client("key-a"), house.client("key-b")
+
+
+async def test_qu8_bodies_a_team_leaves_half_sent_leave_room_for_the_others(open_house: OpenHouse) -> None:
+    house, a, b = await open_two(open_house, max_in_flight="100")
+    slow = [await connect(house) for _ in range(60)]
+    for _, writer in slow:
+        writer.write(head("POST", "key-a", "Content-Length: 9", "Content-Type: application/json") + b"{")
+    said = await asyncio.wait_for(slow[-1][0].readuntil(b"\r\n\r\n"), 5)
+    assert said.startswith(b"HTTP/1.1 503")
+    refused = await a.create()
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "overloaded", "1")
+    assert [(await b.create()).status_code, (await a.get(f"{Q}/models")).status_code] == [200, 200]
+    for _, writer in slow:
+        writer.close()
+
+    async def over() -> bool:
+        return bool((await a.create()).status_code == 200)
+
+    await house.eventually(over)
+
+
+async def test_rs5_answers_a_team_does_not_take_leave_room_for_the_others(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.room.LEAST_BYTES", 5_000_000)  # one page, which is at most 4 MiB
+    house, a, b = await open_two(open_house, max_body="250 KiB")
+    for _ in range(20):
+        job = (await a.create(payload={"prompt": "p" * 240_000})).json()["request_id"]
+        assert (await a.get(f"{Q}/requests/{job}")).status_code == 200  # and the ledger has its record
+    reader, writer = await connect(house)
+    writer.write(head("GET", "key-a"))
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    refused = await a.get(f"{Q}/requests")
+    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+    assert [(await b.create()).status_code, (await a.get(f"{Q}/requests?limit=1&offset=19")).status_code] == [200, 503]
+    assert (await a.get(USAGE)).status_code == 200
+    writer.transport.abort()
+
+    async def over() -> bool:
+        return bool((await a.get(f"{Q}/requests")).status_code == 200)
+
+    await house.eventually(over)
+
+
+async def test_large_answers_arrive_whole_on_a_connection_that_stays(open_shop: OpenShop) -> None:
+    house, client = await open_shop(speed=1000)
+    answer = await client.create(payload={"prompt": "p" * 240_000})
+    path = f"{Q}/requests/{answer.json()['request_id']}"
+    for _ in range(3):
+        got = await client.get(path)
+        assert (got.status_code, len(got.json()["payload"]["prompt"])) == (200, 240_000)
+    headers = (await client.call("HEAD", path)).headers
+    assert int(headers["content-length"]) == len(got.content)
+    assert house.gw.metrics.in_flight._value.get() == 0
 
 
 async def test_se3_a_fault_of_ours_says_nothing_but_its_id(

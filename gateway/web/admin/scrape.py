@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 from starlette.requests import Request
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.context import Gateway
 from gateway.ledger.ledger import LedgerUnavailable
+from gateway.settlement import model_label
 from gateway.web.admin.limits import TeamLimit, limits_of_teams
 from gateway.web.respond import amount_of
 
@@ -56,10 +58,19 @@ async def look_up(gw: Gateway) -> None:
         return
     gw.metrics.ledger_up.set(1 if gw.ledger.healthy else 0)
     _show_limits(gw, limits)
-    gw.metrics.jobs_active.show(counts.active)
+    gw.metrics.jobs_active.show(_active(gw, counts.active))
     gw.metrics.reservations_open.show({(state.value,): number for state, number in counts.reservations.items()})
     gw.metrics.reservation_age.set(max(0.0, gw.now() - counts.oldest) if counts.oldest is not None else 0)
     gw.metrics.keep_teams({*teams, *(team for team, _ in counts.active)})
+
+
+def _active(gw: Gateway, jobs: Mapping[tuple[str, str], int]) -> Counter[tuple[str, str]]:
+    """Jobs that have not ended by team and model; those of models that upstream does not list go together."""
+    credentials = {name: team.credential for name, team in gw.policies.current.teams.items()}
+    active: Counter[tuple[str, str]] = Counter()
+    for (team, model), count in jobs.items():
+        active[team, model_label(gw, credentials.get(team, ""), model)] += count
+    return active
 
 
 def _show_limits(gw: Gateway, limits: Mapping[str, list[TeamLimit]]) -> None:

@@ -1,0 +1,88 @@
+"""One team's part of the calls and bytes under way, and the rest that is there for the others."""
+
+import pytest
+
+from gateway.core.errors import Code, Refusal
+from gateway.web.room import LEAST_BYTES, MIB, READS, WRITES, Room
+
+
+def refused(room: Room, team: str, size: int) -> bool:
+    try:
+        room.hold(team, size)
+    except Refusal:
+        return True
+    return False
+
+
+def filled(room: Room, team: str, calls: int) -> None:
+    for _ in range(calls):
+        room.enter()
+        room.join(team)
+
+
+def test_qu8_one_team_takes_a_third_of_the_calls_and_the_others_find_room() -> None:
+    room = Room(calls=300, largest_body=1)
+    filled(room, "a", 100)
+    room.check(WRITES, "a")
+    filled(room, "a", 1)
+    with pytest.raises(Refusal, match="Your team"):
+        room.check(WRITES, "a")
+    room.check(READS, "a")
+    room.check(WRITES, "b")
+    room.leave("a", 0)
+    room.check(WRITES, "a")
+
+
+def test_a_small_gateway_is_one_teams_if_it_wants_it() -> None:
+    room = Room(calls=40, largest_body=1)
+    filled(room, "a", 40)
+    room.check(WRITES, "a")
+    filled(room, "a", 1)
+    with pytest.raises(Refusal, match="The gateway has all the work"):
+        room.check(WRITES, "b")
+    room.check(READS, "b")
+
+
+def test_a_call_of_nobody_counts_for_nobody() -> None:
+    room = Room(calls=1, largest_body=1)
+    room.enter()
+    room.leave(None, 0)
+    assert room.load.calls == 0
+    room.check(WRITES, "a")
+
+
+def test_rs5_one_team_holds_a_third_of_the_bytes_and_gives_them_back() -> None:
+    room = Room(calls=300, largest_body=1)
+    filled(room, "a", 2)
+    third = LEAST_BYTES // 3
+    assert not refused(room, "a", third - 1)
+    assert refused(room, "a", 2)
+    filled(room, "b", 1)
+    assert not refused(room, "b", third)
+    room.leave("a", third - 1)
+    assert not refused(room, "a", third)
+    filled(room, "c", 1)
+    assert not refused(room, "c", third - 1)
+    filled(room, "d", 1)
+    assert refused(room, "d", 5)
+    assert room.load.held <= LEAST_BYTES
+
+
+def test_a_refusal_says_when_to_come_back_and_ends_the_connection() -> None:
+    with pytest.raises(Refusal) as raised:
+        Room(calls=300, largest_body=1).hold("a", 2 * LEAST_BYTES)
+    assert (raised.value.code, raised.value.retry_after, raised.value.close) == (Code.OVERLOADED, 1, True)
+
+
+def test_an_answer_larger_than_a_teams_part_fits_alone() -> None:
+    room = Room(calls=300, largest_body=1)
+    filled(room, "a", 1)
+    assert not refused(room, "a", 100 * MIB)
+    assert refused(room, "a", 1)
+
+
+def test_a_body_as_large_as_allowed_always_has_a_place_in_a_teams_part() -> None:
+    room = Room(calls=300, largest_body=1000 * MIB)
+    filled(room, "a", 2)
+    assert not refused(room, "a", 100 * MIB)
+    assert not refused(room, "a", 1000 * MIB)
