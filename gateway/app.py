@@ -30,7 +30,7 @@ from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
-from gateway.server.run import Drain, run
+from gateway.server.run import Drain, Ending, run
 from gateway.settings import Settings
 from gateway.simulator import Simulator
 from gateway.telemetry import Metrics
@@ -84,17 +84,13 @@ class Running:
 async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    ending = Ending()
     async with opened(settings, environment) as (gw, _):
+        ending.on_reload(partial(_reload_soon, gw))
         binds = _binds(gw)
         gc.freeze()  # all this stays; to find that out, each full collection would halt every call for 50 ms
         drain = Drain(settings.drain_delay, settings.drain_timeout)
-        return await run(
-            binds,
-            drain,
-            on_drain=gw.draining.set,
-            on_reload=lambda: _reload_soon(gw),
-            announce=sys.stderr,
-        )
+        return await run(binds, drain, ending, on_drain=gw.draining.set, announce=sys.stderr)
 
 
 @asynccontextmanager

@@ -172,6 +172,7 @@ def configure(log_format: str, level: str, stream: IO[bytes] | None = None) -> N
     root = logging.getLogger()
     for former in root.handlers:
         if isinstance(former, SpoolHandler):
+            former.flush()  # one's last line comes before the other's first
             former.close()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

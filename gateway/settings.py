@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway.core.quantities import parse_duration, parse_size
 
@@ -43,8 +44,9 @@ def parse_count(text: str) -> int:
 
 def parse_origin(text: str) -> str:
     """Scheme and host, no path: `https://console.gmicloud.ai`."""
-    if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+/?", text):
+    if not re.fullmatch(r"https?://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", text):
         raise ValueError(f"must be a scheme and host such as `https://console.gmicloud.ai`, not {text!r}")
+    urlsplit(text).port  # noqa: B018 - raises ValueError for one there cannot be
     return text.rstrip("/")
 
 
@@ -118,7 +120,7 @@ class Settings:
     max_body: int = _setting(32 * 1024**2, "Largest request body.", parse_size)
     upstream_timeout: float = _setting(30.0, "Total time upstream has for any call but a create.", parse_duration)
     create_timeout: float = _setting(300.0, "Total time upstream has for a create.", parse_duration)
-    max_in_flight: int = _setting(2000, "Calls worked on at once before the gateway sheds load.", parse_count)
+    max_in_flight: int = _setting(2000, "Calls worked on at once before the gateway sheds load; one team gets a third.", parse_count)
     drain_delay: float = _setting(5.0, "After SIGTERM, how long it goes on accepting while not ready.", parse_duration)
     drain_timeout: float = _setting(320.0, "Then, how long calls in flight may take to end.", parse_duration)
     trusted_proxies: tuple[Network, ...] = _setting(

@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,20 @@ def test_a_reader_that_has_seen_enough_causes_no_complaint() -> None:
     ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def ignores(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return bool(int(status.partition("SigIgn:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
+def test_sh4_a_gateway_that_is_still_loading_bears_sighup_and_ends_cleanly_upon_sigterm(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gateway", "serve", "--policies", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 10
+        while not ignores(process, signal.SIGHUP) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=10)[1] == b""
+    assert process.returncode == 0

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway import settlement
+from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Sighting
@@ -207,7 +208,7 @@ async def test_a_poll_goes_on_when_the_client_that_began_it_hangs_up(open_house:
     assert house.received("get_request") == 1
 
 
-async def test_up8_an_error_of_upstreams_passes_untouched_and_is_not_kept(open_house: OpenHouse) -> None:
+async def test_up8_an_error_of_upstreams_passes_untouched_and_is_kept_for_a_second(open_house: OpenHouse) -> None:
     house = await open_house(FILES, speed=1)
     client = house.client("key-a")
     request_id = await created(client)
@@ -215,4 +216,9 @@ async def test_up8_an_error_of_upstreams_passes_untouched_and_is_not_kept(open_h
     limited = await poll(client, request_id)
     assert (limited.status_code, "code" in limited.json()) == (429, False)
     assert int(limited.headers["retry-after"]) >= 1
+    again = await poll(client, request_id)
+    assert (again.status_code, again.content) == (429, limited.content)
+    assert again.headers["cache-status"] == "gmi-gateway; hit"
+    assert house.received("get_request") == 1
+    await asyncio.sleep(LIVE_RECORD_FRESH)
     assert (await poll(client, request_id)).status_code == 200

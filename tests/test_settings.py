@@ -101,6 +101,17 @@ def test_what_is_set_and_not_in_effect_is_known() -> None:
             "must be a scheme and host such as `https://console.gmicloud.ai`, not 'console.gmicloud.ai'",
         ),
         (
+            "GATEWAY_UPSTREAM_URL",
+            "http://a:b",
+            "must be a scheme and host such as `https://console.gmicloud.ai`, not 'http://a:b'",
+        ),
+        (
+            "GATEWAY_UPSTREAM_URL",
+            "http://[::1:99999",
+            "must be a scheme and host such as `https://console.gmicloud.ai`, not 'http://[::1:99999'",
+        ),
+        ("GATEWAY_UPSTREAM_URL", "http://a:65536", "Port out of range 0-65535"),
+        (
             "GATEWAY_TRUSTED_PROXIES",
             "10.0.0.0/33",
             "'10.0.0.0/33' does not appear to be an IPv4 or IPv6 network",

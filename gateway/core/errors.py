@@ -97,7 +97,7 @@ FACTS: Mapping[Code, CodeFacts] = {
         502, "http_request_denied", "Upstream refused the gateway's own credential."
     ),
     Code.LEDGER_UNAVAILABLE: CodeFacts(503, "proxy_internal_error", "The ledger cannot be read or written."),
-    Code.OVERLOADED: CodeFacts(503, "connection_limit_reached", "Too many calls are in flight."),
+    Code.OVERLOADED: CodeFacts(503, "connection_limit_reached", "Too many calls are in flight, or of your team."),
     Code.DRAINING: CodeFacts(503, "proxy_internal_response", "This gateway is shutting down."),
     Code.UPSTREAM_CIRCUIT_OPEN: CodeFacts(
         503, "destination_unavailable", "Upstream failed repeatedly and is being spared."

@@ -64,6 +64,8 @@ def ledger_url(text: str) -> URL:
         raise LedgerUnavailable(WANTED) from None
     if url.get_backend_name() not in BACKENDS or url.database in (None, "", ":memory:"):
         raise LedgerUnavailable(WANTED)
+    if url.get_backend_name() == "sqlite" and url.query:  # such as mode=memory: another database each time
+        raise LedgerUnavailable(WANTED)
     return url
 
 

@@ -28,10 +28,12 @@ MIGRATION_TIMEOUT = 60.0
 def prepare(url: URL) -> None:
     """Make the ledger fit for use: create it if it is missing, check it, bring its schema up to date.
 
-    Raises LedgerUnavailable, naming the file and the reason, for one that is damaged, cannot be written, was written
-    by a newer gateway, or is no ledger at all.
+    Raises LedgerUnavailable, naming the file and the reason, for one that is empty, damaged, cannot be written, was
+    written by a newer gateway, or is no ledger at all.
     """
     name = url.database
+    if _stays_empty(Path(str(name))):
+        raise LedgerUnavailable(f"{name} is empty: put the ledger back, or remove the file to begin a new one")
     if not Path(str(name)).exists():
         log_event(logging.WARNING, "ledger created, there was none", file=name)
     engine = writing_engine(url, MIGRATION_TIMEOUT)
@@ -49,6 +51,16 @@ def prepare(url: URL) -> None:
         raise LedgerUnavailable(f"{name} {error}") from error
     finally:
         engine.dispose()
+
+
+def _stays_empty(file: Path) -> bool:
+    """Whether there is a file without a byte, and not just for the instant in which another gateway creates it."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while file.exists() and not file.stat().st_size:
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def exists(url: URL) -> bool:

@@ -39,12 +39,24 @@ class Drain:
 
 
 class Ending:
-    """Whether the process was asked to end, and whether it was asked twice: then nothing is waited for."""
+    """Whether the process was asked to end, and whether it was asked twice: then nothing is waited for.
+
+    Made in the event loop before anything is opened: from then on SIGTERM and SIGINT ask, and no SIGHUP kills a start.
+    The handlers stay to the end: a late signal must not kill the process while it closes its ledger.
+    """
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.hurried = asyncio.Event()
         self.listeners: list[Listener] = []
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ask)
+        self.on_reload(lambda: None)
+
+    def on_reload(self, reload: Callable[[], None]) -> None:
+        """From now on SIGHUP calls `reload`."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
     def ask(self) -> None:
         """A signal to end."""
@@ -58,26 +70,21 @@ class Ending:
 async def run(
     binds: Sequence[Bind],
     drain: Drain,
+    ending: Ending,
     *,
     on_drain: Callable[[], None],
-    on_reload: Callable[[], None],
     announce: TextIO,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, and return the exit status: 0, or 1 if a response had to be cut off.
+    """Serve until asked to end, and return the exit status: 0, or 1 if a response had to be cut off.
 
     When all listeners accept, one `listening on` line each is written to `announce`. The first signal calls
-    `on_drain` and begins the drain, a second one ends it at once; SIGHUP calls `on_reload`. Listeners finish in the
-    order given. Raises what `listen` raises, with none left open.
-
-    The handlers stay when this returns: a late signal must not kill the process while it closes its ledger.
+    `on_drain` and begins the drain, a second one ends it at once; who was asked before does not begin to listen.
+    Listeners finish in the order given. Raises what `listen` raises, with none left open.
     """
     raise_open_files()
-    ending = Ending()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.ask)
-    loop.add_signal_handler(signal.SIGHUP, on_reload)
     try:
+        if ending.asked.is_set():
+            return 0
         for bind in binds:
             ending.listeners.append(await listen(bind))
         announce.writelines(f"listening on {each.url} ({each.label})\n" for each in ending.listeners)

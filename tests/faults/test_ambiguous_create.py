@@ -167,7 +167,7 @@ async def test_ac6_what_is_never_found_out_stays_charged_and_is_shown(
     open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "PATIENCE", 0.0)
-    async with unruly_world(open_house, upstream_timeout="0.1", create_timeout="0.2") as (world, upstream):
+    async with unruly_world(open_house, upstream_timeout="0.2", create_timeout="0.5") as (world, upstream):
         upstream.scripts[CREATE], upstream.scripts[LIST] = reset, sending(response(b'{"requests":"many"}'))
         refused(await create(world), 504, "outcome_unknown")
         wall_clock.advance(25 * 24 * 3600)

@@ -8,6 +8,7 @@ from gateway.ledger.faults import LedgerUnavailable
     "text",
     [
         *("sqlite://", "sqlite:///", "sqlite:///:memory:", "gateway.db", ""),
+        "sqlite:///q.db?mode=memory&uri=true",
         *("postgresql://", "postgresql://db", "mysql://db/gateway", "postgresql://u:canary@h:port/db"),
     ],
 )

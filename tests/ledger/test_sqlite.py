@@ -4,11 +4,13 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from gateway.ledger import sqlite
@@ -33,6 +35,13 @@ async def fill(file: Path) -> None:
     for number in range(40):
         await create(ledger, reservation(str(number), claim(f"counter-{number}")))
     await ledger.close()
+
+
+def created(file: Path) -> sqlite3.Connection:
+    """A connection to a database that is no ledger yet."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA user_version = 1")
+    return connection
 
 
 def copy_with_cut_wal(file: Path, kept: float) -> Path:
@@ -66,6 +75,24 @@ def test_le4_a_missing_file_is_created_with_a_warning(file: Path, caplog: pytest
         prepare(ledger_url(f"sqlite:///{file}"))
     assert [record.getMessage() for record in caplog.records] == ["ledger created, there was none"]
     assert file.exists()
+
+
+def test_le4_an_emptied_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
+    prepare(ledger_url(f"sqlite:///{file}"))
+    file.write_bytes(b"")
+    assert refusal(file) == f"{file} is empty: put the ledger back, or remove the file to begin a new one"
+    assert file.read_bytes() == b""
+
+
+def test_le4_a_file_another_gateway_is_about_to_fill_is_waited_for(file: Path) -> None:
+    file.touch()
+    with ThreadPoolExecutor(1) as threads:
+        preparing = threads.submit(prepare, ledger_url(f"sqlite:///{file}"))
+        time.sleep(0.1)
+        assert not preparing.done()
+        created(file).close()
+        assert preparing.result(5) is None
 
 
 async def test_le4_damage_in_the_first_page_is_refused(file: Path) -> None:
@@ -128,7 +155,7 @@ def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_system_without_shared_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable, match="must be a local one"):
-        prepare(ledger_url(f"sqlite:///file:{tmp_path / 'gateway.db'}?vfs=unix-dotfile&uri=true"))
+        prepare(make_url(f"sqlite:///file:{tmp_path / 'gateway.db'}?vfs=unix-dotfile&uri=true"))
 
 
 def test_gateways_that_create_the_file_together_all_find_it_fit(file: Path) -> None:
@@ -141,7 +168,7 @@ async def test_le2_a_file_another_process_holds_for_a_moment_is_waited_for(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "MIGRATION_TIMEOUT", 0.01)
-    other = sqlite3.connect(file, isolation_level=None)
+    other = created(file)
     other.execute("BEGIN EXCLUSIVE")
     preparing = asyncio.ensure_future(asyncio.to_thread(prepare, ledger_url(f"sqlite:///{file}")))
     await asyncio.sleep(0.1)
@@ -154,7 +181,7 @@ async def test_le2_a_file_another_process_holds_for_a_moment_is_waited_for(
 def test_le2_a_file_another_process_never_lets_go_of_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
     monkeypatch.setattr(sqlite, "MIGRATION_TIMEOUT", 0.05)
-    other = sqlite3.connect(file, isolation_level=None)
+    other = created(file)
     other.execute("BEGIN EXCLUSIVE")
     assert refusal(file) == f"{file} cannot be used as the ledger: database is locked"
     other.close()

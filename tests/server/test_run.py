@@ -1,5 +1,7 @@
 """A whole process: its listening lines, its signals, its exit status."""
 
+import asyncio
+import io
 import os
 import re
 import resource
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from gateway.server.listener import Bind, bind_socket
-from gateway.server.run import Drain, run
+from gateway.server.run import Drain, Ending, run
 from gateway.server.tls import TLSFiles
 from tests.server.conftest import Answer, App, get, parse, render
 
@@ -24,7 +26,7 @@ CHILD = """
 import asyncio, logging, sys
 from gateway.server.limits import ConnectionLimits
 from gateway.server.listener import Bind, bind_socket
-from gateway.server.run import Drain, run, run_in_loop
+from gateway.server.run import Drain, Ending, run, run_in_loop
 from tests.server.conftest import render, respond
 
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
@@ -38,7 +40,9 @@ async def main():
     binds = [Bind(app, bind_socket("127.0.0.1", 0), render, label) for label in ("public", "admin")]
     drain = Drain(delay=float(sys.argv[1]), timeout=float(sys.argv[2]))
     said = lambda what: lambda: print(what, flush=True)
-    return await run(binds, drain, on_drain=said("draining now"), on_reload=said("reloaded"), announce=sys.stderr)
+    ending = Ending()
+    ending.on_reload(said("reloaded"))
+    return await run(binds, drain, ending, on_drain=said("draining now"), announce=sys.stderr)
 
 sys.exit(run_in_loop(main()))
 """
@@ -188,13 +192,26 @@ def test_rs2_connections_beyond_the_descriptors_are_refused_without_a_busy_loop_
     assert served.ask().status == 200
 
 
+async def test_sh4_a_signal_before_the_listeners_ends_the_start_and_sighup_does_nothing_to_it(app: App) -> None:
+    ending = Ending()
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    await asyncio.wait_for(ending.asked.wait(), 5)
+    sock, announced = bind_socket("127.0.0.1", 0), io.StringIO()
+    address = sock.getsockname()
+    assert await run([Bind(app, sock, render)], Drain(0, 0), ending, on_drain=app.calls.clear, announce=announced) == 0
+    assert announced.getvalue() == ""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
 async def test_a_listener_that_cannot_start_leaves_none_open(app: App) -> None:
     good, bad = bind_socket("127.0.0.1", 0), bind_socket("127.0.0.1", 0)
     addresses = [good.getsockname(), bad.getsockname()]
     nowhere = TLSFiles(Path("/nowhere/tls.crt"), Path("/nowhere/tls.key"))
     binds = [Bind(app, good, render), Bind(app, bad, render, "admin", tls=nowhere)]
     with pytest.raises(FileNotFoundError):
-        await run(binds, Drain(0, 0), on_drain=app.calls.clear, on_reload=app.calls.clear, announce=sys.stderr)
+        await run(binds, Drain(0, 0), Ending(), on_drain=app.calls.clear, announce=sys.stderr)
     for address in addresses:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)

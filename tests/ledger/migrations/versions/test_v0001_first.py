@@ -9,8 +9,7 @@ from gateway.ledger.migrate import KNOWN
 from gateway.ledger.sqlite import prepare
 
 
-def test_it_makes_every_table_from_an_empty_file(tmp_path: Path) -> None:
-    (tmp_path / "gateway.db").touch()
+def test_it_makes_every_table(tmp_path: Path) -> None:
     prepare(ledger_url(f"sqlite:///{tmp_path / 'gateway.db'}"))
     with sqlite3.connect(tmp_path / "gateway.db") as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
