@@ -120,7 +120,9 @@ class Settings:
     max_body: int = _setting(32 * 1024**2, "Largest request body.", parse_size)
     upstream_timeout: float = _setting(30.0, "Total time upstream has for any call but a create.", parse_duration)
     create_timeout: float = _setting(300.0, "Total time upstream has for a create.", parse_duration)
-    max_in_flight: int = _setting(2000, "Calls worked on at once before the gateway sheds load; one team gets a third.", parse_count)
+    max_in_flight: int = _setting(
+        2000, "Calls worked on at once before the gateway sheds load; one team gets a third.", parse_count
+    )
     drain_delay: float = _setting(5.0, "After SIGTERM, how long it goes on accepting while not ready.", parse_duration)
     drain_timeout: float = _setting(320.0, "Then, how long calls in flight may take to end.", parse_duration)
     trusted_proxies: tuple[Network, ...] = _setting(
