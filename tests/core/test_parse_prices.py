@@ -43,3 +43,8 @@ def test_a_price_behind_a_condition_hides_nothing() -> None:
 def test_what_has_no_price_is_refused_unless_said_otherwise() -> None:
     assert policy(TEAM).unpriced is Unpriced.REFUSE
     assert policy(f"{TEAM}unpriced: free\n").unpriced is Unpriced.FREE
+
+
+def test_a_price_that_is_no_table_is_named_where_it_stands() -> None:
+    found = problems(f"{TEAM}prices: [cheap]\n")
+    assert found == ["a.yaml:3:10: a price must be a table of fields: `models`, `usd`, `per`, `seconds`, …"]

@@ -1,5 +1,5 @@
 from gateway.core.policy import ParameterRule, PayloadRule, Source, Uploads, Webhooks
-from tests.policy_texts import team
+from tests.policy_texts import TEAM, problems, team
 
 
 def test_payload_rules() -> None:
@@ -42,3 +42,8 @@ def test_webhooks() -> None:
     assert team("").webhooks is None
     text = 'webhooks: {hosts: [hooks.example.com, "*.example.org"], secret: env:HOOKS}\n'
     assert team(text).webhooks == Webhooks(("hooks.example.com", "*.example.org"), Source("env", "HOOKS"))
+
+
+def test_a_payload_rule_that_is_no_table_is_named_where_it_stands() -> None:
+    found = problems(f"{TEAM}payload: [strict]\n")
+    assert found == ["a.yaml:3:11: a payload rule must be a table of fields: `models`, `parameters`"]
