@@ -6,19 +6,20 @@ The only place that reads the clock, opens things and chooses backends.
 import asyncio
 import gc
 import logging
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from gateway import __version__, recovery, settlement
+from gateway import __version__
 from gateway.cache import Cache
 from gateway.context import Gateway, Tasks
 from gateway.core.policy import Credential, Source
+from gateway.duties import attend, begin_duties
 from gateway.leases import Leases
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.faults import LedgerUnreachable
@@ -31,7 +32,10 @@ from gateway.reloading import reload_policies, show_policies
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
 from gateway.server.run import Drain, Ending, run
+from gateway.server.workers import Post
 from gateway.settings import Settings
+from gateway.siblings import Siblings
+from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator
 from gateway.telemetry import Metrics
 from gateway.upstream.client import Limits as UpstreamLimits
@@ -39,22 +43,11 @@ from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.transport import build_transport
 from gateway.web.admin.app import admin_app
+from gateway.web.admin.scrape import counts_for_siblings, dump_metrics
 from gateway.web.admin.token import AdminToken
 from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
-
-SETTLE_EVERY = 1.0
-"""Seconds between two rounds of following open jobs, and of looking up lost creates."""
-
-ATTEND_EVERY = 2.0
-"""Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
-
-READ_POLICIES_EVERY = 1.0
-WRITE_REFUSALS_EVERY = 2.0
-PURGE_EVERY = 3600.0
-
-Work = Callable[[], Coroutine[Any, Any, None]]
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
@@ -81,16 +74,39 @@ class Running:
     simulator_url: str | None
 
 
-async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A simulator in upstream's place, which takes its own key and organisation."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One worker's place among those that serve together.
+
+    `sockets` are the listeners' (public, admin), and `folder` is where the workers find each other.
+    """
+
+    post: Post
+    sockets: tuple[socket.socket, socket.socket]
+    folder: Path
+    stand_in: StandIn | None
+
+
+async def serve(settings: Settings, environment: Mapping[str, str], seat: Seat | None = None) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     ending = Ending()
-    async with opened(settings, environment) as (gw, _):
+    if seat is not None:
+        ending.on_silence(seat.post.lifeline)
+    async with opened(settings, environment, seat) as (gw, _):
         ending.on_reload(partial(_reload_soon, gw))
-        binds = _binds(gw)
+        binds = _binds(gw, seat)
         gc.freeze()  # all this stays; to find that out, each full collection would halt every call for 50 ms
         drain = Drain(settings.drain_delay, settings.drain_timeout)
-        return await run(binds, drain, ending, on_drain=gw.draining.set, announce=sys.stderr)
+        announce = sys.stderr if seat is None else seat.post.announce
+        return await run(binds, drain, ending, on_drain=gw.draining.set, announce=announce)
 
 
 @asynccontextmanager
@@ -108,7 +124,9 @@ async def running(settings: Settings, environment: Mapping[str, str]) -> AsyncIt
 
 
 @asynccontextmanager
-async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[tuple[Gateway, Simulator | None]]:
+async def opened(
+    settings: Settings, environment: Mapping[str, str], seat: Seat | None = None
+) -> AsyncIterator[tuple[Gateway, Simulator | None]]:
     """Everything but the listeners: policies read, ledger open, loops going. Closed in the opposite order.
 
     Raises StartError.
@@ -118,16 +136,19 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
         raise StartError(problem)
     async with AsyncExitStack() as stack:
         policies = await _read_policies(settings)
-        simulator = await stack.enter_async_context(Simulator()) if settings.simulate else None
-        credentials = _credentials(policies, environment, simulator)
+        stand_in = seat.stand_in if seat is not None else None
+        simulator = None
+        if settings.simulate and stand_in is None:
+            simulator = await stack.enter_async_context(Simulator())
+            stand_in = StandIn(simulator.url)
+        credentials = _credentials(policies, environment, stand_in)
         metrics = Metrics(__version__)
-        upstream_url = simulator.url if simulator else settings.upstream_url
-        upstream = _upstream(settings, upstream_url, credentials, metrics)
+        upstream = _upstream(settings, stand_in.url if stand_in else settings.upstream_url, credentials, metrics)
         stack.push_async_callback(upstream.close)
         ledger = await _open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
         clock = LedgerClock(_now, time.perf_counter)
-        await _attend(ledger, clock)
+        await attend(ledger, clock)
         gw = Gateway(
             settings=settings,
             policies=policies,
@@ -138,6 +159,7 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
             jobs=JobMemory(),
             metrics=metrics,
             refusals=Refusals(ledger),
+            siblings=Siblings(None if seat is None else seat.folder),
             access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
             tasks=Tasks(),
             now=clock,
@@ -145,12 +167,14 @@ async def opened(settings: Settings, environment: Mapping[str, str]) -> AsyncIte
             draining=asyncio.Event(),
             wake=asyncio.Event(),
         )
+        await gw.siblings.open(counts_for_siblings(gw))
+        stack.push_async_callback(gw.siblings.close)
+        stack.push_async_callback(dump_metrics, gw)
         stack.push_async_callback(gw.leases.close)
         stack.callback(gw.access_log.close)
         stack.push_async_callback(gw.refusals.write)
         stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
-        for name, work, pause in _duties(gw, clock):
-            stack.push_async_callback(_end, asyncio.get_running_loop().create_task(_keep(gw, name, work, pause)))
+        stack.push_async_callback(begin_duties(gw, clock))
         show_policies(gw)
         yield gw, simulator
 
@@ -171,12 +195,13 @@ async def _read_policies(settings: Settings) -> Policies:
     return policies
 
 
-def _credentials(policies: Policies, environment: Mapping[str, str], simulator: Simulator | None) -> Credentials:
+def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: StandIn | None) -> Credentials:
     """The upstream keys the policies name; in front of the simulator every credential is the simulator's."""
-    if simulator is not None:
-        key, organization = simulator.settings.keys[0], simulator.settings.organizations[0]
-        stand_in = Credential("simulator", (Source("text", key),), Source("text", organization))
-        return Credentials(lambda _: stand_in, environment)
+    if stand_in is not None:
+        taken = SimulatorSettings()
+        key, organization = Source("text", taken.keys[0]), Source("text", taken.organizations[0])
+        credential = Credential("simulator", (key,), organization)
+        return Credentials(lambda _: credential, environment)
 
     def find(name: str) -> Credential | None:
         return policies.current.credentials.get(name)
@@ -210,77 +235,22 @@ async def _open_ledger(settings: Settings, metrics: Metrics) -> Ledger:
     return ledger
 
 
-def _binds(gw: Gateway) -> list[Bind]:
-    """Both listeners' sockets, bound. Raises StartError if an address or the TLS files cannot be had."""
-    settings = gw.settings
+def bind(settings: Settings) -> tuple[socket.socket, socket.socket]:
+    """Both listeners' sockets, bound: public, admin. Raises StartError if an address cannot be had."""
     try:
-        tls = find_tls(settings.tls_cert, settings.tls_key)
-        public, admin = bind_both((settings.host, settings.port), (settings.admin_host, settings.admin_port))
+        return bind_both((settings.host, settings.port), (settings.admin_host, settings.admin_port))
     except CannotListenError as error:
         raise StartError(str(error)) from error
+
+
+def _binds(gw: Gateway, seat: Seat | None = None) -> list[Bind]:
+    """What is served where. Raises StartError if an address or the TLS files cannot be had."""
+    try:
+        tls = find_tls(gw.settings.tls_cert, gw.settings.tls_key)
+    except CannotListenError as error:
+        raise StartError(str(error)) from error
+    public, admin = bind(gw.settings) if seat is None else seat.sockets
     return [
         Bind(PublicApp(gw, public_routes()), public, render_refusal, "public", tls=tls),
         Bind(admin_app(gw), admin, render_refusal, "admin"),
     ]
-
-
-def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]:
-    """What is done all the while: its name, one round of it, and the pause after a round."""
-    yield "attend", partial(_attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
-    yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
-    yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
-    yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
-    yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
-    yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
-
-
-async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
-    """Do a duty round after round. One that fails is reported by `Tasks`, and the next comes all the same."""
-    while True:
-        under_way = gw.tasks.start(work(), name)
-        try:
-            await asyncio.wait([under_way])
-        finally:
-            under_way.cancel()
-        await pause()
-
-
-async def _attend(ledger: Ledger, clock: LedgerClock) -> None:
-    """Say that this gateway is there, by the ledger's own clock. Opens the ledger if that was not possible before."""
-    with suppress(LedgerUnavailable):
-        if not ledger.is_open:
-            await ledger.open()
-        asked = time.perf_counter()
-        instant = await ledger.instant()
-        if instant is not None:
-            clock.set(instant, asked, time.perf_counter())
-        await ledger.renew(clock())
-
-
-async def _settle(gw: Gateway, work: Work) -> None:
-    try:
-        await work()
-    except LedgerUnavailable:
-        gw.metrics.settlement_errors.inc()
-
-
-async def _woken(gw: Gateway) -> None:
-    """Until one more create is in doubt, at most a second."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
-    gw.wake.clear()
-
-
-async def _read_changed_policies(gw: Gateway) -> None:
-    if await asyncio.to_thread(gw.policies.changed):
-        await reload_policies(gw)
-
-
-async def _purge(gw: Gateway) -> None:
-    with suppress(LedgerUnavailable):
-        await gw.ledger.purge(gw.now())
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

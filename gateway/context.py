@@ -15,6 +15,7 @@ from gateway.memory import Gate, JobMemory
 from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.settings import Settings
+from gateway.siblings import Siblings
 from gateway.telemetry import Denials, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
 
@@ -73,6 +74,7 @@ class Gateway:
     jobs: JobMemory
     metrics: Metrics
     refusals: Refusals
+    siblings: Siblings
     access_log: AccessLog
     tasks: Tasks
     now: Callable[[], float]

@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import IO, Any
 
 import msgspec
@@ -121,7 +123,9 @@ class Spool:
             self._hurried.wait(self._pause)
             self._writing = True
             self._added.clear()
-            written = self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+            written = True
+            for lines in _portions([self._waiting.popleft() for _ in range(len(self._waiting))]):
+                written = self._write(lines) and written
             self._writing = False
             if written and self.lost > told:
                 log_event(logging.WARNING, "log lines lost", log=self._name, count=self.lost - told)
@@ -140,6 +144,18 @@ class Spool:
             self.lost += len(lines)
             return False
         return True
+
+
+def _portions(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """As many lines at a time as a pipe takes in one piece: other workers may write to it as well."""
+    room, portion = PIPE_BUF, list[bytes]()
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0 and portion:
+            yield portion
+            room, portion = PIPE_BUF - len(line) - 1, []
+        portion.append(line)
+    yield portion
 
 
 class SpoolHandler(logging.Handler):
@@ -163,11 +179,14 @@ class SpoolHandler(logging.Handler):
         super().close()
 
 
-def configure(log_format: str, level: str, stream: IO[bytes] | None = None) -> None:
-    """Send the gateway's events to `stream`, else stderr. Libraries stay silent below warnings: some log whole URLs."""
+def configure(log_format: str, level: str, stream: IO[bytes] | None = None, *, at_once: bool = False) -> None:
+    """Send the gateway's events to `stream`, else stderr. Libraries stay silent below warnings: some log whole URLs.
+
+    `at_once` writes each to stderr as it happens, without a thread, for a process that forks.
+    """
     sink = sys.stderr.buffer if stream is None else stream
     as_json = log_format == "json" or (log_format == "auto" and not sink.isatty())
-    handler = SpoolHandler(sink)
+    handler = logging.StreamHandler() if at_once else SpoolHandler(sink)
     handler.setFormatter(JSONFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
     for former in root.handlers:

@@ -109,6 +109,12 @@ class Settings:
         flag=True,
         secret=True,
     )
+    workers: int = _setting(
+        1,
+        "Processes on this machine that share the listeners, the ledger, the limits and the metrics.",
+        parse_count,
+        flag=True,
+    )
     public_url: str = _setting("", "This gateway as clients see it, for the links it writes.", parse_origin)
     log_format: str = _setting(
         "auto", "`json`, `text`, or `auto`: json unless a terminal.", one_of("auto", "json", "text")

@@ -5,14 +5,17 @@ them. Bound children are kept in dictionaries, because looking a child up by its
 """
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from typing import Generic, TypeVar
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -149,14 +152,83 @@ class Metrics:
         for family in self._by_team:
             family.keep(wanted)
 
-    def render(self, accept: str) -> tuple[bytes, str]:
+    def render(self, accept: str, present: Sequence[bytes] = (), gone: Sequence[bytes] = ()) -> tuple[bytes, str]:
         """The series and their media type: OpenMetrics where the `Accept` header asks for it, else text 0.0.4.
 
-        Takes milliseconds per thousand series. It may run in a thread while others count: every family and every
-        value is read under a lock of its own.
+        `present` and `gone` are the dumps of other workers, of which those that are gone have counted, but have no
+        state any more. Takes milliseconds per thousand series. It may run in a thread while others count: every family
+        and every value is read under a lock of its own.
         """
         encode, media_type = choose_encoder(accept)
-        return encode(self.registry), media_type
+        if not present and not gone:
+            return encode(self.registry), media_type
+        together = CollectorRegistry()
+        together.register(
+            Together(self.registry, [_decode(dump) for dump in present], [_decode(dump) for dump in gone])
+        )
+        return encode(together), media_type
+
+    def dump(self) -> bytes:
+        """Every series as it stands, for another worker's `render`."""
+        return _encode({family.name: list(_samples(family)) for family in self.registry.collect()})
+
+
+Sample = tuple[str, tuple[tuple[str, str], ...], float]
+"""Name, labels and value of one series."""
+
+Dump = dict[str, list[Sample]]
+"""By family."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Dump).decode
+
+_OVER_WORKERS: Mapping[str, Callable[[float, float], float]] = {
+    "gateway_requests_in_flight": lambda one, other: one + other,
+    "gateway_upstream_circuit_state": max,
+    "gateway_policy_last_reload_successful": min,
+    "gateway_policy_last_reload_timestamp_seconds": max,
+    "gateway_policy_info": max,
+    "gateway_ledger_up": min,
+}
+"""How the gauges that each worker has of its own are put together. The others all workers read from the ledger."""
+
+
+class Together(Collector):
+    """The series of several workers as one: counts are added up, gauges as `_OVER_WORKERS` says."""
+
+    def __init__(self, own: CollectorRegistry, present: Sequence[Dump], gone: Sequence[Dump]) -> None:
+        self._own = own
+        self._present = present
+        self._gone = gone
+
+    def collect(self) -> Iterable[Metric]:
+        """One family after the other."""
+        for family in self._own.collect():
+            values = {(name, labels): value for name, labels, value in _samples(family)}
+            if family.type != "gauge":
+                _combine(values, family.name, (*self._present, *self._gone), lambda one, other: one + other)
+            elif family.name in _OVER_WORKERS:
+                _combine(values, family.name, self._present, _OVER_WORKERS[family.name])
+            whole = Metric(family.name, family.documentation, family.type)
+            for (name, labels), value in values.items():
+                whole.add_sample(name, dict(labels), value)
+            yield whole
+
+
+def _samples(family: Metric) -> Iterator[Sample]:
+    return ((sample.name, tuple(sample.labels.items()), sample.value) for sample in family.samples)
+
+
+def _combine(
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], float],
+    family: str,
+    dumps: Iterable[Dump],
+    how: Callable[[float, float], float],
+) -> None:
+    for dump in dumps:
+        for name, labels, value in dump.get(family, ()):
+            known = values.get((name, labels))
+            values[name, labels] = value if known is None else how(known, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +259,27 @@ class Denials:
         kept = replace(denial, model=denial.model[:_LONGEST_KEPT], message=denial.message[:_LONGEST_KEPT])
         (self._unknown if denial.team == OTHER else self._known).append(kept)
 
-    def latest(self, limit: int, team: str | None = None, code: str | None = None) -> list[Denial]:
-        """At most `limit`, newest first, of one team and one code where these are given."""
-        newest = merge(reversed(self._known), reversed(self._unknown), key=lambda denial: -denial.time)
+    def dump(self) -> bytes:
+        """All of them, for another worker's `latest`."""
+        return _encode(list(self._newest()))
+
+    def latest(
+        self, limit: int, team: str | None = None, code: str | None = None, others: Iterable[bytes] = ()
+    ) -> list[Denial]:
+        """At most `limit`, newest first, of one team and one code where these are given.
+
+        `others` are the dumps of other workers.
+        """
+        newest = merge(self._newest(), *map(_decode_denials, others), key=_newest_first)
         wanted = (each for each in newest if team in (None, each.team) and code in (None, each.code))
         return list(islice(wanted, limit))
+
+    def _newest(self) -> Iterator[Denial]:
+        return merge(reversed(self._known), reversed(self._unknown), key=_newest_first)
+
+
+_decode_denials = msgspec.msgpack.Decoder(list[Denial]).decode
+
+
+def _newest_first(denial: Denial) -> float:
+    return -denial.time

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import app, settlement
 from gateway.app import StartError, opened, running
-from gateway.context import Gateway
-from gateway.logs import logger
 from gateway.settings import read_settings
-from tests.clocks import WallClock, wall_clock
-from tests.conftest import House, OpenHouse, Q, team
+from tests.clocks import wall_clock
+from tests.conftest import team
 
 __all__ = ["wall_clock"]
 
@@ -115,50 +112,3 @@ async def test_everything_ends_with_the_gateway(environment: dict[str, str]) -> 
         ledger = gw.ledger
     assert asyncio.all_tasks() == before
     assert not ledger.healthy
-
-
-async def test_a_round_that_fails_is_reported_and_the_next_one_comes(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    rounds = asyncio.Semaphore(0)
-
-    async def follow(_gw: Gateway) -> None:
-        rounds.release()
-        raise RuntimeError("a fault nobody foresaw")
-
-    monkeypatch.setattr(settlement, "follow", follow)
-    monkeypatch.setattr(app, "SETTLE_EVERY", 0.01)
-    async with opened(read_settings(environment, {}), environment):
-        logger.addHandler(caplog.handler)
-        for _ in range(3):
-            await asyncio.wait_for(rounds.acquire(), 5)
-        logger.removeHandler(caplog.handler)
-    assert "task failed" in caplog.text
-
-
-async def test_changed_policies_are_read_without_being_asked(open_house: OpenHouse) -> None:
-    house: House = await open_house({"a.yaml": team("a", "old")})
-    (house.policies / "a.yaml").write_text(team("a", "new"))
-
-    async def in_force() -> bool:
-        answer = await house.client("new").get("/gateway/v1/usage")
-        return answer.status_code == 200
-
-    await house.eventually(in_force, 2.0)
-    assert (await house.client("old").get("/gateway/v1/usage")).status_code == 401
-
-
-async def test_old_records_are_forgotten_and_owners_are_not(open_house: OpenHouse, wall_clock: WallClock) -> None:
-    house = await open_house({"a.yaml": team("a", "key")})
-    client = house.client("key")
-    answer = await client.create("seedream-5.0-lite")
-    request_id = answer.json()["request_id"]
-    wall_clock.advance(31 * 24 * 3600)
-    again: House = await open_house({}, upstream=house.upstream.url)
-
-    async def forgotten() -> bool:
-        listed = await again.client("key").get(f"{Q}/requests")
-        return bool(listed.json() == {"requests": [], "has_more": False, "total": 0})
-
-    await again.eventually(forgotten)
-    assert (await again.client("key").get(f"{Q}/requests/{request_id}")).content == answer.content

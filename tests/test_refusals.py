@@ -10,9 +10,10 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from gateway.app import WRITE_REFUSALS_EVERY, opened
+from gateway.app import opened
 from gateway.core.policy import Caller, Key, Period, Team
 from gateway.core.windows import window_at
+from gateway.duties import WRITE_REFUSALS_EVERY
 from gateway.ledger.ledger import Ledger
 from gateway.refusals import MOST_KINDS, QUARTER, Refusals
 from gateway.settings import read_settings

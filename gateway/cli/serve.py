@@ -10,6 +10,7 @@ from gateway import __version__
 from gateway.app import StartError, serve
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import SETTINGS, add_settings, default_text
+from gateway.cli.workers import serve_with_workers
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.logs import configure, log_event
@@ -39,9 +40,14 @@ def add_options(parser: ArgumentParser) -> None:
 def run(call: Invocation) -> int:
     """Serve until told to end."""
     settings = call.settings
+    several = settings.workers > 1
+    configure(settings.log_format, settings.log_level, at_once=several)
     try:
         _log_start(settings)
-        status = run_in_loop(serve(settings, call.environment))
+        if several:
+            status = serve_with_workers(settings, call.environment)
+        else:
+            status = run_in_loop(serve(settings, call.environment))
     except LedgerUnavailable as error:
         raise CannotRunError(f"cannot start\nledger: {error}") from None
     except StartError as error:
@@ -52,7 +58,6 @@ def run(call: Invocation) -> int:
 
 def _log_start(settings: Settings) -> None:
     """The log's first line says what runs here, without a secret. Raises LedgerUnavailable for a URL that is none."""
-    configure(settings.log_format, settings.log_level)
     ledger = ledger_url(settings.ledger)
     log_event(
         logging.INFO,
@@ -60,6 +65,7 @@ def _log_start(settings: Settings) -> None:
         version=__version__,
         upstream="the simulator" if settings.simulate else settings.upstream_url,
         simulate=settings.simulate,
+        workers=settings.workers,
         ledger=backend_of(ledger).name_of(ledger),
     )
     for variable in idle_variables(settings):

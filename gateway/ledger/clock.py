@@ -15,11 +15,11 @@ class LedgerClock:
 
     def __init__(self, wall: Callable[[], float], ticks: Callable[[], float]) -> None:
         self._wall = wall
-        self._ticks = ticks
+        self.ticks = ticks
         self._ahead: float | None = None
 
     def __call__(self) -> float:
-        return self._wall() if self._ahead is None else self._ticks() + self._ahead
+        return self._wall() if self._ahead is None else self.ticks() + self._ahead
 
     def set(self, instant: float, asked: float, answered: float) -> None:
         """The database said `instant` between two readings of the monotonic clock."""

@@ -58,6 +58,16 @@ class Ending:
         """From now on SIGHUP calls `reload`."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
+    def on_silence(self, lifeline: int) -> None:
+        """Ask to end when this file descriptor comes to its end: whoever held the other end is gone."""
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            loop.remove_reader(lifeline)
+            self.ask()
+
+        loop.add_reader(lifeline, end)
+
     def ask(self) -> None:
         """A signal to end."""
         if self.asked.is_set():

@@ -56,7 +56,7 @@ def test_it_serves_until_told_to_end(shell: Shell) -> None:
     assert answers == (401, 200)
     assert gateway.returncode == 0
     ledger = shell.environment["GATEWAY_LEDGER"].removeprefix("sqlite:///")
-    about = f"version={__version__} upstream=the simulator simulate=True ledger={ledger}"
+    about = f"version={__version__} upstream=the simulator simulate=True workers=1 ledger={ledger}"
     assert first.partition(" ")[2] == f"INFO starting {about}\n"
     assert rest.splitlines()[-1].endswith("INFO stopped status=0")
 

@@ -53,14 +53,15 @@ def _job(job: Job) -> dict[str, Any]:
 
 
 async def denials(request: Request) -> Response:
-    """`GET /api/denials?team=&code=&limit=`: what this process refused lately, newest first.
+    """`GET /api/denials?team=&code=&limit=`: what was refused lately, newest first.
 
     Callers without a valid key are team `other`.
     """
     values = read_query(request, "team", "code", "limit")
     limit = read_number(values, "limit", 100, 1, _MOST_DENIALS)
     gw, team, code = gateway_of(request), values.get("team"), values.get("code")
-    latest = gw.denials.latest(limit, team, code)
+    others = await gw.siblings.ask("denials")
+    latest = gw.denials.latest(limit, team, code, others.values())
     if not latest and team is not None:
         check_word("team", team, {OTHER, *gw.policies.current.teams})
     if not latest and code is not None:

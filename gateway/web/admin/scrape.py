@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from gateway.context import Gateway
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.settlement import model_label
+from gateway.siblings import Answers
 from gateway.web.admin.limits import TeamLimit, limits_of_teams
 from gateway.web.respond import amount_of
 
@@ -31,10 +33,13 @@ class Scrape:
 
     async def answer(self, request: Request) -> Response:
         """Text format 0.0.4, or OpenMetrics where `Accept` asks for it. Always 200: without ledger, as last known."""
-        metrics = self._gw.metrics
+        metrics, siblings = self._gw.metrics, self._gw.siblings
         async with self._turn:
             await self._look_up()
-            body, media_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
+            present = await siblings.ask("metrics")
+            gone = await asyncio.to_thread(siblings.left, present)
+            accept = request.headers.get("accept", "")
+            body, media_type = await asyncio.to_thread(metrics.render, accept, list(present.values()), gone)
         return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
 
     async def _look_up(self) -> None:
@@ -44,6 +49,22 @@ class Scrape:
             self._generation = gw.policies.version
             await look_up(gw)
             self._looked_up_at = gw.ticks()
+
+
+def counts_for_siblings(gw: Gateway) -> Answers:
+    """What the other workers may ask this one."""
+
+    async def dump_denials() -> bytes:
+        return gw.denials.dump()
+
+    return {"metrics": partial(dump_metrics, gw), "denials": dump_denials}
+
+
+async def dump_metrics(gw: Gateway) -> bytes:
+    """What this worker counted, for a sibling's scrape; and should it end before the next, for those after that."""
+    dump = await asyncio.to_thread(gw.metrics.dump)
+    await asyncio.to_thread(gw.siblings.leave, dump)
+    return dump
 
 
 async def look_up(gw: Gateway) -> None:

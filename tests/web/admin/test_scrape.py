@@ -152,9 +152,9 @@ async def test_the_text_is_written_off_the_loop(open_house: OpenHouse, monkeypat
     threads: list[threading.Thread] = []
     real = Metrics.render
 
-    def watched(metrics: Metrics, accept: str) -> tuple[bytes, str]:
+    def watched(metrics: Metrics, *arguments: Any) -> tuple[bytes, str]:
         threads.append(threading.current_thread())
-        return real(metrics, accept)
+        return real(metrics, *arguments)
 
     monkeypatch.setattr(Metrics, "render", watched)
     await house.admin("/metrics")

@@ -1,0 +1,66 @@
+"""`serve --workers N`: what the workers share is made here, before there are any."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from gateway.app import Seat, StandIn, StartError, bind, serve
+from gateway.server.run import run_in_loop
+from gateway.server.workers import Post, Supervisor, become
+from gateway.settings import Settings
+from gateway.simulator import Simulator
+
+
+def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> int:
+    """Serve in as many processes as the settings say, until told to end; the exit status. Raises StartError."""
+    with ExitStack() as stack:
+        sockets = bind(settings)
+        for each in sockets:
+            stack.enter_context(each)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gmi-gateway-"))
+        stand_in = stack.enter_context(_simulator()) if settings.simulate else None
+
+        def work(post: Post) -> int:
+            seat = Seat(post, sockets, Path(folder), stand_in)
+            try:
+                return run_in_loop(serve(settings, environment, seat))
+            except StartError as error:
+                print(f"gmi-gateway serve: cannot start\n{error}", file=sys.stderr)
+                return 2
+
+        return Supervisor(settings.workers, work, sys.stderr).run()
+
+
+@contextmanager
+def _simulator() -> Iterator[StandIn]:
+    """One simulator for all workers, in a process of its own."""
+    ours, theirs = os.pipe()
+    lifeline, life = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        os.close(life)
+        become(lambda: _simulate(theirs, lifeline))
+    os.close(theirs)
+    os.close(lifeline)
+    with os.fdopen(ours) as told, os.fdopen(life, "w"):
+        yield StandIn(told.readline().strip())
+    os.waitpid(pid, 0)
+
+
+def _simulate(told: int, lifeline: int) -> int:
+    """Run the simulator and tell its URL, until whoever holds the lifeline's other end is gone."""
+
+    async def simulate() -> None:
+        alone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(lifeline, alone.set)
+        async with Simulator() as simulator:
+            os.write(told, f"{simulator.url}\n".encode())
+            await alone.wait()
+
+    run_in_loop(simulate())
+    return 0

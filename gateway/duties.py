@@ -1,0 +1,95 @@
+"""What a gateway does all the while, whoever calls: duties, each done round after round until it closes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gateway import recovery, settlement
+from gateway.context import Gateway
+from gateway.ledger.clock import LedgerClock
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.reloading import reload_policies
+
+SETTLE_EVERY = 1.0
+"""Seconds between two rounds of following open jobs, and of looking up lost creates."""
+
+ATTEND_EVERY = 2.0
+"""Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
+
+READ_POLICIES_EVERY = 1.0
+WRITE_REFUSALS_EVERY = 2.0
+PURGE_EVERY = 3600.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+def begin_duties(gw: Gateway, clock: LedgerClock) -> Callable[[], Awaitable[None]]:
+    """Take up every duty; what is returned lays them down again."""
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(_keep(gw, name, work, pause)) for name, work, pause in _duties(gw, clock)]
+
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    return end
+
+
+def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]:
+    """What is done all the while: its name, one round of it, and the pause after a round."""
+    yield "attend", partial(attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
+    yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
+    yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
+    yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
+    yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
+    yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
+
+
+async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
+    """Do a duty round after round. One that fails is reported by `Tasks`, and the next comes all the same."""
+    while True:
+        under_way = gw.tasks.start(work(), name)
+        try:
+            await asyncio.wait([under_way])
+        finally:
+            under_way.cancel()
+        await pause()
+
+
+async def attend(ledger: Ledger, clock: LedgerClock) -> None:
+    """Say that this gateway is there, by the ledger's own clock. Opens the ledger if that was not possible before."""
+    with suppress(LedgerUnavailable):
+        if not ledger.is_open:
+            await ledger.open()
+        asked = clock.ticks()
+        instant = await ledger.instant()
+        if instant is not None:
+            clock.set(instant, asked, clock.ticks())
+        await ledger.renew(clock())
+
+
+async def _settle(gw: Gateway, work: Work) -> None:
+    try:
+        await work()
+    except LedgerUnavailable:
+        gw.metrics.settlement_errors.inc()
+
+
+async def _woken(gw: Gateway) -> None:
+    """Until one more create is in doubt, at most a second."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
+    gw.wake.clear()
+
+
+async def _read_changed_policies(gw: Gateway) -> None:
+    if await asyncio.to_thread(gw.policies.changed):
+        await reload_policies(gw)
+
+
+async def _purge(gw: Gateway) -> None:
+    with suppress(LedgerUnavailable):
+        await gw.ledger.purge(gw.now())

@@ -1,0 +1,208 @@
+"""Several processes that serve the same sockets, and the one that looks after them.
+
+The parent opens nothing but the sockets, runs no event loop and no thread, and therefore may fork at any time:
+
+    starting ──▶ first worker serves ──▶ the others are forked ──▶ all serve: their lines are announced
+    serving  ──▶ a worker ends ──▶ another one takes its place, after a pause that grows while they keep ending
+    ending   ──▶ every worker is told to end, and the parent ends with the last of them
+
+The first worker begins alone, because it may have to migrate the ledger, and because what is wrong with the settings
+need be said only once. A worker ends by itself when its parent is gone: it holds the reading end of a pipe whose
+writing end only the parent has.
+"""
+
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn, TextIO
+
+from gateway.logs import log_event
+
+FIRST_PAUSE = 1.0
+"""Seconds before a worker that ended is replaced; twice as long each time it ends within `STEADY`."""
+
+LONGEST_PAUSE = 30.0
+STEADY = 60.0
+"""Seconds after which a worker's end says nothing about its successor."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_ENDINGS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a worker is given: its number, where it announces that it serves, and what tells it that it is alone.
+
+    `lifeline` becomes readable, at its end, when the parent is gone.
+    """
+
+    number: int
+    announce: TextIO
+    lifeline: int
+
+
+Work = Callable[[Post], int]
+"""Serve until told to end; the exit status."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    pid: int
+    pipe: int
+    started: float
+    announced: bytes = b""
+    serves: bool = False
+
+
+def become(work: Callable[[], int]) -> NoReturn:
+    """The rest of a forked process's life: do the work, and end with its status.
+
+    A process group of its own keeps a terminal's Ctrl-C to the parent alone, which passes it on as SIGTERM.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    os.setpgid(0, 0)
+    status = 1
+    try:
+        status = work()
+    except SystemExit as ending:
+        status = ending.code if isinstance(ending.code, int) else 0
+    finally:
+        fault = sys.exception()
+        if fault is not None:
+            sys.excepthook(type(fault), fault, fault.__traceback__)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+class Supervisor:
+    """Keeps `count` workers doing `work`. What the first one announces is written to `announce` once all serve."""
+
+    def __init__(self, count: int, work: Work, announce: TextIO) -> None:
+        self._count = count
+        self._work = work
+        self._announce = announce
+        self._workers: dict[int, _Worker] = {}
+        self._due: dict[int, float] = {}
+        self._pauses = dict.fromkeys(range(count), FIRST_PAUSE)
+        self._announced = False
+        self._ending = False
+        self._status = 0
+        self._wake, self._woken = os.pipe()
+        self._lifeline, self._life = os.pipe()
+
+    def run(self) -> int:
+        """Until every worker has ended; the worst of their statuses since the end was asked for."""
+        with self._signals():
+            self._start(0)
+            while self._workers or (self._due and not self._ending):
+                self._wait()
+                self._start_due()
+        return self._status
+
+    def _wait(self) -> None:
+        """For a signal, a worker's words, or the time at which one is to be replaced."""
+        pipes = {worker.pipe: worker for worker in self._workers.values() if not worker.serves}
+        patience = max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
+        ready, _, _ = select.select([self._wake, *pipes], [], [], patience)
+        for pipe in ready:
+            if pipe in pipes:
+                self._listen(pipes[pipe])
+        if self._wake in ready:
+            for number in os.read(self._wake, 4096):
+                self._heed(signal.Signals(number))
+
+    def _listen(self, worker: _Worker) -> None:
+        heard = os.read(worker.pipe, 4096)
+        worker.announced += heard
+        worker.serves = not heard or worker.announced.count(b"(admin)\n") > 0
+        if not heard or self._announced:
+            return  # it has ended, which SIGCHLD tells, or it replaces one that had announced the same
+        if worker.serves and len(self._workers) < self._count:
+            for number in range(1, self._count):
+                self._start(number)
+        if len(self._workers) == self._count and all(each.serves for each in self._workers.values()):
+            self._announced = True
+            self._announce.write(worker.announced.decode())
+            self._announce.flush()
+
+    def _heed(self, number: signal.Signals) -> None:
+        if number == signal.SIGCHLD:
+            self._bury()
+        elif number in _ENDINGS:
+            self._ending = True
+            self._tell(signal.SIGTERM)
+        else:
+            self._tell(number)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for pid in self._workers:
+            os.kill(pid, number)
+
+    def _bury(self) -> None:
+        """See which workers have ended. Before all served, or after the end was asked for, that is the end of it."""
+        for worker in list(self._workers.values()):
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if pid:
+                del self._workers[worker.pid]
+                os.close(worker.pipe)
+                self._replace(worker, os.waitstatus_to_exitcode(status))
+
+    def _replace(self, worker: _Worker, status: int) -> None:
+        if not self._announced and not self._ending:
+            self._ending = True
+            self._tell(signal.SIGTERM)
+        if self._ending:
+            self._status = max(self._status, abs(status))
+            return
+        now = time.monotonic()
+        pause = FIRST_PAUSE if now - worker.started > STEADY else self._pauses[worker.number]
+        self._pauses[worker.number] = min(LONGEST_PAUSE, 2 * pause)
+        self._due[worker.number] = now + pause
+        log_event(logging.ERROR, "worker ended", worker=worker.number, status=status, again_in=pause)
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for number in [number for number, due in self._due.items() if due <= now]:
+            del self._due[number]
+            if not self._ending:
+                self._start(number)
+
+    def _start(self, number: int) -> None:
+        ours, theirs = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # one sent to the child at once must not be lost in it
+        pid = os.fork()
+        if pid == 0:
+            for end in (ours, self._life, self._wake, self._woken, *(each.pipe for each in self._workers.values())):
+                os.close(end)
+            become(lambda: self._work(Post(number, os.fdopen(theirs, "w"), self._lifeline)))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        os.close(theirs)
+        self._workers[pid] = _Worker(number, pid, ours, time.monotonic())
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Signals wake the parent and do nothing else; afterwards they mean again what they meant."""
+        os.set_blocking(self._woken, False)
+        before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for end in (self._wake, self._woken, self._lifeline, self._life):
+                os.close(end)

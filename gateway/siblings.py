@@ -1,0 +1,84 @@
+"""The other workers on this machine: what each of them counts in memory, put together when somebody asks.
+
+Every worker answers on a socket in a folder only they can enter. What it last said of its counts stays there as a file
+when it is gone, so that sums over all never fall: Prometheus would take that for a restart of everything.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+PATIENCE = 1.0
+"""Seconds a sibling may take to answer, before the others' answers are all there is."""
+
+_LONGEST_QUESTION = 64
+
+Answers = Mapping[str, Callable[[], Awaitable[bytes]]]
+"""What can be asked, and how it is answered."""
+
+
+class Siblings:
+    """The workers that meet in `folder`; without one there are none, and nobody is asked."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._name = secrets.token_hex(6)
+        self._server: asyncio.Server | None = None
+        self._answers: Answers = {}
+
+    async def open(self, answers: Answers) -> None:
+        """Answer the others from now on."""
+        self._answers = answers
+        if self._folder is not None:
+            self._server = await asyncio.start_unix_server(self._answer, self._folder / self._name)
+
+    async def close(self) -> None:
+        """Answer no more."""
+        if self._server is not None and self._folder is not None:
+            self._server.close()
+            (self._folder / self._name).unlink(missing_ok=True)
+
+    async def ask(self, question: str) -> dict[str, bytes]:
+        """What the others answer, by their names; whoever does not in time is left out."""
+        others = [path for path in self._paths() if not path.suffix and path.name != self._name]
+        answers = await asyncio.gather(*(_ask(path, question) for path in others))
+        return {path.name: answer for path, answer in zip(others, answers, strict=True) if answer is not None}
+
+    def leave(self, words: bytes) -> None:
+        """What shall be known of this worker once it is gone; the last counts."""
+        if self._folder is not None:
+            new = self._folder / f"{self._name}.new"
+            new.write_bytes(words)
+            new.rename(self._folder / f"{self._name}.left")
+
+    def left(self, present: Mapping[str, bytes]) -> list[bytes]:
+        """What the workers left that are not `present`."""
+        here = {self._name, *present}
+        return [path.read_bytes() for path in self._paths() if path.suffix == ".left" and path.stem not in here]
+
+    def _paths(self) -> list[Path]:
+        return [] if self._folder is None else sorted(self._folder.iterdir())
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            answer = self._answers.get((await reader.read(_LONGEST_QUESTION)).decode(errors="replace"))
+            if answer is not None:
+                writer.write(await answer())
+                await writer.drain()
+        writer.close()
+
+
+async def _ask(path: Path, question: str) -> bytes | None:
+    """The answer of the worker at this socket; None if it gives none, or is gone."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(question.encode())
+                return await reader.read() or None
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None

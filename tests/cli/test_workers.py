@@ -1,0 +1,95 @@
+"""`serve --workers 2`: two processes, one gateway."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Q, team
+from tests.served import Served, environment_of, eventually, served
+
+
+def workers_of(gateway: Served) -> list[int]:
+    """The processes that serve, by their parent."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            threads = len(list((folder / "task").iterdir()))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == gateway.process.pid and fields[0] != "Z" and threads > 1:  # the simulator has no threads
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+async def counted(gateway: Served, series: str) -> float:
+    """The value of one series, as whichever worker answers tells it."""
+    text = (await gateway.ask_admin("/metrics")).text
+    found = re.search(rf"^{re.escape(series)} (.*)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "films.yaml").write_text(team("films", "key", "limits: [10 jobs per day]"))
+    return environment_of(tmp_path, "https://unused.example", simulate="on", workers="2")
+
+
+async def test_two_workers_keep_one_limit_count_together_and_end_together(environment: dict[str, str]) -> None:
+    async with served(environment) as gateway:
+        assert len(workers_of(gateway)) == 2
+        clients = [gateway.client("key") for _ in range(40)]
+        answers = await asyncio.gather(*(client.create("seedream-5.0-lite") for client in clients))
+        assert sorted(answer.status_code for answer in answers) == [200] * 10 + [429] * 30
+        series = 'gateway_requests_total{code="%s",method="POST",route="/requests",team="films"}'
+        for _ in range(4):
+            assert await counted(gateway, series % 200) == 10
+            assert await counted(gateway, series % 429) == 30
+        listed = [await client.get(f"{Q}/requests") for client in clients[:6]]
+        assert {answer.json()["total"] for answer in listed} == {10}
+        denials = (await gateway.ask_admin("/api/denials?limit=1000")).json()["denials"]
+        assert len(denials) == 30
+        assert await gateway.ends(signal.SIGTERM) == 0
+    assert sum(line.startswith("listening on ") for line in gateway.said) == 2
+
+
+async def test_a_worker_that_is_killed_takes_nothing_with_it(environment: dict[str, str]) -> None:
+    async with served(environment) as gateway:
+        for _ in range(20):
+            assert (await gateway.client("key").get("/gateway/v1/usage")).status_code == 200
+        series = 'gateway_requests_total{code="200",method="GET",route="/gateway/v1/usage",team="films"}'
+        assert await counted(gateway, series) == 20
+        first = workers_of(gateway)
+        os.kill(first[0], signal.SIGKILL)
+
+        async def replaced() -> bool:
+            return len(workers_of(gateway)) == 2 and first[0] not in workers_of(gateway)
+
+        await eventually(replaced, 30)
+        for _ in range(20):
+            assert (await gateway.client("key").get("/gateway/v1/usage")).status_code == 200
+        assert await counted(gateway, series) == 40
+        assert await gateway.ends(signal.SIGTERM) == 0
+
+
+async def test_a_port_that_is_taken_twice_is_said_before_there_are_workers(environment: dict[str, str]) -> None:
+    environment["GATEWAY_ADMIN_PORT"] = environment["GATEWAY_PORT"] = "18473"
+    assert "are both 18473" in await why_not(environment)
+
+
+async def test_policies_that_cannot_be_used_are_named_once(environment: dict[str, str]) -> None:
+    (Path(environment["GATEWAY_POLICIES"]) / "bad.yaml").write_text("team: 7\n")
+    assert "bad.yaml:1:7" in await why_not(environment)
+
+
+async def why_not(environment: dict[str, str]) -> str:
+    async with served(environment) as gateway:
+        assert await gateway.ends() == 2
+    told = "".join(gateway.said)
+    assert told.count("cannot start") == 1
+    return told

@@ -1,0 +1,78 @@
+"""What goes on without being asked."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway import duties, settlement
+from gateway.app import opened
+from gateway.context import Gateway
+from gateway.logs import logger
+from gateway.settings import read_settings
+from tests.clocks import WallClock, wall_clock
+from tests.conftest import House, OpenHouse, Q, team
+
+__all__ = ["wall_clock"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What a gateway needs: one team, a ledger, ports of its own, a key that no test sends anywhere."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
+    return {
+        "GATEWAY_POLICIES": str(tmp_path / "policies"),
+        "GATEWAY_LEDGER": f"sqlite:///{tmp_path / 'gateway.db'}",
+        "GATEWAY_PORT": "0",
+        "GATEWAY_ADMIN_PORT": "0",
+        "GATEWAY_ACCESS_LOG": "off",
+        "GMI_API_KEY": "canary-real-key",
+    }
+
+
+async def test_a_round_that_fails_is_reported_and_the_next_one_comes(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds = asyncio.Semaphore(0)
+
+    async def follow(_gw: Gateway) -> None:
+        rounds.release()
+        raise RuntimeError("a fault nobody foresaw")
+
+    monkeypatch.setattr(settlement, "follow", follow)
+    monkeypatch.setattr(duties, "SETTLE_EVERY", 0.01)
+    async with opened(read_settings(environment, {}), environment):
+        logger.addHandler(caplog.handler)
+        for _ in range(3):
+            await asyncio.wait_for(rounds.acquire(), 5)
+        logger.removeHandler(caplog.handler)
+    assert "task failed" in caplog.text
+
+
+async def test_changed_policies_are_read_without_being_asked(open_house: OpenHouse) -> None:
+    house: House = await open_house({"a.yaml": team("a", "old")})
+    (house.policies / "a.yaml").write_text(team("a", "new"))
+
+    async def in_force() -> bool:
+        answer = await house.client("new").get("/gateway/v1/usage")
+        return answer.status_code == 200
+
+    await house.eventually(in_force, 2.0)
+    assert (await house.client("old").get("/gateway/v1/usage")).status_code == 401
+
+
+async def test_old_records_are_forgotten_and_owners_are_not(open_house: OpenHouse, wall_clock: WallClock) -> None:
+    house = await open_house({"a.yaml": team("a", "key")})
+    client = house.client("key")
+    answer = await client.create("seedream-5.0-lite")
+    request_id = answer.json()["request_id"]
+    wall_clock.advance(31 * 24 * 3600)
+    again: House = await open_house({}, upstream=house.upstream.url)
+
+    async def forgotten() -> bool:
+        listed = await again.client("key").get(f"{Q}/requests")
+        return bool(listed.json() == {"requests": [], "has_more": False, "total": 0})
+
+    await again.eventually(forgotten)
+    assert (await again.client("key").get(f"{Q}/requests/{request_id}")).content == answer.content

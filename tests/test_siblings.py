@@ -1,0 +1,67 @@
+"""Workers that ask each other over sockets in one folder."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway import siblings
+from gateway.siblings import Siblings
+
+
+@asynccontextmanager
+async def worker(folder: Path | None, answer: bytes) -> AsyncIterator[Siblings]:
+    async def give() -> bytes:
+        return answer
+
+    one = Siblings(folder)
+    await one.open({"counts": give})
+    yield one
+    await one.close()
+
+
+async def test_each_hears_all_the_others(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a, worker(tmp_path, b"b" * 300_000) as b, worker(tmp_path, b"c") as c:
+        assert sorted((await a.ask("counts")).values()) == [b"b" * 300_000, b"c"]
+        assert sorted((await b.ask("counts")).values()) == [b"a", b"c"]
+        assert sorted((await c.ask("counts")).values()) == [b"a", b"b" * 300_000]
+
+
+async def test_without_a_folder_there_is_nobody(tmp_path: Path) -> None:
+    async with worker(None, b"a") as alone:
+        alone.leave(b"words")
+        assert await alone.ask("counts") == {}
+        assert alone.left({}) == []
+
+
+async def test_a_question_nobody_knows_has_no_answer(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a, worker(tmp_path, b"b"):
+        assert await a.ask("secrets") == {}
+
+
+async def test_what_one_that_is_gone_left_is_known_until_the_end(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a:
+        async with worker(tmp_path, b"b") as b:
+            b.leave(b"first words")
+            b.leave(b"last words")
+            a.leave(b"own words")
+            assert a.left(await a.ask("counts")) == []
+        present = await a.ask("counts")
+        assert present == {}
+        assert a.left(present) == [b"last words"]
+
+
+async def test_one_that_was_killed_or_is_stuck_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(siblings, "PATIENCE", 0.05)
+
+    async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        writer.close()
+
+    async with worker(tmp_path, b"a") as a, worker(tmp_path, b"b"):
+        (tmp_path / "dead").touch()  # no socket, or one that nobody holds
+        stuck = await asyncio.start_unix_server(never, tmp_path / "stuck")
+        assert list((await a.ask("counts")).values()) == [b"b"]
+        stuck.close()
