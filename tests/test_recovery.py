@@ -96,7 +96,7 @@ async def look_again(house: House, *, after: float = 0.0) -> dict[str, str]:
     house.gw.jobs.keep_look_ups(())
     for each in await house.gw.ledger.open_reservations():
         house.gw.jobs.note_look_up(each.id, house.gw.ticks() - after)
-        house.gw.jobs.note_look_up(each.id, 0.0)
+        house.gw.jobs.note_look_up(each.id, house.gw.ticks() - max(1.0, after / 2))
     await recovery.recover(house.gw)
     with sqlite3.connect(house.gw.settings.ledger.removeprefix("sqlite:///")) as ledger:
         return dict(ledger.execute("SELECT reservation_id, request_id FROM jobs").fetchall())

@@ -16,8 +16,8 @@ from gateway.server.state import Receive, Scope, Send
 from gateway.server.tls import TLSFiles
 
 HASTE: dict[str, Any] = {
-    "header_seconds": 0.25,
-    "body_seconds": 0.25,
+    "header_seconds": 0.5,
+    "body_seconds": 0.5,
     "body_bytes_per_second": 1000,
     "idle_seconds": 0.5,
     "write_seconds": 0.25,

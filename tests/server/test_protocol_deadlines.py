@@ -1,4 +1,4 @@
-"""Time: slow heads, slow bodies, slow readers and idle connections, with deadlines of a quarter of a second."""
+"""Time: slow heads, slow bodies, slow readers and idle connections, with deadlines of half a second."""
 
 import asyncio
 import socket
@@ -110,7 +110,7 @@ async def test_a_half_sent_head_behind_an_owed_answer_closes_after_that_answer(
 ) -> None:
     wire = await connect(await serve())
     await wire.send(get("/wait") + get()[:20])
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.8)
     app.go.set()
     (answer,) = parse(await wire.rest())
     assert (answer.status, answer.closes) == (200, True)
