@@ -1,23 +1,33 @@
-"""One request and its response: uvicorn's cycle, told when the connection may not be used again."""
+"""One request and its response, as ASGI's `receive` and `send` (ASGI 3.0, HTTP connection scope 2.3).
+
+The head of a response waits for the first of its body, so that a small answer is one write and one packet; an app that
+has nothing to say yet sends something all the same. Nothing here closes a connection or starts the next request: the
+connection is told, and does.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.server.reader import Head
-from gateway.server.state import Scope
+from gateway.server.state import ASGIApp, Message, Scope
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPScope
-
     from gateway.server.protocol import HardenedProtocol
 
 logger = logging.getLogger("gateway.server")
+
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+_WITHOUT_BODY = (204, 304)
+_LARGE = 64 * 1024
+"""Bytes of a body from which on it is not copied behind its head."""
 
 
 class Flow(FlowControl):
@@ -45,24 +55,13 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Outlet:
-    """What a response is written to: the transport, but with the connection's own way of closing."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
-
-
 def _scope(connection: "HardenedProtocol", head: Head) -> Scope:
     """The ASGI scope. `raw_path` is the path as it was sent, without the query."""
     raw_path, _, query = head.target.partition(b"?")
     path = raw_path.decode("ascii")
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "asgi": _ASGI,
         "http_version": head.version,
         "server": connection.server,
         "client": connection.client,
@@ -77,41 +76,159 @@ def _scope(connection: "HardenedProtocol", head: Head) -> Scope:
     }
 
 
-class Exchange(RequestResponseCycle):
-    """A request being answered."""
+class Exchange:
+    """A request being answered.
+
+    `body` is what has come of its body and the app has not taken, and `more_body` says that there is more. The
+    response has `started` once a byte of it was written.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_connection",
+        "_head",
+        "_left",
+        "_silent",
+        "_told_end",
+        "body",
+        "complete",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "scope",
+        "started",
+        "waits_for_continue",
+    )
 
     def __init__(self, connection: "HardenedProtocol", head: Head) -> None:
-        super().__init__(
-            scope=cast("HTTPScope", _scope(connection, head)),
-            transport=cast("asyncio.Transport", connection.outlet),
-            flow=connection.flow,
-            logger=logger,
-            access_logger=logger,
-            access_log=False,
-            default_headers=connection.state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=head.expects_continue,
-            keep_alive=head.keep_alive,
-            on_response=connection.response_complete,
-        )
-        self._state = connection.state
-        self._abandoned = connection.response_abandoned
+        self._connection = connection
+        self.scope = _scope(connection, head)
+        self.keep_alive = head.keep_alive
+        self.waits_for_continue = head.expects_continue
+        self.body = bytearray()
+        self.more_body = True
+        self._told_end = False
+        self._changed: asyncio.Event | None = None
+        self.disconnected = False
+        self.started = False
+        self.complete = False
+        self._head = b""
+        self._left: int | None = None
+        """Bytes of the response's body that its head promised and that were not sent; None where it is chunked."""
+        self._silent = False
+        """Whether the response has a head alone: to HEAD, and where the status says so."""
 
-    async def run_asgi(self, app: "ASGI3Application") -> None:
+    async def run(self, app: ASGIApp) -> None:
         """Call the app. If it ends without a whole response, the client is shown that it did."""
         try:
             await app(self.scope, self.receive, self.send)
         finally:
-            if not self.response_complete and not self.disconnected:
-                self._abandoned(self)
+            if not self.complete and not self.disconnected:
+                self._connection.response_abandoned(self)
 
-    def send(self, message: "ASGISendEvent") -> Coroutine[Any, Any, None]:
-        """ASGI's send. A response that starts before its request has ended, or while draining, is the last one."""
-        if not self.response_started and (self.more_body or self._state.draining):
-            self.keep_alive = False
-        return super().send(message)
+    # What the connection tells
+
+    def wake(self) -> None:
+        """Something has come for the app that waits for it."""
+        if self._changed is not None:
+            self._changed.set()
 
     def disconnect(self) -> None:
         """From now on the app receives `http.disconnect`, and what it sends goes nowhere."""
         self.disconnected = True
-        self.message_event.set()
+        self.wake()
+
+    # What the app calls
+
+    async def receive(self) -> Message:
+        """The next part of the body, as soon as there is one; after its end, the client's leaving."""
+        if self.waits_for_continue:
+            self.waits_for_continue = False
+            self._connection.transport.write(_CONTINUE)
+        flow = self._connection.flow
+        while not (self.body or self.disconnected or self.complete or self._has_ended()):
+            flow.resume_reading()
+            self._changed = asyncio.Event()
+            await self._changed.wait()
+        flow.resume_reading()
+        if self.disconnected or self.complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        self._told_end = not self.more_body
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def _has_ended(self) -> bool:
+        """Whether the body came to an end that the app has not heard of."""
+        return not self.more_body and not self._told_end
+
+    async def send(self, message: Message) -> None:
+        """The response's head, then its body. What the client will not get any more is dropped."""
+        flow = self._connection.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.body":
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        else:
+            self._begin(message["status"], message["headers"])
+
+    def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Make the head. A response that starts before its request has ended, or while draining, is the last one."""
+        assert not self._head
+        state = self._connection.state
+        self.waits_for_continue = False
+        if self.more_body or state.draining:
+            self.keep_alive = False
+        self._left = None
+        lines = [STATUS_LINE[status], state.date_line]
+        for field in headers:
+            name, value = field
+            if name == b"content-length":
+                self._left = int(value)
+            elif name == b"connection":
+                self.keep_alive = self.keep_alive and value != b"close"
+                continue
+            lines.append(b"%s: %s\r\n" % field)
+        if not self.keep_alive:
+            lines.append(_CLOSE)
+        self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
+        if self._left is None and not self._silent:
+            lines.append(_CHUNKED)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise ValueError("a header of the response holds a line break")
+        self._head = head + b"\r\n"
+
+    def _send_body(self, body: bytes, *, more: bool) -> None:
+        assert self._head or self.started
+        if self._silent:
+            body = b""
+        elif self._left is None:
+            body = _chunk(body, more=more)
+        else:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise ValueError("the response's body is not as long as its Content-Length says")
+        self._write(body)
+        if not more:
+            self.complete = True
+            self.wake()
+            if not self.keep_alive:
+                self._connection.close()
+            self._connection.response_complete()
+
+    def _write(self, body: bytes) -> None:
+        transport, head = self._connection.transport, self._head
+        self.started, self._head = True, b""
+        if len(body) < _LARGE:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+
+
+def _chunk(body: bytes, *, more: bool) -> bytes:
+    """RFC 9112 §7.1. An empty part is no chunk: that would end the body."""
+    part = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
+    return part if more else part + b"0\r\n\r\n"

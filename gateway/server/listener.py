@@ -89,7 +89,7 @@ class Listener:
         """Keep the deadlines and the date. The next sweep is arranged first, whatever this one meets."""
         loop = self._state.loop
         self._next_sweep = loop.call_later(self._state.limits.sweep_seconds, self._sweep)
-        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        self._state.date_line = b"date: %s\r\n" % formatdate(usegmt=True).encode()
         now = loop.time()
         for connection in tuple(self._state.connections):
             connection.sweep(now)

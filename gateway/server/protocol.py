@@ -16,18 +16,15 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from enum import Enum, auto
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
-from gateway.server.exchange import Exchange, Flow, Outlet, logger
+from gateway.server.exchange import Exchange, Flow, logger
 from gateway.server.reader import SLICE, Head, Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
 
 
 class Stage(Enum):
@@ -53,7 +50,6 @@ class HardenedProtocol(asyncio.Protocol):
 
     transport: asyncio.Transport
     flow: Flow
-    outlet: Outlet
 
     def __init__(self, state: ListenerState) -> None:
         self.state = state
@@ -84,7 +80,6 @@ class HardenedProtocol(asyncio.Protocol):
             self.transport.abort()
             return
         self.state.connections.add(self)
-        self.outlet = Outlet(self.transport, self.close)
         self.server = get_local_addr(self.transport)
         self.client = get_remote_addr(self.transport)
         self.scheme = "https" if is_ssl(self.transport) else "http"
@@ -163,7 +158,7 @@ class HardenedProtocol(asyncio.Protocol):
         exchange.body += data
         if len(exchange.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        exchange.message_event.set()
+        exchange.wake()
 
     def request_received(self) -> None:
         exchange = self._receiving
@@ -172,14 +167,13 @@ class HardenedProtocol(asyncio.Protocol):
         self._receiving = None
         self._deadline = NEVER
         exchange.more_body = False
-        exchange.message_event.set()
+        exchange.wake()
         if not exchange.keep_alive:
             self._stage = _LAST
 
     def _start(self, exchange: Exchange) -> None:
         self._running = exchange
-        app = cast("ASGI3Application", self.state.app)
-        task = self.state.loop.create_task(exchange.run_asgi(app))
+        task = self.state.loop.create_task(exchange.run(self.state.app))
         self.state.tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -209,7 +203,7 @@ class HardenedProtocol(asyncio.Protocol):
 
     def response_abandoned(self, exchange: Exchange) -> None:
         """The app ended without a whole response. A part already sent is left visibly short."""
-        if not exchange.response_started:
+        if not exchange.started:
             refusal = self.state.refusal("internal_error", "The gateway failed; the fault is in its log.")
             self.transport.write(refusal)
         exchange.disconnect()
@@ -244,7 +238,7 @@ class HardenedProtocol(asyncio.Protocol):
         self._stage = _REFUSED
         self._deadline = NEVER
         offender, self._receiving = self._receiving, None
-        answered = offender is not None and offender.response_started
+        answered = offender is not None and offender.started
         if offender is not None:
             self._drop(offender)
         owed = self._queue[-1] if self._queue else self._running
@@ -289,7 +283,7 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _keeps_waiting(self, exchange: Exchange) -> bool:
         """Whether it is us who do not take the body: its turn has not come, or the app does not read."""
-        return exchange is not self._running or self.flow.read_paused or exchange.waiting_for_100_continue
+        return exchange is not self._running or self.flow.read_paused or exchange.waits_for_continue
 
     def _expire(self) -> None:
         self._deadline = NEVER

@@ -38,8 +38,8 @@ class ListenerState:
     connections: "set[HardenedProtocol]" = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """The app's running calls."""
-    default_headers: list[Header] = field(default_factory=list)
-    """Sent with every response: the date."""
+    date_line: bytes = b""
+    """Sent with every response: the `Date` field's line (RFC 9110 §6.6.1)."""
     draining: bool = False
     """Every response says `Connection: close`."""
 
@@ -47,5 +47,5 @@ class ListenerState:
         """A whole response that says why a request never reached the app, or what became of it, and closes."""
         status, headers, body = self.render_refusal(code, message)
         ours = [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-        lines = [b"%s: %s\r\n" % header for header in (*self.default_headers, *headers, *ours)]
-        return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
+        lines = [b"%s: %s\r\n" % header for header in (*headers, *ours)]
+        return b"".join((STATUS_LINE[status], self.date_line, *lines, b"\r\n", body))

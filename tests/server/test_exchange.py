@@ -3,10 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from gateway.server.limits import ConnectionLimits
 from gateway.server.listener import Bind, Listener, bind_socket, listen
 from gateway.server.state import ASGIApp, Receive, Scope, Send
-from tests.server.conftest import HASTE, App, Connect, Serve, Wire, get, post, render, respond, until
+from tests.server.conftest import HASTE, App, Connect, Serve, Wire, get, parse, post, render, respond, until
 
 
 async def serve_app(app: ASGIApp) -> Listener:
@@ -44,6 +46,7 @@ async def test_a_response_cut_short_by_its_app_is_visibly_short(caplog: Any) -> 
 async def test_a_body_that_goes_wrong_under_a_begun_response_gets_no_second_one(connect: Connect) -> None:
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"so far", "more_body": True})
         while (await receive())["type"] != "http.disconnect":
             pass
 
@@ -83,3 +86,80 @@ async def test_reading_stops_while_the_app_does_not_read(serve: Serve, connect: 
     assert (await wire.answer()).status == 200
     assert len((await wire.answer()).body) == 5_000_000
     await sending
+
+
+async def test_a_small_response_is_one_piece(connect: Connect) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 200, b"all of it")
+
+    listener = await serve_app(app)
+    wire = await connect(listener)
+    (connection,) = listener._state.connections
+    pieces: list[bytes] = []
+    connection.transport = Recorder(pieces)  # type: ignore[assignment]
+    connection.data_received(get())
+    await until(lambda: pieces)
+    assert len(pieces) == 1
+    assert pieces[0].endswith(b"\r\n\r\nall of it")
+    wire.writer.close()
+    await listener.finish(1)
+
+
+class Recorder:
+    """A transport that keeps what is written."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.write = pieces.append
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ([(b"x", b"a\r\nset-cookie: b")], b""),
+        ([(b"x", b"a\nb")], b""),
+        ([(b"x", b"a\rb")], b""),
+        ([(b"content-length", b"3")], b"four"),
+        ([(b"content-length", b"5")], b"four"),
+    ],
+)
+async def test_a_response_that_cannot_be_framed_is_a_fault(
+    connect: Connect, caplog: pytest.LogCaptureFixture, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    listener = await serve_app(app)
+    wire = await connect(listener)
+    await wire.send(get())
+    (answer,) = parse(await wire.rest())
+    assert (answer.status, answer.code, answer.closes) == (500, "internal_error", True)
+    assert [record.message for record in caplog.records] == ["the app failed"]
+    await listener.finish(1)
+
+
+async def test_what_has_no_body_gets_none_whatever_the_app_sends(connect: Connect) -> None:
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        status = 304 if scope["path"] == "/304" else 200
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"not for you"})
+
+    listener = await serve_app(app)
+    wire = await connect(listener)
+    await wire.send(get("/304"), get().replace(b"GET", b"HEAD"), get("/", "Connection: close"))
+    raw = await wire.rest()
+    assert raw.count(b"not for you") == 1
+    assert raw.count(b"transfer-encoding") == 1
+    await listener.finish(1)

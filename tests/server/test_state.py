@@ -9,7 +9,7 @@ from tests.server.conftest import App, Connect, Serve, get, parse, post, render,
 
 async def test_a_refusal_is_a_whole_response_that_closes() -> None:
     state = ListenerState(App(), ConnectionLimits(), render, asyncio.get_running_loop())
-    state.default_headers = [(b"date", b"now")]
+    state.date_line = b"date: now\r\n"
     (answer,) = parse(state.refusal("uri_too_long", "Shorter, please."))
     assert (answer.status, answer.code, answer.closes) == (414, "uri_too_long", True)
     assert answer.headers["date"] == "now"
