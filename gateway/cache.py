@@ -82,6 +82,14 @@ class Cache:
         """Whether anything is kept for the key, however old."""
         return key in self._entries
 
+    def fresh(self, key: Hashable) -> Served[Any] | None:
+        """The value for `key` if it need not be asked for; a hit."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        age = self._ticks() - entry.born
+        return Served(entry.value, How.HIT, age) if 0 <= age < entry.rules.fresh else None
+
     async def get(
         self, key: Hashable, fetch: Callable[[], Awaitable[Fetched[V]]], *, fresher_than: float = float("inf")
     ) -> Served[V]:

@@ -157,6 +157,10 @@ async def _is_listed(gw: Gateway, credential: str, model: str) -> bool:
 
 
 async def _listing(gw: Gateway, credential: str, fresher_than: float = float("inf")) -> Served[_Listing]:
+    fresh = gw.catalogue.fresh(("models", credential))
+    if fresh is not None and fresh.age < fresher_than:
+        gw.metrics.cache_requests("models", How.HIT).inc()
+        return fresh
     question = _Question(("models", credential), partial(gw.upstream.list_models, credential), _to_listing)
     return await _through_cache(gw, question, fresher_than)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache import Cache, Fetched, How
+from gateway.cache import Cache, Fetched, How, Served
 from gateway.core.freshness import MODELS, NEGATIVE, Rules
 
 
@@ -202,3 +202,18 @@ def _of_size(size: int) -> Callable[[], Awaitable[Fetched[int]]]:
         return Fetched(size, size, MODELS)
 
     return fetch
+
+
+async def test_what_is_fresh_can_be_had_without_asking() -> None:
+    ticks = [0.0]
+    cache = Cache(ticks=lambda: ticks[0])
+
+    async def fetch() -> Fetched[str]:
+        return Fetched("value", 5, MODELS)
+
+    assert cache.fresh("key") is None
+    await cache.get("key", fetch)
+    ticks[0] = MODELS.fresh - 1
+    assert cache.fresh("key") == Served("value", How.HIT, MODELS.fresh - 1)
+    ticks[0] = MODELS.fresh
+    assert cache.fresh("key") is None

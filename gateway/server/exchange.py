@@ -7,6 +7,8 @@ connection is told, and does.
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -23,8 +25,6 @@ logger = logging.getLogger("gateway.server")
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_CLOSE = b"connection: close\r\n"
-_CHUNKED = b"transfer-encoding: chunked\r\n"
 _WITHOUT_BODY = (204, 304)
 _LARGE = 64 * 1024
 """Bytes of a body from which on it is not copied behind its head."""
@@ -180,25 +180,17 @@ class Exchange:
         self.waits_for_continue = False
         if self.more_body or state.draining:
             self.keep_alive = False
-        self._left = None
-        lines = [STATUS_LINE[status], state.date_line]
-        for field in headers:
-            name, value = field
-            if name == b"content-length":
-                self._left = int(value)
-            elif name == b"connection":
-                self.keep_alive = self.keep_alive and value != b"close"
-                continue
-            lines.append(b"%s: %s\r\n" % field)
-        if not self.keep_alive:
-            lines.append(_CLOSE)
+        given = dict(headers)
+        length = given.get(b"content-length")
+        self._left = None if length is None else int(length)
+        if given.get(b"connection") == b"close":
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers = [*headers, (b"connection", b"close")]
         self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
-        if self._left is None and not self._silent:
-            lines.append(_CHUNKED)
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
-            raise ValueError("a header of the response holds a line break")
-        self._head = head + b"\r\n"
+        if length is None and not self._silent:
+            headers = [*headers, (b"transfer-encoding", b"chunked")]
+        self._head = _head(STATUS_LINE[status] + state.date_line, headers)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         assert self._head or self.started
@@ -226,6 +218,17 @@ class Exchange:
         else:
             transport.write(head)
             transport.write(body)
+
+
+def _head(first: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The head that begins with these lines. Raises ValueError if a header would be more than one.
+
+    One format of everything takes a third of the time that one for each line does.
+    """
+    fields = b"%s: %s\r\n" * len(headers) % tuple(chain.from_iterable(headers))
+    if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers):
+        raise ValueError("a header of the response holds a line break")
+    return b"%s%s\r\n" % (first, fields)
 
 
 def _chunk(body: bytes, *, more: bool) -> bytes:

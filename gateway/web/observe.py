@@ -17,10 +17,8 @@ def observe(call: Call, reply: Reply, elapsed: float) -> None:
     team = call.who.team.name if call.who is not None else OTHER
     route = call.route.label if call.route is not None else OTHER
     method = call.scope["method"] if call.scope["method"] in _METHODS else OTHER
-    series = call.gw.metrics.calls(team, route, method, reply.status)
-    series.requests.inc()
-    series.duration.observe(elapsed)
-    series.overhead.observe(max(0.0, elapsed - call.upstream_seconds))
+    tally = call.gw.metrics.calls.of(team, route, method, reply.status)
+    tally.note(elapsed, max(0.0, elapsed - call.upstream_seconds))
     if reply.code:
         _note_refusal(call, reply, team)
     if call.gw.settings.access_log:

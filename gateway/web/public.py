@@ -4,8 +4,6 @@ The order is the order of trust: who calls (401 before anything about the path i
 the body. Everything an endpoint raises becomes one error shape here.
 """
 
-import secrets
-
 from gateway.context import Gateway
 from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
@@ -24,7 +22,7 @@ from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
 from gateway.web.room import READS, WRITES, Room
 from gateway.web.routes import RouteTable, method_of
-from gateway.web.tracing import request_id_of, trace_context
+from gateway.web.tracing import Randomness, request_id_of, trace_context
 
 _LARGE = 64 * 1024
 """Bytes of an answer's body up to which it is the connection's to send, and its call is over at once."""
@@ -37,6 +35,7 @@ class PublicApp:
         self._gw = gw
         self._routes = routes
         self._doorkeeper = Doorkeeper()
+        self._randomness = Randomness()
         self._room = Room(gw.settings.max_in_flight, gw.settings.max_body)
         gw.metrics.in_flight.set_function(self._count_in_flight)
 
@@ -73,7 +72,7 @@ class PublicApp:
 
     def _begin(self, scope: Scope, receive: Receive) -> Call:
         headers = scope["headers"]
-        fresh = secrets.token_hex(24)
+        fresh = self._randomness.take()
         request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], fresh[:32])
         trace = Trace(request_id, trace_context(headers, fresh))
         gw = self._gw

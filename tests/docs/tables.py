@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 
 from gateway.cli.options import SETTINGS, default_text
 from gateway.cli.parser import COMMANDS, PROGRAM
@@ -11,6 +12,7 @@ from gateway.core.errors import FACTS
 from gateway.core.lifecycle import TRANSITIONS, State
 from gateway.settings import flag_of, variable_of
 from gateway.telemetry import Metrics
+from gateway.telemetry.calls import Calls
 
 
 def _table(*header: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -51,6 +53,12 @@ def metrics() -> list[str]:
     """Every metric as Prometheus sees it: name, labels, meaning."""
     found = []
     for collector in Metrics("0").registry._collector_to_names:
+        if isinstance(collector, Calls):
+            for family in collector.collect():
+                assert isinstance(family, CounterMetricFamily | HistogramMetricFamily)
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                found.append((_code(name), ", ".join(map(_code, family._labelnames)), family.documentation))
+            continue
         assert isinstance(collector, Counter | Gauge | Histogram)
         name = f"{collector._name}_total" if isinstance(collector, Counter) else collector._name
         labels = ", ".join(map(_code, collector._labelnames)) or "none"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.web.tracing import request_id_of, trace_context
+from gateway.web.tracing import Randomness, request_id_of, trace_context
 
 FRESH = "f" * 48
 SOUND = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -57,3 +57,11 @@ def test_hd9_a_sound_trace_goes_on_with_its_state(states: list[bytes], passed_on
     headers = [(b"traceparent", SOUND), *((b"tracestate", value) for value in states)]
     expected = ((b"traceparent", SOUND), *((b"tracestate", value) for value in passed_on))
     assert trace_context(headers, FRESH) == expected
+
+
+def test_no_two_calls_get_the_same_digits() -> None:
+    randomness = Randomness()
+    taken = [randomness.take() for _ in range(1000)]
+    assert len({digits[:32] for digits in taken}) == 1000
+    assert {len(digits) for digits in taken} == {48}
+    assert set("".join(taken)) == set("0123456789abcdef")

@@ -1,26 +1,21 @@
-"""Every metric's definition, and the latest refusals for those who ask.
+"""Every metric's definition.
 
 Label sets are closed: a team, model or code that policy does not know is counted as `other`, so no client can grow
 them. Bound children are kept in dictionaries, because looking a child up by its labels costs more than counting.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from heapq import merge
-from itertools import islice
+from collections.abc import Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
-import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-OTHER = "other"
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
-_LONGEST_KEPT = 500
+from gateway.telemetry.calls import Calls
+from gateway.telemetry.denials import OTHER
+from gateway.telemetry.together import Together, dump
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _JOB = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 86400)
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -59,15 +54,6 @@ class Family(Generic[M]):
         self.metric.remove(*labels)
 
 
-@dataclass(frozen=True, slots=True)
-class CallSeries:
-    """What one kind of call is counted on, so that it is looked up at once."""
-
-    requests: Counter
-    duration: Histogram
-    overhead: Histogram
-
-
 class Metrics:
     """The gateway's metrics, prefix `gateway_`; one instance a process."""
 
@@ -77,18 +63,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._by_team: list[Family[Counter] | Family[Gauge]] = []
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
-        self.requests = counter("requests", "Calls answered on the public listener.", "team", "route", "method", "code")
-        self.request_duration = histogram(
-            "request_duration_seconds", "Time to answer a call.", _SECONDS, "route", "method", "code"
-        )
-        self.overhead = histogram(
-            "overhead_seconds", "Time to answer a call, less the time upstream took.", _OVERHEAD, "route"
-        )
+        self.calls = Calls(SECONDS, OVERHEAD)
+        self.registry.register(self.calls)
         self.in_flight = gauge("requests_in_flight", "Calls being worked on.")()
         self.denied = counter("denied", "Calls the gateway refused, by error code.", "team", "reason")
         self.upstream_requests = counter("upstream_requests", "Calls made to upstream.", "operation", "code")
         self.upstream_duration = histogram(
-            "upstream_request_duration_seconds", "Time upstream took to answer.", _SECONDS, "operation"
+            "upstream_request_duration_seconds", "Time upstream took to answer.", SECONDS, "operation"
         )
         self.upstream_retries = counter("upstream_retries", "Calls repeated to upstream.", "operation", "reason")
         self.circuit = gauge("upstream_circuit_state", "1 for the state the circuit breaker is in.", "state")
@@ -111,12 +92,11 @@ class Metrics:
         self.policy_info = gauge("policy_info", "1 for the policy generation in force.", "hash")
         self.ledger_up = gauge("ledger_up", "Whether the ledger answers.")()
         self.ledger_duration = histogram(
-            "ledger_operation_duration_seconds", "Time of a ledger operation.", _OVERHEAD, "operation"
+            "ledger_operation_duration_seconds", "Time of a ledger operation.", OVERHEAD, "operation"
         )
         self.key_expiry = gauge("key_expiry_timestamp_seconds", "When a team key expires.", "team", "key")
         self.build_info = gauge("build_info", "1 for the version that runs.", "version")
         self.build_info(version).set(1)
-        self._calls: dict[tuple[str, str, str, int], CallSeries] = {}
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Family[Counter]:
         family = Family(Counter(f"gateway_{name}", meaning, labels, registry=self.registry))
@@ -133,22 +113,10 @@ class Metrics:
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family[Histogram]:
         return Family(Histogram(f"gateway_{name}", meaning, labels, buckets=buckets, registry=self.registry))
 
-    def calls(self, team: str, route: str, method: str, status: int) -> CallSeries:
-        """What answered calls of this kind are counted on."""
-        kind = (team, route, method, status)
-        series = self._calls.get(kind)
-        if series is None:
-            series = self._calls[kind] = CallSeries(
-                self.requests(team, route, method, str(status)),
-                self.request_duration(route, method, f"{status // 100}xx"),
-                self.overhead(route),
-            )
-        return series
-
     def keep_teams(self, teams: Collection[str]) -> None:
         """Drop the series of every team but these and `other`."""
-        self._calls.clear()
         wanted = {*teams, OTHER}
+        self.calls.keep(wanted)
         for family in self._by_team:
             family.keep(wanted)
 
@@ -163,123 +131,9 @@ class Metrics:
         if not present and not gone:
             return encode(self.registry), media_type
         together = CollectorRegistry()
-        together.register(
-            Together(self.registry, [_decode(dump) for dump in present], [_decode(dump) for dump in gone])
-        )
+        together.register(Together(self.registry, present, gone))
         return encode(together), media_type
 
     def dump(self) -> bytes:
         """Every series as it stands, for another worker's `render`."""
-        return _encode({family.name: list(_samples(family)) for family in self.registry.collect()})
-
-
-Sample = tuple[str, tuple[tuple[str, str], ...], float]
-"""Name, labels and value of one series."""
-
-Dump = dict[str, list[Sample]]
-"""By family."""
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Dump).decode
-
-_OVER_WORKERS: Mapping[str, Callable[[float, float], float]] = {
-    "gateway_requests_in_flight": lambda one, other: one + other,
-    "gateway_upstream_circuit_state": max,
-    "gateway_policy_last_reload_successful": min,
-    "gateway_policy_last_reload_timestamp_seconds": max,
-    "gateway_policy_info": max,
-    "gateway_ledger_up": min,
-}
-"""How the gauges that each worker has of its own are put together. The others all workers read from the ledger."""
-
-
-class Together(Collector):
-    """The series of several workers as one: counts are added up, gauges as `_OVER_WORKERS` says."""
-
-    def __init__(self, own: CollectorRegistry, present: Sequence[Dump], gone: Sequence[Dump]) -> None:
-        self._own = own
-        self._present = present
-        self._gone = gone
-
-    def collect(self) -> Iterable[Metric]:
-        """One family after the other."""
-        for family in self._own.collect():
-            values = {(name, labels): value for name, labels, value in _samples(family)}
-            if family.type != "gauge":
-                _combine(values, family.name, (*self._present, *self._gone), lambda one, other: one + other)
-            elif family.name in _OVER_WORKERS:
-                _combine(values, family.name, self._present, _OVER_WORKERS[family.name])
-            whole = Metric(family.name, family.documentation, family.type)
-            for (name, labels), value in values.items():
-                whole.add_sample(name, dict(labels), value)
-            yield whole
-
-
-def _samples(family: Metric) -> Iterator[Sample]:
-    return ((sample.name, tuple(sample.labels.items()), sample.value) for sample in family.samples)
-
-
-def _combine(
-    values: dict[tuple[str, tuple[tuple[str, str], ...]], float],
-    family: str,
-    dumps: Iterable[Dump],
-    how: Callable[[float, float], float],
-) -> None:
-    for dump in dumps:
-        for name, labels, value in dump.get(family, ()):
-            known = values.get((name, labels))
-            values[name, labels] = value if known is None else how(known, value)
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """One refused call. `time` in unix seconds; `key` by name; empty where it was not known yet."""
-
-    time: float
-    team: str
-    key: str
-    model: str
-    code: str
-    message: str
-    request_id: str
-
-
-class Denials:
-    """The last refusals, in memory. Callers without a valid key have few places of their own.
-
-    So a flood of unknown keys cannot push out what a team wants to know.
-    """
-
-    def __init__(self, most: int = 1000, most_unknown: int = 100) -> None:
-        self._known: deque[Denial] = deque(maxlen=most)
-        self._unknown: deque[Denial] = deque(maxlen=most_unknown)
-
-    def add(self, denial: Denial) -> None:
-        """Note one; the oldest goes. What a client may make long is cut."""
-        kept = replace(denial, model=denial.model[:_LONGEST_KEPT], message=denial.message[:_LONGEST_KEPT])
-        (self._unknown if denial.team == OTHER else self._known).append(kept)
-
-    def dump(self) -> bytes:
-        """All of them, for another worker's `latest`."""
-        return _encode(list(self._newest()))
-
-    def latest(
-        self, limit: int, team: str | None = None, code: str | None = None, others: Iterable[bytes] = ()
-    ) -> list[Denial]:
-        """At most `limit`, newest first, of one team and one code where these are given.
-
-        `others` are the dumps of other workers.
-        """
-        newest = merge(self._newest(), *map(_decode_denials, others), key=_newest_first)
-        wanted = (each for each in newest if team in (None, each.team) and code in (None, each.code))
-        return list(islice(wanted, limit))
-
-    def _newest(self) -> Iterator[Denial]:
-        return merge(reversed(self._known), reversed(self._unknown), key=_newest_first)
-
-
-_decode_denials = msgspec.msgpack.Decoder(list[Denial]).decode
-
-
-def _newest_first(denial: Denial) -> float:
-    return -denial.time
+        return dump(self.registry)

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from gateway.telemetry import OTHER, Denial, Denials, Metrics
+from gateway.telemetry import OTHER, Metrics
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def names(metrics: Metrics) -> set[str]:
 
 
 def test_counted_values_are_rendered_with_their_labels(metrics: Metrics) -> None:
-    metrics.requests("marketing", "/requests", "POST", "200").inc()
-    metrics.requests("marketing", "/requests", "POST", "200").inc()
+    metrics.calls.of("marketing", "/requests", "POST", 200).note(1.0, 0.1)
+    metrics.calls.of("marketing", "/requests", "POST", 200).note(1.0, 0.1)
     metrics.job_cost("marketing", "Veo3").inc(0.4)
     assert series(metrics, "gateway_requests_total") == {("200", "POST", "/requests", "marketing"): 2}
     assert series(metrics, "gateway_job_cost_usd_total") == {("Veo3", "marketing"): 0.4}
@@ -71,7 +71,7 @@ def test_a_shown_gauge_has_no_series_but_those_shown(metrics: Metrics) -> None:
 
 def test_ca2_removed_teams_leave_no_series(metrics: Metrics) -> None:
     for team in ("marketing", "studio", OTHER):
-        metrics.requests(team, "/requests", "GET", "200").inc()
+        metrics.calls.of(team, "/requests", "GET", 200).note(1.0, 0.1)
         metrics.quota_used(team, "jobs-day").set(3)
     metrics.upstream_requests("get_request", "200").inc()
     metrics.keep_teams({"studio"})
@@ -92,9 +92,9 @@ def test_ca2_a_team_that_comes_back_starts_at_zero(metrics: Metrics) -> None:
 def test_ca2_calls_of_a_team_that_comes_back_start_at_zero(metrics: Metrics) -> None:
     for teams in ({"studio"}, set[str]()):
         for team in ("marketing", "studio"):
-            metrics.calls(team, "/requests", "GET", 200).requests.inc()
+            metrics.calls.of(team, "/requests", "GET", 200).note(1.0, 0.1)
         metrics.keep_teams(teams)
-    metrics.calls("marketing", "/requests", "GET", 200).requests.inc()
+    metrics.calls.of("marketing", "/requests", "GET", 200).note(1.0, 0.1)
     assert series(metrics, "gateway_requests_total") == {("200", "GET", "/requests", "marketing"): 1}
 
 
@@ -126,7 +126,7 @@ def test_ca2_a_thousand_reloads_do_not_grow_the_series(metrics: Metrics) -> None
     sizes = []
     for generation in range(1000):
         metrics.policy_info.show({(f"{generation:064x}",): 1})
-        metrics.requests(f"team-{generation}", "/requests", "GET", "200").inc()
+        metrics.calls.of(f"team-{generation}", "/requests", "GET", 200).note(1.0, 0.1)
         metrics.keep_teams({f"team-{generation}"})
         if generation in (10, 999):
             sizes.append(metrics.render("")[0].count(b"\n"))
@@ -145,112 +145,10 @@ def test_rendering_in_a_thread_meets_counting_in_another(metrics: Metrics) -> No
     thread = threading.Thread(target=scrape)
     thread.start()
     for number in range(3000):
-        metrics.requests(f"team-{number}", "/requests", "GET", "200").inc()
+        metrics.calls.of(f"team-{number}", "/requests", "GET", 200).note(1.0, 0.1)
         if number % 100 == 0:
             metrics.keep_teams({f"team-{number}"})
     done.set()
     thread.join()
     assert rendered
     assert all(text.endswith(b"\n") for text in rendered)
-
-
-def denial(number: int, team: str = "marketing", code: str = "rate_limited") -> Denial:
-    return Denial(float(number), team, "web", "Veo3", code, "Slow down.", f"id-{number}")
-
-
-def ids(denials: list[Denial]) -> list[str]:
-    return [each.request_id for each in denials]
-
-
-def test_denials_come_newest_first_and_the_oldest_go() -> None:
-    denials = Denials(most=3)
-    for number in range(5):
-        denials.add(denial(number))
-    assert ids(denials.latest(10)) == ["id-4", "id-3", "id-2"]
-    assert ids(denials.latest(2)) == ["id-4", "id-3"]
-
-
-def test_denials_are_found_by_team_and_code() -> None:
-    denials = Denials()
-    denials.add(denial(1))
-    denials.add(denial(2, team="studio"))
-    denials.add(denial(3, code="budget_exceeded"))
-    assert ids(denials.latest(10, team="marketing")) == ["id-3", "id-1"]
-    assert ids(denials.latest(10, code="rate_limited")) == ["id-2", "id-1"]
-    assert ids(denials.latest(10, team="marketing", code="rate_limited")) == ["id-1"]
-    assert denials.latest(10, team="research") == []
-
-
-def test_ca3_a_flood_of_unknown_keys_leaves_the_teams_denials() -> None:
-    denials = Denials(most=10, most_unknown=5)
-    denials.add(denial(1))
-    for number in range(2, 1000):
-        denials.add(denial(number, team=OTHER, code="key_invalid"))
-    denials.add(denial(1000))
-    assert ids(denials.latest(100)) == ["id-1000", "id-999", "id-998", "id-997", "id-996", "id-995", "id-1"]
-
-
-def test_a_denial_keeps_no_more_of_what_a_client_sent_than_can_be_shown() -> None:
-    denials = Denials()
-    denials.add(Denial(1.0, "marketing", "web", "m" * 10**6, "model_not_allowed", "x" * 10**6, "id"))
-    [kept] = denials.latest(1)
-    assert (len(kept.model), len(kept.message)) == (500, 500)
-
-
-def test_workers_counts_are_added_up_and_those_that_are_gone_still_count(metrics: Metrics) -> None:
-    other, gone = Metrics("1.2.3"), Metrics("1.2.3")
-    for each, calls in ((metrics, 1), (other, 2), (gone, 4)):
-        each.requests("films", "/requests", "GET", "200").inc(calls)
-        each.request_duration("/requests", "GET", "2xx").observe(calls)
-        each.in_flight.set(calls)
-    other.requests("music", "/models", "GET", "200").inc()
-    together, _ = metrics.render("", [other.dump()], [gone.dump()])
-    found = {
-        (sample.name, sample.labels.get("team"), sample.labels.get("le")): sample.value
-        for family in parse_text(together.decode())
-        for sample in family.samples
-    }
-    assert found["gateway_requests_total", "films", None] == 7
-    assert found["gateway_requests_total", "music", None] == 1
-    assert found["gateway_request_duration_seconds_sum", None, None] == 7
-    assert found["gateway_request_duration_seconds_count", None, None] == 3
-    assert found["gateway_request_duration_seconds_bucket", None, "1.0"] == 1
-    assert found["gateway_requests_in_flight", None, None] == 3, "one that is gone works on nothing"
-    assert found["gateway_build_info", None, None] == 1
-
-
-def test_a_worker_in_trouble_is_seen_in_the_whole(metrics: Metrics) -> None:
-    other = Metrics("1.2.3")
-    for each, well in ((metrics, True), (other, False)):
-        each.reload_ok.set(well)
-        each.ledger_up.set(well)
-        each.circuit("open").set(not well)
-        each.circuit("closed").set(well)
-        each.policy_info("new" if well else "old").set(1)
-    metrics.quota_used("films", "jobs-day").set(7)
-    other.quota_used("films", "jobs-day").set(6)
-    together = metrics.render("", [other.dump()])[0].decode()
-    assert "gateway_policy_last_reload_successful 0.0" in together
-    assert "gateway_ledger_up 0.0" in together
-    assert 'gateway_upstream_circuit_state{state="open"} 1.0' in together
-    assert 'gateway_policy_info{hash="new"} 1.0' in together
-    assert 'gateway_policy_info{hash="old"} 1.0' in together
-    assert 'gateway_quota_used{limit="jobs-day",team="films"} 7.0' in together, "looked up in the ledger just now"
-
-
-def test_what_workers_say_together_has_the_shape_of_what_one_says(metrics: Metrics) -> None:
-    metrics.requests("films", "/requests", "GET", "200").inc()
-    alone, media_type = metrics.render("application/openmetrics-text;version=1.0.0")
-    together, same = metrics.render("application/openmetrics-text;version=1.0.0", [Metrics("1.2.3").dump()])
-    assert same == media_type
-    assert [line for line in together.splitlines() if line.startswith(b"#")] == [
-        line for line in alone.splitlines() if line.startswith(b"#")
-    ]
-
-
-def test_denials_of_all_workers_are_told_newest_first() -> None:
-    own, other = Denials(), Denials()
-    for time_, denials in ((1, own), (2, other), (3, own), (4, other)):
-        denials.add(Denial(time_, "films", "web", "Veo3", "rate_limited", "No.", str(time_)))
-    assert [denial.request_id for denial in own.latest(3, others=[other.dump()])] == ["4", "3", "2"]
-    assert [denial.request_id for denial in own.latest(9, team="music", others=[other.dump()])] == []

@@ -1,0 +1,6 @@
+"""What the gateway counts, and the latest refusals: for Prometheus, and for those who ask."""
+
+from gateway.telemetry.denials import OTHER, Denial, Denials
+from gateway.telemetry.metrics import Metrics
+
+__all__ = ["OTHER", "Denial", "Denials", "Metrics"]

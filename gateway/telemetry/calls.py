@@ -1,0 +1,103 @@
+"""Calls on the public listener, counted as plain numbers that Prometheus reads when it asks.
+
+Every call is counted here, three times over. The client library's own children cost five microseconds for that, locks
+and all; the loop is the only one that counts, so a tally needs none.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
+
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+Kind = tuple[str, str, str, int]
+"""Team, route, method and status."""
+
+
+class Distribution:
+    """How durations are spread over buckets with these upper bounds, in seconds."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self._bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each upper bound as Prometheus writes it, and how many were no longer."""
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        return list(zip(names, map(float, accumulate(self.counts)), strict=True))
+
+
+class Tally:
+    """Calls of one kind, and where their durations are counted."""
+
+    __slots__ = ("_duration", "_overhead", "count")
+
+    def __init__(self, duration: Distribution, overhead: Distribution) -> None:
+        self._duration = duration
+        self._overhead = overhead
+        self.count = 0
+
+    def note(self, elapsed: float, overhead: float) -> None:
+        """One more call: the seconds it took, and those that were not upstream's."""
+        self.count += 1
+        self._duration.observe(elapsed)
+        self._overhead.observe(overhead)
+
+
+class Calls(Collector):
+    """Every kind of call there has been, with histogram buckets at `seconds` and, for the overhead, `overhead`."""
+
+    def __init__(self, seconds: Sequence[float], overhead: Sequence[float]) -> None:
+        self._seconds = seconds
+        self._overhead_seconds = overhead
+        self._tallies: dict[Kind, Tally] = {}
+        self._durations: dict[tuple[str, ...], Distribution] = {}
+        self._overheads: dict[tuple[str, ...], Distribution] = {}
+
+    def of(self, team: str, route: str, method: str, status: int) -> Tally:
+        """Where calls of this kind are counted."""
+        kind = (team, route, method, status)
+        tally = self._tallies.get(kind)
+        if tally is None:
+            duration = (route, method, f"{status // 100}xx")
+            tally = self._tallies[kind] = Tally(
+                self._durations.setdefault(duration, Distribution(self._seconds)),
+                self._overheads.setdefault((route,), Distribution(self._overhead_seconds)),
+            )
+        return tally
+
+    def keep(self, teams: Collection[str]) -> None:
+        """Drop what is counted for every team but these. What is not counted by team stays."""
+        self._tallies = {kind: tally for kind, tally in self._tallies.items() if kind[0] in teams}
+
+    def collect(self) -> Iterable[Metric]:
+        """The three families as they stand. It may run in a thread: dictionaries are copied before they are read."""
+        requests = CounterMetricFamily(
+            "gateway_requests", "Calls answered on the public listener.", labels=("team", "route", "method", "code")
+        )
+        for (team, route, method, status), tally in self._tallies.copy().items():
+            requests.add_metric((team, route, method, str(status)), tally.count)
+        duration = HistogramMetricFamily(
+            "gateway_request_duration_seconds", "Time to answer a call.", labels=("route", "method", "code")
+        )
+        overhead = HistogramMetricFamily(
+            "gateway_overhead_seconds", "Time to answer a call, less the time upstream took.", labels=("route",)
+        )
+        _add(duration, self._durations.copy())
+        _add(overhead, self._overheads.copy())
+        return requests, duration, overhead
+
+
+def _add(family: HistogramMetricFamily, distributions: dict[tuple[str, ...], Distribution]) -> None:
+    for labels, distribution in distributions.items():
+        family.add_metric(labels, buckets=distribution.buckets(), sum_value=distribution.total)
