@@ -98,7 +98,7 @@ async def test_a_small_response_is_one_piece(connect: Connect) -> None:
     pieces: list[bytes] = []
     connection.transport = Recorder(pieces)  # type: ignore[assignment]
     connection.data_received(get())
-    await until(lambda: pieces)
+    await until(lambda: bool(pieces))
     assert len(pieces) == 1
     assert pieces[0].endswith(b"\r\n\r\nall of it")
     wire.writer.close()
