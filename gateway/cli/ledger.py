@@ -1,13 +1,16 @@
 """Look after the ledger.
 
 `migrate` brings its schema up to date, as `serve` does by itself when it starts. `verify` adds up every counter again
-from the jobs and reservations, lists each difference, and exits with 1 if there is any.
+from the jobs and reservations, lists each difference, and exits with 1 if there is any. `export` prints the chargeback
+as CSV or JSON: a line for each month, team, key and model.
 """
 
 import logging
 from argparse import ArgumentParser
+from collections.abc import Callable
 
 from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.cli.ledger_export import add_export_options, run_export
 from gateway.cli.options import add_settings
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
@@ -15,23 +18,33 @@ from gateway.ledger.migrate import HEAD
 from gateway.ledger.reader import ledger_exists, read_ledger
 from gateway.logs import logger
 
+_HELP = {
+    "migrate": "bring the schema up to date, or create the ledger",
+    "verify": "add up every counter again; exit status 1 if one differs",
+    "export": "the chargeback by month, team, key and model, for programs",
+}
+
 
 def add_options(parser: ArgumentParser) -> None:
-    """What to do, and with which ledger."""
-    parser.add_argument("action", choices=("migrate", "verify"), help="what to do")
-    add_settings(parser, "ledger")
+    """One command each for migrate, verify and export."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    added = {name: actions.add_parser(name, help=does, description=does) for name, does in _HELP.items()}
+    add_export_options(added["export"])
+    add_settings(added["export"], "policies")
+    for action in added.values():
+        add_settings(action, "ledger")
 
 
 def run(call: Invocation) -> int:
     """Do it."""
-    url = call.settings.ledger
     try:
-        return _migrate(url) if call.options.action == "migrate" else _verify(url)
+        return _ACTIONS[call.options.action](call)
     except LedgerUnavailable as error:
         raise CannotRunError(str(error)) from None
 
 
-def _migrate(url: str) -> int:
+def _migrate(call: Invocation) -> int:
+    url = call.settings.ledger
     existed = ledger_exists(url)
     logger.setLevel(logging.ERROR)  # what is done here is said below
     parsed = ledger_url(url)
@@ -40,8 +53,8 @@ def _migrate(url: str) -> int:
     return 0
 
 
-def _verify(url: str) -> int:
-    with read_ledger(url) as ledger:
+def _verify(call: Invocation) -> int:
+    with read_ledger(call.settings.ledger) as ledger:
         differences = ledger.verify()
     for difference in differences:
         print(f"{difference.counter}: is {difference.value}, should be {difference.expected}")
@@ -50,3 +63,6 @@ def _verify(url: str) -> int:
         return 1
     print("every counter is right")
     return 0
+
+
+_ACTIONS: dict[str, Callable[[Invocation], int]] = {"migrate": _migrate, "verify": _verify, "export": run_export}

@@ -27,6 +27,10 @@ class LedgerReader:
         """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""
         return usage.usage(self.connection, team, starts, ends)
 
+    def teams(self) -> set[str]:
+        """Every team that made a create or had a call refused."""
+        return usage.teams(self.connection)
+
     def snapshot(self, name: str) -> Snapshot | None:
         """The answer of upstream kept under this name."""
         return snapshots.load(self.connection, name)

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import OPEN, Outcome, State, money_is_kept
 from gateway.ledger.refusals import refused_between
-from gateway.ledger.schema import claims, counters, jobs, reservations, without_job
+from gateway.ledger.schema import claims, counters, jobs, refusals, reservations, without_job
 from gateway.ledger.values import Difference, OpenCounts, UsageRow
 
 _c = reservations.c
@@ -30,17 +30,28 @@ def usage(connection: Connection, team: str | None, starts: float, ends: float) 
     """
     jobs = _jobs_between(connection, team, starts, ends)
     refused = refused_between(connection, team, starts, ends)
-    return [UsageRow(*whose, *jobs.get(whose, _NO_JOBS), refused.get(whose, 0)) for whose in sorted({*jobs, *refused})]
+    return [_row(whose, jobs.get(whose, _NO_JOBS), refused.get(whose, 0)) for whose in sorted({*jobs, *refused})]
 
 
-_NO_JOBS = (0, 0, 0, 0, 0, 0)
+def _row(whose: tuple[str, str, str], jobs: tuple[int, ...], refused: int) -> UsageRow:
+    made, succeeded, failed, unended, charged, held, seconds = jobs
+    return UsageRow(*whose, made, succeeded, failed, unended, charged, held, refused, seconds)
+
+
+def teams(connection: Connection) -> set[str]:
+    """Every team that made a create or had a call refused."""
+    made, refused = select(_c.team).distinct(), select(refusals.c.team).distinct()
+    return {*connection.scalars(made), *connection.scalars(refused)}
+
+
+_NO_JOBS = (0, 0, 0, 0, 0, 0, 0)
 """What `_jobs_between` would say of a key and model that made none."""
 
 
 def _jobs_between(
     connection: Connection, team: str | None, starts: float, ends: float
-) -> dict[tuple[str, str, str], tuple[int, int, int, int, int, int]]:
-    """Jobs, succeeded, failed and open ones, micro-USD charged and held: by team, key and model."""
+) -> dict[tuple[str, str, str], tuple[int, ...]]:
+    """Jobs, succeeded, failed and open ones, micro-USD charged and held, seconds: by team, key and model."""
     query = (
         select(
             _c.team,
@@ -52,6 +63,7 @@ def _jobs_between(
             _count(_open),
             _sum(_kept),
             _sum(_open),
+            cast(func.sum(_c.seconds), BigInteger),
         )
         .where(_c.created_at >= starts, _c.created_at < ends, _c.state != State.RELEASED)
         .group_by(_c.team, _c.key, _c.model)

@@ -173,7 +173,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one team, key and model did in a month: jobs by outcome, money kept and still held, calls refused."""
+    """What one team, key and model did in a month: jobs by outcome, money kept and still held, calls refused.
+
+    `seconds` of video are those the jobs asked for, however they ended.
+    """
 
     team: str
     key: str
@@ -185,6 +188,7 @@ class UsageRow:
     charged: int
     held: int
     refused: int
+    seconds: int
 
     @property
     def spent(self) -> int:

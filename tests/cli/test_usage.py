@@ -7,6 +7,7 @@ import pytest
 from gateway.ledger.ledger import Ledger
 from tests.command_line import Shell
 from tests.conftest import House
+from tests.ledger.samples import run_sql
 
 
 @pytest.fixture
@@ -43,8 +44,8 @@ async def test_csv_has_a_line_a_row_and_no_total(shell: Shell, refusing: House) 
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["team"], row["jobs"], row["refused"], row["usd"]) for row in rows] == [
         ("ads", "2", "1", "0.07"),
-        ("news", "1", "0", "0"),
-        ("news", "0", "1", "0"),
+        ("news", "1", "0", "0.00"),
+        ("news", "0", "1", "0.00"),
     ]
 
 
@@ -63,7 +64,27 @@ async def test_another_month_is_empty(shell: Shell, house: House) -> None:
     assert rows == []
 
 
-@pytest.mark.parametrize("month", ["2026", "2026-13", "november"])
+async def test_several_months_each_with_its_rows_and_one_total(shell: Shell, refusing: House) -> None:
+    ledger = shell.environment["GATEWAY_LEDGER"]
+    run_sql(ledger, "UPDATE reservations SET created_at = created_at - 31 * 86400 WHERE model = 'luma-ray-2'")
+    shown = await shell.run_beside("usage", "--from", "2026-01")
+    header, *rows, total = [line.split() for line in shown.out.splitlines()]
+    assert header[:4] == ["MONTH", "TEAM", "KEY", "MODEL"]
+    assert [row[1:4] for row in rows] == [
+        ["news", "main", "luma-ray-2"],
+        ["ads", "main", "seedream-5.0-lite"],
+        ["news", "main", "other"],
+    ]
+    assert rows[0][0] < rows[1][0] == rows[2][0]
+    assert total[:2] == ["total", "3"]
+    spoken = json.loads((await shell.run_beside("usage", "--from", "2026-01", "--format", "json")).out)
+    assert [row["month"] for row in spoken["rows"]] == [row[0] for row in rows]
+    assert (spoken["from"], spoken["total"]["jobs"]) == ("2026-01", 3)
+    table = csv.DictReader(io.StringIO((await shell.run_beside("usage", "--from", "2026-01", "--format", "csv")).out))
+    assert [(row["month"], row["jobs"]) for row in table] == [(row[0], row[4]) for row in rows]
+
+
+@pytest.mark.parametrize("month", ["2026", "2026-13", "november", "0001-01"])
 def test_a_month_that_is_none_is_refused(shell: Shell, month: str) -> None:
     shown = shell.run("usage", "--month", month)
     assert shown.status == 2

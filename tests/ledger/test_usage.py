@@ -15,8 +15,11 @@ async def test_usage_counts_jobs_and_money_by_key_and_model(ledger: Ledger) -> N
     await ledger.release("released", NOW, None)
     await create(ledger, reservation("g", model="Kling", price=5), Outcome.SUCCESS)
     await create(ledger, reservation("h", team="blue", price=9))
-    red = [UsageRow("red", "web", "Kling", 1, 1, 0, 0, 5, 0, 0), UsageRow("red", "web", "Veo3", 6, 1, 3, 2, 300, 77, 0)]
-    blue = [UsageRow("blue", "web", "Veo3", 1, 0, 0, 1, 0, 9, 0)]
+    red = [
+        UsageRow("red", "web", "Kling", 1, 1, 0, 0, 5, 0, 0, 8),
+        UsageRow("red", "web", "Veo3", 6, 1, 3, 2, 300, 77, 0, 48),
+    ]
+    blue = [UsageRow("blue", "web", "Veo3", 1, 0, 0, 1, 0, 9, 0, 8)]
     assert await ledger.usage("red", NOW, NOW + 1) == red
     assert await ledger.usage(None, NOW, NOW + 1) == blue + red
 
@@ -39,10 +42,10 @@ async def test_usage_shows_refused_calls_beside_jobs_and_alone(ledger: Ledger) -
             Refused("blue", "web", "Veo3", "quota_exceeded", NOW): 7,
         }
     )
-    alone = UsageRow("red", "batch", "other", 0, 0, 0, 0, 0, 0, 1)
-    beside = UsageRow("red", "web", "Veo3", 1, 1, 0, 0, 5, 0, 5)
+    alone = UsageRow("red", "batch", "other", 0, 0, 0, 0, 0, 0, 1, 0)
+    beside = UsageRow("red", "web", "Veo3", 1, 1, 0, 0, 5, 0, 5, 8)
     assert await ledger.usage("red", NOW, NOW + 1) == [alone, beside]
-    blue = UsageRow("blue", "web", "Veo3", 0, 0, 0, 0, 0, 0, 7)
+    blue = UsageRow("blue", "web", "Veo3", 0, 0, 0, 0, 0, 0, 7, 0)
     assert await ledger.usage(None, NOW, NOW + 1) == [blue, alone, beside]
 
 
