@@ -6,7 +6,7 @@ list has shown, that there is no job. From the reservation on, the create runs t
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway import settlement
@@ -57,7 +57,10 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One create to be carried out: who, under which policy generation, what, and its ids."""
+    """One create to be carried out: who, under which policy generation, what, and its ids.
+
+    `on_decided` is told the decision, whatever comes of it.
+    """
 
     caller: Caller
     policy: PolicySet
@@ -66,6 +69,7 @@ class Order:
     reservation_id: str
     idempotency_key: str | None
     trace: Trace
+    on_decided: Callable[[Decision], None] = lambda _: None
 
 
 async def create(gw: Gateway, order: Order) -> Created:
@@ -74,6 +78,7 @@ async def create(gw: Gateway, order: Order) -> Created:
     Whoever waits may go away: the create goes on, is accounted for, and can be replayed by its idempotency key.
     """
     decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
+    order.on_decided(decision)
     if decision.refusal is not None:
         return await _repeat(gw, order, decision, decision.refusal)
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")

@@ -20,8 +20,12 @@ COMMANDS = {
     "schema": "print the JSON Schema of the policy files, for editors",
     "explain": "say why a job would be allowed or refused, rule by rule, and what it costs",
     "keys": "make, rotate, revoke and list the teams' keys",
-    "usage": "jobs, money and refused calls of a month, by team, key and model",
-    "ledger": "migrate or verify the ledger",
+    "diff": "say what changes in effect between two sets of policies, team by team",
+    "replay": "run an access log against other policies: who would now be refused, and why",
+    "usage": "jobs, money and refused calls of a month or several, by team, key and model",
+    "ledger": "migrate, verify or export the ledger",
+    "doctor": "look at everything a gateway depends on, and say what to do about what is wrong",
+    "completion": "print the completion script of a shell",
 }
 
 

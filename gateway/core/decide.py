@@ -57,6 +57,11 @@ class Decision:
     seconds: int = 0
     claims: tuple[Claim, ...] = ()
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether a price was reached: not where nobody states one, nor where an earlier rule refused."""
+        return any(step.rule == "price" and step.verdict is Verdict.PASS for step in self.steps)
+
 
 def decide(policy: PolicySet, caller: Caller, draft: Draft, detail: ModelDetail | None, now: float) -> Decision:
     """Whether the draft may be reserved, what it costs and claims, and why. `detail` is None where it is not known."""

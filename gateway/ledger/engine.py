@@ -10,6 +10,7 @@ from gateway.ledger import postgresql, sqlite
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Writing
 from gateway.ledger.readers import Readers
+from gateway.ledger.values import Durability
 from gateway.ledger.writer import Writer
 from gateway.ledger.writers import Writers
 
@@ -22,7 +23,8 @@ class Backend:
 
     `prepare` makes it fit for use or raises LedgerUnavailable, `exists` says whether a ledger is there already, and
     `name_of` is what messages call it. `inspecting_engine` is for commands, which read as long as it takes; a gateway
-    has `readers` and `writer`. `instant` reads the clock that decides, None where it is this machine's.
+    has `readers` and `writer`. `instant` reads the clock that decides, None where it is this machine's. `durability` says
+    whether a commit survives a power cut.
     """
 
     prepare: Callable[[URL], None]
@@ -32,6 +34,7 @@ class Backend:
     readers: Callable[[URL], Readers]
     writer: Callable[[URL], Writing]
     instant: Callable[[Connection], float] | None
+    durability: Callable[[Connection], Durability]
 
 
 BACKENDS: Mapping[str, Backend] = {
@@ -43,6 +46,7 @@ BACKENDS: Mapping[str, Backend] = {
         lambda url: Readers(sqlite.reading_engine(url), None),
         lambda url: Writer(sqlite.writing_engine(url)),
         None,
+        sqlite.durability,
     ),
     "postgresql": Backend(
         postgresql.prepare,
@@ -52,6 +56,7 @@ BACKENDS: Mapping[str, Backend] = {
         lambda url: Readers(postgresql.reading_engine(url), postgresql.PATIENCE),
         lambda url: Writers(postgresql.writing_engine(url)),
         postgresql.instant,
+        postgresql.durability,
     ),
 }
 

@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, LedgerUnreachable, driver_error, unavailable
 from gateway.ledger.migrate import UnknownSchema, migrate, version_of
 from gateway.ledger.readers import READERS
+from gateway.ledger.values import Durability
 from gateway.logs import log_event
 
 WRITERS = 6
@@ -92,6 +93,15 @@ def name_of(url: URL) -> str:
 def instant(connection: Connection) -> float:
     """The server's clock, unix seconds. It decides for all gateways alike, whatever their own say."""
     return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one())
+
+
+def durability(connection: Connection) -> Durability:
+    """The server's settings. `synchronous_commit` is asked for by every session of a gateway, whatever stands here."""
+    wanted = ("fsync", "full_page_writes")
+    found = {name: connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in wanted}
+    off = [name for name in wanted if found[name] != "on"]
+    settings = ", ".join(f"{name}={value}" for name, value in found.items())
+    return Durability(settings, f"{' and '.join(off)} off: a crash of the server may lose or damage it" if off else "")
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -1,16 +1,17 @@
 """The ledger as commands read it: one snapshot, nothing created and nothing migrated, beside a gateway that runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from gateway.ledger import counters, snapshots, usage
-from gateway.ledger.engine import backend_of, ledger_url
+from gateway.ledger.engine import Backend, backend_of, ledger_url
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import HEAD, KNOWN, SUCCESSOR, version_of
-from gateway.ledger.values import Difference, Snapshot, UsageRow
+from gateway.ledger.schema import jobs
+from gateway.ledger.values import Difference, Durability, Snapshot, UsageRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class LedgerReader:
     """What the ledger held at one instant. The methods are those of `Ledger`, without waiting."""
 
     connection: Connection
+    backend: Backend
 
     def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""
@@ -35,9 +37,22 @@ class LedgerReader:
         """The answer of upstream kept under this name."""
         return snapshots.load(self.connection, name)
 
-    def verify(self) -> list[Difference]:
-        """Every counter that is not the sum of what its reservations must hold."""
-        return usage.verify(self.connection)
+    def verify(self, at_most: int | None = None) -> list[Difference]:
+        """Every counter, or of `at_most` so many, that is not the sum of what its reservations must hold."""
+        return usage.verify(self.connection, at_most)
+
+    def unknown_jobs(self, request_ids: Collection[str]) -> set[str]:
+        """Those of these jobs of upstream that are nobody's here."""
+        known = select(jobs.c.request_id).where(jobs.c.request_id.in_(request_ids))
+        return set(request_ids) - set(self.connection.scalars(known))
+
+    def durability(self) -> Durability:
+        """Whether what is committed survives a power cut."""
+        return self.backend.durability(self.connection)
+
+    def instant(self) -> float | None:
+        """The database's own clock, where that is not this machine's."""
+        return None if self.backend.instant is None else self.backend.instant(self.connection)
 
 
 def ledger_exists(url: str) -> bool:
@@ -63,7 +78,7 @@ def read_ledger(url: str) -> Iterator[LedgerReader]:
                 remedy = "run `gmi-gateway ledger migrate`" if older else "upgrade the gateway"
                 schema = "no schema" if found is None else f"schema {found}"
                 raise LedgerUnavailable(f"{name} has {schema}, not {HEAD}: {remedy}")
-            yield LedgerReader(connection)
+            yield LedgerReader(connection, backend)
     except FAULTS as error:
         raise LedgerUnavailable(f"{name} cannot be read: {unavailable(error)}") from error
     finally:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import UnknownSchema, migrate
 from gateway.ledger.readers import READERS
+from gateway.ledger.values import Durability
 from gateway.logs import log_event
 
 BUSY_TIMEOUT = 2.0
@@ -23,6 +24,8 @@ BUSY_TIMEOUT = 2.0
 
 MIGRATION_TIMEOUT = 60.0
 """The same at start, when the other process may be migrating."""
+
+_SYNCHRONOUS_FULL = 2
 
 
 def prepare(url: URL) -> None:
@@ -71,6 +74,16 @@ def exists(url: URL) -> bool:
 def name_of(url: URL) -> str:
     """The ledger as messages name it: its file."""
     return str(url.database)
+
+
+def durability(connection: Connection) -> Durability:
+    """The mode the file remembers, and what every connection of a gateway asks for."""
+    mode, synchronous = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous")
+    )
+    full = synchronous >= _SYNCHRONOUS_FULL
+    settings = f"journal_mode={mode}, synchronous={'FULL' if full else synchronous}"
+    return Durability(settings, "" if mode == "wal" and full else "a power cut may lose what was committed")
 
 
 def _enter_wal(engine: Engine) -> str:

@@ -217,6 +217,14 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Durability:
+    """How the database keeps what is committed, in words. `problem` says what may be lost, and is empty for nothing."""
+
+    settings: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenCounts:
     """What is under way. `oldest` is when the oldest reservation without a job was made."""
 

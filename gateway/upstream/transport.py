@@ -42,7 +42,7 @@ def build_transport(connections: int, trusted: ssl.SSLContext | None = None) -> 
     Certificates are always verified, against `trusted` or else certifi's roots; `SSL_CERT_FILE` and `SSL_CERT_DIR`
     may name other roots, nothing turns verification off.
     """
-    context = trusted or httpx.create_ssl_context()
+    context = trusted or trusted_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
 
     def open_session() -> aiohttp.ClientSession:
@@ -58,6 +58,13 @@ def build_transport(connections: int, trusted: ssl.SSLContext | None = None) -> 
         )
 
     return AiohttpTransport(verify=context, trust_env=False, client=open_session)
+
+
+def trusted_context() -> ssl.SSLContext:
+    """Whom the gateway trusts to be upstream: certifi's roots, or those `SSL_CERT_FILE` or `SSL_CERT_DIR` name."""
+    context = httpx.create_ssl_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 async def _translate_errors(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.context import Gateway
+from gateway.core.decide import Decision
 from gateway.core.limits import LimitState
 from gateway.core.policy import Caller, PolicySet
 from gateway.upstream.client import Trace
@@ -24,7 +25,8 @@ class Call:
 
     `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
-    `held` are the bytes the call takes up in the room.
+    `held` are the bytes the call takes up in the room. Of a create, `decision` is what the policy said of it, `job` the
+    id upstream gave it, and `replayed` says that the answer is the first one given again.
     """
 
     gw: Gateway
@@ -40,6 +42,9 @@ class Call:
     identifier: str = ""
     upstream_seconds: float = 0.0
     model: str = ""
+    decision: Decision | None = None
+    job: str = ""
+    replayed: bool = False
     limits_shown: list[LimitState] = field(default_factory=list)
     held: int = 0
 
@@ -48,6 +53,10 @@ class Call:
         """Who calls; only asked once that is known."""
         assert self.who is not None
         return self.who
+
+    def note_decision(self, decision: Decision) -> None:
+        """Keep what the policy said of a create, for its access line."""
+        self.decision = decision
 
     def hold(self, size: int) -> None:
         """Take up so many bytes more until the call is over. Refusal 503 if the gateway has no room for them."""

@@ -3,6 +3,8 @@
 from typing import Any
 
 from gateway.catalogue import is_on_offer
+from gateway.core.decide import Decision
+from gateway.core.money import usd_number
 from gateway.core.wording import rfc3339
 from gateway.telemetry import OTHER, Denial
 from gateway.web.auth import client_address
@@ -52,6 +54,20 @@ def _line(call: Call, reply: Reply, elapsed: float, route: str) -> dict[str, Any
         line["team"], line["key"] = call.who.team.name, call.who.key.name
     if call.model:
         line["model"] = call.model
+    if call.decision is not None:
+        line |= _create_facts(call, call.decision)
     if reply.code:
         line["code"] = reply.code
     return line
+
+
+def _create_facts(call: Call, decision: Decision) -> dict[str, Any]:
+    """What `replay` needs of a create, and nothing of its payload: price, seconds of video, which job it became."""
+    facts: dict[str, Any] = {}
+    if decision.is_priced:
+        facts |= {"usd": usd_number(decision.price), "seconds": decision.seconds}
+    if call.job:
+        facts["job"] = call.job
+    if call.replayed:
+        facts["replayed"] = True
+    return facts

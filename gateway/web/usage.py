@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway import catalogue
-from gateway.core.decide import Decision, Verdict, decide, describe_limits
+from gateway.core.decide import Decision, decide, describe_limits
 from gateway.core.limits import LimitState, counters_of, limit_states
 from gateway.core.money import usd_number
 from gateway.core.policy import Period
@@ -77,12 +77,11 @@ def explained(decision: Decision) -> dict[str, Any]:
 
     The price's `usd` is null where it is unknown, or where an earlier rule refused.
     """
-    priced = any(step.rule == "price" and step.verdict is Verdict.PASS for step in decision.steps)
     return {
         "allowed": decision.refusal is None,
         "code": None if decision.refusal is None else decision.refusal.code.value,
         "error": None if decision.refusal is None else decision.refusal.message,
-        "price": {"usd": usd_number(decision.price) if priced else None, "text": decision.price_text},
+        "price": {"usd": usd_number(decision.price) if decision.is_priced else None, "text": decision.price_text},
         "seconds": decision.seconds,
         "steps": [{"rule": step.rule, "verdict": step.verdict.value, "text": step.text} for step in decision.steps],
     }

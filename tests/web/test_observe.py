@@ -22,15 +22,31 @@ async def test_one_line_a_call_with_names_and_times_alone(
     await client.get(f"{Q}/requests/{created.json()['request_id']}?secret=canary-query")
     await client.get("/canary-path")
     create, poll, unknown = lines(house, capsys)
-    assert create.keys() == {
-        *("time", "request_id", "client", "method", "route", "status", "ms", "upstream_ms", "team", "key", "model"),
-    }
+    facts = ("time", "request_id", "client", "method", "route", "status", "ms", "upstream_ms", "team", "key", "model")
+    assert create.keys() == {*facts, "usd", "seconds", "job"}
+    assert (create["usd"], create["seconds"], create["job"]) == (3.2, 8, created.json()["request_id"])
     assert (create["request_id"], create["client"], create["method"]) == ("order-1", "127.0.0.1", "POST")
     assert (create["route"], create["status"], create["team"], create["key"]) == ("/requests", 200, "a", "main")
     assert 0 < create["upstream_ms"] < create["ms"]
     assert (poll["route"], poll["status"], "model" in poll) == ("/requests/{id}", 200, False)
     assert (unknown["route"], unknown["status"], unknown["code"]) == ("other", 404, "unknown_route")
     assert "canary" not in json.dumps([create, poll, unknown])
+
+
+async def test_the_line_of_a_create_says_what_it_would_cost_also_when_it_is_refused_or_repeated(
+    open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, client = await open_shop(
+        "limits: [4 USD per day]\npayload: [{models: [Kling*], parameters: {seed: {forbidden: true}}}]", access_log="on"
+    )
+    for key in ("one", "one", "two"):
+        await client.create(headers={"Idempotency-Key": key})
+    await client.create("Kling-Image2Video-V2.1-Master", {"seed": 1})
+    placed, repeated, refused, rejected = lines(house, capsys)
+    assert (placed["usd"], "replayed" in placed, refused["usd"]) == (3.2, False, 3.2)
+    assert (repeated["replayed"], repeated["job"]) == (True, placed["job"])
+    assert (refused["code"], "job" in refused) == ("budget_exceeded", False)
+    assert (rejected["code"], "usd" in rejected) == ("payload_rejected", False)
 
 
 async def test_an_endless_model_name_is_not_written_down(

@@ -1,0 +1,64 @@
+"""No field of a team can change unseen."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from gateway.cli.changes import changes_between
+from gateway.core.policy import (
+    Credential,
+    Key,
+    Limit,
+    ParameterRule,
+    PayloadRule,
+    Period,
+    PolicySet,
+    Source,
+    Team,
+    Unit,
+    Uploads,
+    Webhooks,
+)
+from tests.core.worlds import NOON
+
+OTHERS: dict[str, Any] = {
+    "timezone": "Asia/Tokyo",
+    "credential": "studio",
+    "keys": (Key("web", "1" * 64),),
+    "allow": ("Veo3",),
+    "deny": ("Veo3",),
+    "limits": (Limit("jobs-day", 1, Unit.JOBS, Period.DAY),),
+    "payload": (PayloadRule(("*",), (ParameterRule("prompt", required=True),)),),
+    "uploads": Uploads(file_types=()),
+    "duplicates_window": 3.0,
+    "charge_failed": True,
+    "webhooks": Webhooks(("a.example",), Source("env", "A")),
+}
+
+
+@pytest.mark.parametrize("name", sorted({field.name for field in dataclasses.fields(Team)} - {"name", "description"}))
+def test_every_field_that_has_an_effect_is_compared(name: str) -> None:
+    team = Team("a")
+    other = dataclasses.replace(team, **{name: OTHERS.get(name, object())})
+    before, after = PolicySet({"a": team}, {}), PolicySet({"a": other}, {})
+    (change,) = changes_between(before, after, None, NOON)
+    assert change.team == "a"
+    assert change.text
+    assert changes_between(after, after, None, NOON) == []
+
+
+def test_a_field_nobody_taught_to_speak_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.changes._COMPARISONS", {})
+    (change,) = changes_between(
+        PolicySet({"a": Team("a")}, {}), PolicySet({"a": Team("a", timezone="Asia/Tokyo")}, {}), None, NOON
+    )
+    assert (change.subject, change.text) == ("timezone", "the section, with another value")
+
+
+def test_an_organisation_that_changes_in_the_file_is_told_and_not_shown() -> None:
+    def policy(organization: str) -> PolicySet:
+        return PolicySet({}, {"a": Credential("a", (Source("env", "A"),), Source("text", organization))})
+
+    (change,) = changes_between(policy("org-1"), policy("org-2"), None, NOON)
+    assert change.text == "key from env:A, organisation from the policies, with another value"
