@@ -4,8 +4,11 @@ Exit status 0 when they can be used (warnings are allowed), 1 when not, 2 when t
 """
 
 import importlib
+import json
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gateway.cli.invocation import Invocation
 from gateway.cli.options import add_settings
@@ -22,6 +25,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--online", action="store_true", help="also against upstream's live catalogue, with the real credential"
     )
+    parser.add_argument("--format", choices=("text", "json"), default="text")
     add_settings(parser, "upstream_url")
 
 
@@ -33,14 +37,37 @@ def run(call: Invocation) -> int:
         # By name: only this needs an HTTP client.
         loaded = importlib.import_module("gateway.cli.check_online").load_online(call, path, loaded.policy)
     idle = idle_variables(call.settings)
+    if call.options.format == "json":
+        print(json.dumps(_values(loaded, idle), indent=2, ensure_ascii=False))
+    else:
+        _print_text(path, loaded, idle)
+    if not loaded.readable:
+        return 2
+    return 0 if loaded.policy is not None else 1
+
+
+def _print_text(path: Path, loaded: Loaded, idle: Sequence[str]) -> None:
     for problem in loaded.problems:
         print(problem)
     for variable in idle:
         print(f"{variable}: warning: nothing in this version uses it [not-in-effect]")
     print(f"{path}: {_summary(loaded, len(idle))}")
-    if not loaded.readable:
-        return 2
-    return 0 if loaded.policy is not None else 1
+
+
+def _values(loaded: Loaded, idle: Sequence[str]) -> dict[str, Any]:
+    """The same for programs. `name` is a warning's, null for an error."""
+    problems = [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "severity": problem.severity.value,
+            "name": problem.name or None,
+            "message": problem.message,
+        }
+        for problem in loaded.problems
+    ]
+    return {"valid": loaded.policy is not None, "problems": problems, "variables_not_in_effect": list(idle)}
 
 
 def _summary(loaded: Loaded, idle: int) -> str:

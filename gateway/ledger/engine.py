@@ -23,8 +23,8 @@ class Backend:
 
     `prepare` makes it fit for use or raises LedgerUnavailable, `exists` says whether a ledger is there already, and
     `name_of` is what messages call it. `inspecting_engine` is for commands, which read as long as it takes; a gateway
-    has `readers` and `writer`. `instant` reads the clock that decides, None where it is this machine's. `durability` says
-    whether a commit survives a power cut.
+    has `readers` and `writer`. `instant` reads the clock that decides, None where it is this machine's. `durability`
+    says whether a commit survives a power cut.
     """
 
     prepare: Callable[[URL], None]

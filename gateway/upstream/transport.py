@@ -62,9 +62,7 @@ def build_transport(connections: int, trusted: ssl.SSLContext | None = None) -> 
 
 def trusted_context() -> ssl.SSLContext:
     """Whom the gateway trusts to be upstream: certifi's roots, or those `SSL_CERT_FILE` or `SSL_CERT_DIR` name."""
-    context = httpx.create_ssl_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    return httpx.create_ssl_context()
 
 
 async def _translate_errors(

@@ -44,3 +44,16 @@ def test_the_sample_policies_are_valid_and_carry_no_key(shell: Shell) -> None:
     assert shell.run("check", str(sample)).status == 0
     listed = shell.run("keys", "list", "--policies", str(sample), "--format", "json")
     assert json.loads(listed.out) == []
+
+
+def test_problems_as_json(shell: Shell) -> None:
+    shell.environment["GATEWAY_PUBLIC_URL"] = "https://gateway.example"
+    valid = shell.run("check", "--format", "json")
+    expected = {"valid": True, "problems": [], "variables_not_in_effect": ["GATEWAY_PUBLIC_URL"]}
+    assert (valid.status, json.loads(valid.out)) == (0, expected)
+    (shell.policies / "bad.yaml").write_text("team: bad\nnonsense: 1\n")
+    spoken = json.loads(shell.run("check", "--format", "json").out)
+    (problem,) = [each for each in spoken["problems"] if each["severity"] == "error"]
+    assert (spoken["valid"], problem["line"], problem["column"], problem["name"]) == (False, 2, 1, None)
+    assert problem["file"].endswith("bad.yaml")
+    assert "nonsense" in problem["message"]
