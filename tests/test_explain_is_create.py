@@ -48,12 +48,13 @@ NAMES = itertools.count()
 MODELS = ("Veo3", "Veo3-Fast", "Kling-V2", "seedream-5")
 GLOBS = st.lists(st.sampled_from(("*", "Veo3*", "Veo3", "Kling-*", "?eedream-5")), unique=True, max_size=2).map(tuple)
 SECONDS = Parameter("duration", "integer", default=5, minimum=1, maximum=60)
-VALUES: st.SearchStrategy[Any] = st.sampled_from((None, 0, 1, 8, 8.5, "8", "08", True, "text", [], -1, 10**12))
+VALUES: st.SearchStrategy[Any] = st.sampled_from((1, 8, "8", 8.5, 8, 5, 1, None, 0, "08", True, "text", [], -1, 10**12))
 
+SCALES = {Unit.JOBS: 1, Unit.SECONDS: 8, Unit.USD: 1_000_000}
 LIMITS = st.builds(
     Limit,
     name=st.just(""),
-    amount=st.integers(0, 6),
+    amount=st.sampled_from((1, 2, 3, 6, 0)),
     unit=st.sampled_from((Unit.JOBS, Unit.SECONDS, Unit.USD)),
     period=st.sampled_from((Period.HOUR, Period.DAY, Period.MONTH, Period.AT_ONCE)),
     models=GLOBS,
@@ -91,33 +92,32 @@ DETAILS = st.sampled_from(
         ModelDetail("Veo3", (), PriceInfo(0, "request")),
     )
 )
-PAYLOADS = st.dictionaries(st.sampled_from(("duration", "prompt", "seed", "SEED", "Duration")), VALUES, max_size=3)
+NAMED = st.sampled_from(("duration", "duration", "duration", "prompt", "prompt", "seed", "SEED", "Duration"))
+PAYLOADS = st.dictionaries(NAMED, VALUES, max_size=2)
 CREATES = st.lists(st.tuples(st.sampled_from(MODELS), PAYLOADS, DETAILS), min_size=1, max_size=8)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[PolicySet, Caller]:
     """One team that nobody had before, its policy, and the key it calls with."""
-    limits = draw(st.lists(LIMITS, max_size=4))
+    limits = draw(st.lists(LIMITS, min_size=1, max_size=4))
     sized = (
-        dataclasses.replace(
-            limit, name=f"l{number}", amount=limit.amount * (1_000_000 if limit.unit is Unit.USD else 3)
-        )
+        dataclasses.replace(limit, name=f"l{number}", amount=limit.amount * SCALES[limit.unit])
         for number, limit in enumerate(limits)
         if limit.period is not Period.AT_ONCE or limit.unit is Unit.JOBS
     )
-    scopes = draw(st.sampled_from((frozenset(Scope), frozenset(Scope), frozenset((Scope.JOBS_READ,)))))
+    scopes = draw(st.sampled_from((*[frozenset(Scope)] * 8, frozenset((Scope.JOBS_READ,)))))
     key = Key("web", "0" * 64, scopes=scopes)
     team = Team(
         f"t{next(NAMES)}",
         timezone=draw(st.sampled_from(("UTC", "Asia/Kathmandu"))),
         keys=(key,),
-        allow=draw(st.sampled_from((("*",), ("*",), ("Veo3*",), ()))),
-        deny=draw(st.sampled_from(((), (), ("Kling-*",)))),
+        allow=draw(st.sampled_from((*[("*",)] * 5, ("Veo3*",), ()))),
+        deny=draw(st.sampled_from((*[()] * 5, ("Kling-*",)))),
         limits=tuple(sized),
-        payload=tuple(draw(st.lists(RULES, max_size=2))),
+        payload=tuple(draw(st.sampled_from(([], [], [RULES])).flatmap(lambda rules: st.tuples(*rules)))),
     )
-    prices = tuple(draw(st.lists(PRICES, max_size=2)))
+    prices = tuple(draw(st.lists(PRICES, min_size=1, max_size=2)))
     policy = PolicySet({team.name: team}, {}, prices, draw(st.sampled_from(Unpriced)))
     return policy, Caller(team, key)
 

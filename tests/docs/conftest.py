@@ -1,6 +1,7 @@
 """The gateway that the pages speak to: the sample policies, with a key for each team, in front of a fast simulator."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,24 @@ from tests.conftest import REAL_KEY, House, OpenHouse
 from tests.docs.pages import ROOT
 
 TEAMS = ("marketing", "research")
+
+
+CREATED = {"method": "POST", "route": "/requests", "status": 200, "ms": 0, "team": "research", "key": "web"}
+IMAGE = {"model": "seedream-5.0-lite", "usd": 0.035, "seconds": 0}
+FILM = {"model": "Veo3", "usd": 3.2, "seconds": 8}
+KLING = {"model": "Kling-Image2Video-V2.1-Master", "usd": 0.28, "seconds": 5}
+ENDED = {"event": "job ended", "outcome": "success"}
+LOGS: dict[str, list[dict[str, Any]]] = {
+    "access.log": [
+        {"time": f"2026-11-23T09:00:0{number}Z", **CREATED, **what, "job": f"job-{number}"}
+        for number, what in ((0, IMAGE), (1, IMAGE), (2, IMAGE), (3, FILM), (4, KLING))
+    ]
+    + [{"time": "2026-11-23T09:00:06Z", **CREATED, "method": "GET", "route": "/models"}],
+    "events.log": [
+        {"time": f"2026-11-23T09:00:0{number}Z", **ENDED, "request_id": f"job-{number}"} for number in range(3)
+    ],
+}
+"""What a gateway with wider policies wrote down: five creates, and the ends of three jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,8 @@ def open_shell(open_house: OpenHouse, tmp_path: Path) -> OpenShell:
         for team, key in keys.items():
             file = tmp_path / "policies" / "teams" / f"{team}.yaml"
             file.write_text(add_key(file.read_text(), "web", digest(key)))
+        for name, lines in LOGS.items():
+            (tmp_path / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         house = await open_house({}, speed=10_000, origin="https://artifacts.example")
         return Shell(house, tmp_path, keys)
 

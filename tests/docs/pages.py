@@ -85,8 +85,9 @@ def read_page(name: str) -> Page:
 
 README = read_page("README.md")
 CLIENTS = read_page("docs/clients.md")
+COMMANDS = read_page("docs/commands.md")
 DECISIONS = read_page("docs/decisions.md")
 OPERATING = read_page("docs/operating.md")
 POLICIES = read_page("docs/policies.md")
 SECURITY = read_page("docs/security.md")
-PAGES = (README, CLIENTS, DECISIONS, OPERATING, POLICIES, SECURITY)
+PAGES = (README, CLIENTS, COMMANDS, DECISIONS, OPERATING, POLICIES, SECURITY)

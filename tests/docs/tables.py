@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 
+from gateway.cli.ledger_export import COLUMNS
 from gateway.cli.options import SETTINGS, default_text
 from gateway.cli.parser import COMMANDS, PROGRAM
 from gateway.cli.serve import CREDENTIALS
@@ -47,6 +48,11 @@ def commands() -> list[str]:
     """Every command."""
     rows = ((_code(f"{PROGRAM} {name}"), f"{text[0].upper()}{text[1:]}.") for name, text in COMMANDS.items())
     return _table("Command", "Does", rows=rows)
+
+
+def columns() -> list[str]:
+    """Every column of the chargeback."""
+    return _table("Column", "Meaning", rows=((_code(name), meaning) for name, meaning in COLUMNS.items()))
 
 
 def metrics() -> list[str]:
