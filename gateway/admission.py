@@ -59,7 +59,7 @@ class Created:
 class Order:
     """One create to be carried out: who, under which policy generation, what, and its ids.
 
-    `on_decided` is told the decision, whatever comes of it.
+    `on_decided` is told the decision, whatever comes of it, and `on_placed` the id of the job that came of it.
     """
 
     caller: Caller
@@ -70,6 +70,7 @@ class Order:
     idempotency_key: str | None
     trace: Trace
     on_decided: Callable[[Decision], None] = lambda _: None
+    on_placed: Callable[[str], None] = lambda _: None
 
 
 async def create(gw: Gateway, order: Order) -> Created:
@@ -170,7 +171,9 @@ async def _commit(gw: Gateway, order: Order, decision: Decision, answer: Answer)
     """Upstream accepted: the job is the team's. An answer that names no job leaves its outcome unknown."""
     reply = _reply(answer)
     owner = _owner(order, decision.price, gw.now())
-    if await settlement.place(gw, order.reservation_id, owner, answer, reply):
+    job = await settlement.place(gw, order.reservation_id, owner, answer, reply)
+    if job is not None:
+        order.on_placed(job)
         return reply
     raise Refusal(
         Code.UPSTREAM_INVALID,

@@ -232,9 +232,9 @@ def _digest(record: ListedRecord) -> bytes:
 
 async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:
     body = record.body
-    adopted = await settlement.place(
+    job = await settlement.place(
         gw, reservation.id, reservation.owner, Answer(200, (JSON,), body), Reply(200, (JSON,), body)
     )
-    if adopted:
+    if job is not None:
         log_event(logging.INFO, "lost create found", request_id=record.request_id, team=reservation.owner.team)
-    return adopted
+    return job is not None

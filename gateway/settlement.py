@@ -95,22 +95,23 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
     return seen
 
 
-async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: Reply) -> bool:
-    """Upstream named the job: it is the owner's for ever, and settled at once if it has already ended.
+async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: Reply) -> str | None:
+    """Upstream named the job: it is the owner's for ever, and settled at once if it has already ended. The job's id.
 
-    False, with the reservation in doubt, when the answer names no job or one that is another's. While the ledger does
+    None, with the reservation in doubt, when the answer names no job or one that is another's. While the ledger does
     not take the commit it is repeated; the client has its answer meanwhile, because upstream has the job. Nothing else
     is told or counted before the ledger has said whose the job is.
     """
     head = record_head(answer.body)
     if head is None:
         await doubt(gw, reservation_id)
-        return False
+        return None
     record, complete = slim_record(answer.body)
     outcome = outcome_of(head.status)
     placed = Placement(reservation_id, head.request_id, head.status, record, complete, outcome, reply)
     gw.jobs.expect(head.request_id, owner.team)
-    return await insist(gw, partial(_place, gw, placed, owner, answer)) is not False
+    is_placed = await insist(gw, partial(_place, gw, placed, owner, answer)) is not False
+    return head.request_id if is_placed else None
 
 
 async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -> bool:

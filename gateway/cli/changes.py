@@ -143,7 +143,7 @@ def _rules(team: Team) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     for each in team.payload:
         for rule in each.parameters:
-            found.setdefault(rule.name, []).append(f"{rule_text(rule)}, for {', '.join(each.models)}")
+            found.setdefault(rule.name, []).append(f"{rule_text(rule)}, for {', '.join(sorted(each.models))}")
     return found
 
 

@@ -69,9 +69,12 @@ def add_options(parser: ArgumentParser) -> None:
     new, rotate, listing = added["new"], added["rotate"], added["list"]
     scopes = ", ".join(sorted(DEFAULT_SCOPES))
     new.add_argument("--scopes", type=saying_why(_parse_scopes), help=f"such as `models,jobs:read`; default {scopes}")
-    new.add_argument(
-        "--print", action="store_true", help="print the lines to paste instead of editing the file, the key to stderr"
-    )
+    for action in (new, rotate):
+        action.add_argument(
+            "--print",
+            action="store_true",
+            help="print the lines to paste instead of editing the file, the key to stderr",
+        )
     rotate.add_argument(
         "--overlap",
         type=saying_why(parse_duration),
@@ -107,10 +110,7 @@ def _new(call: Invocation) -> int:
     if options.print:
         if options.name in [other.name for other in team.keys]:
             raise CannotRunError(f"{team.name} has a key `{options.name}` already: choose another name")
-        _tell(f"a key for {team.name}, shown this once: {key}\npaste these lines under the `keys:` of its file:")
-        print(key_snippet(options.name, digest(key), expires))
-        if options.scopes:
-            print(f"  scopes: {options.scopes}")
+        _print_lines(team, key, key_snippet(options.name, digest(key), expires), options.scopes)
         return 0
     file = _edit(call, added)
     _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}")
@@ -129,22 +129,35 @@ def _rotate(call: Invocation) -> int:
     name = _next_name(team, old.name)
     expires = read_expiry(options.expires, team.timezone, call.now)
     key = make_key(secrets.token_bytes(RANDOM_BYTES))
+    scopes = None if old.scopes == DEFAULT_SCOPES else f"[{', '.join(_words(old))}]"
+    last = min(ends, old.expires or ends)
 
     def rotated(text: str) -> str:
         text = add_key(text, name, digest(key), expires)
-        if old.scopes != DEFAULT_SCOPES:
-            text = set_key_field(text, name, "scopes", f"[{', '.join(_words(old))}]")
+        if scopes is not None:
+            text = set_key_field(text, name, "scopes", scopes)
         if old.expires is None or old.expires > ends:
             text = set_key_field(text, old.name, "expires", rfc3339(ends))
         return text
 
+    if options.print:
+        _print_lines(team, key, key_snippet(name, digest(key), expires), scopes)
+        _tell(f"and let the old key `{old.name}` end: `expires: {rfc3339(last)}`")
+        return 0
     file = _edit(call, rotated)
-    last = min(ends, old.expires or ends)
     _tell(f"key `{name}` of {team.name}, {_until(expires)}, added to {file}")
     _tell(f"the old key `{old.name}` works until {rfc3339(last)}")
     _tell("this is the only time the new key is shown:")
     print(key)
     return 0
+
+
+def _print_lines(team: Team, key: str, snippet: str, scopes: str | None) -> None:
+    """The lines of a new key on stdout, and on stderr the key itself and what to do."""
+    _tell(f"a key for {team.name}, shown this once: {key}\npaste these lines under the `keys:` of its file:")
+    print(snippet)
+    if scopes is not None:
+        print(f"  scopes: {scopes}")
 
 
 def _check_rotatable(team: Team, old: Key, now: float) -> None:

@@ -1,7 +1,11 @@
-"""Parts of a policy in words, for people who compare two of them. No secret is in any of them, and no key's hash."""
+"""Parts of a policy in words, for people who compare two of them. No secret is in any of them, and no key's hash.
+
+Parts that mean the same have the same words: what has no order is put into one.
+"""
 
 from gateway.core.money import format_usd
 from gateway.core.policy import (
+    FILE_TYPES,
     Credential,
     Key,
     Limit,
@@ -25,7 +29,7 @@ def limit_text(limit: Limit, now: float, timezone: str) -> str:
         instant = override.until
         text += f" until {instant_words(instant, timezone)}, then {limit_words(limit, limit.ceiling(instant))}"
     if limit.models:
-        text += f", for {', '.join(limit.models)} alone"
+        text += f", for {', '.join(sorted(limit.models))} alone"
     if limit.per_key:
         text += ", each key its own"
     if limit.mode is Mode.SHADOW:
@@ -57,7 +61,7 @@ def rule_text(rule: ParameterRule) -> str:
 
 def price_text(price: Price) -> str:
     """`Veo3: 0.40 USD per second by durationSeconds, 8 where it says none`."""
-    text = f"{', '.join(price.models)}: {format_usd(price.amount)} USD per {price.per}"
+    text = f"{', '.join(sorted(price.models))}: {format_usd(price.amount)} USD per {price.per}"
     if price.quantity_field is not None and price.per is not Per.JOB:
         text += f" by {price.quantity_field}"
     if price.default_quantity is not None:
@@ -80,7 +84,7 @@ def source_text(source: Source) -> str:
 
 def uploads_text(uploads: Uploads) -> str:
     """`png, jpeg, up to 50 MiB`."""
-    types = ", ".join(uploads.file_types) or "no file type"
+    types = ", ".join(name for name in FILE_TYPES if name in uploads.file_types) or "no file type"
     return f"{types}, up to {uploads.max_size / 1024**2:g} MiB{', relayed' if uploads.relay else ''}"
 
 

@@ -58,6 +58,10 @@ class Call:
         """Keep what the policy said of a create, for its access line."""
         self.decision = decision
 
+    def note_job(self, job: str) -> None:
+        """Keep the id of the job that a create became, for its access line."""
+        self.job = job
+
     def hold(self, size: int) -> None:
         """Take up so many bytes more until the call is over. Refusal 503 if the gateway has no room for them."""
         self.room.hold(self.caller.team.name, size)

@@ -10,7 +10,6 @@ from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
 from gateway.core.headers import JSON
 from gateway.core.limits import limit_states
-from gateway.upstream.translate import record_head
 from gateway.web.bodies import read_draft
 from gateway.web.call import Call
 from gateway.web.conditional import conditional_reply
@@ -39,12 +38,10 @@ async def create(call: Call) -> Reply:
         idempotency_key=key,
         trace=call.trace,
         on_decided=call.note_decision,
+        on_placed=call.note_job,
     )
     created = await admission.create(gw, order)
     call.upstream_seconds, call.replayed = created.upstream_seconds, created.replayed
-    if gw.settings.access_log and created.answer.status in (200, 201):
-        head = record_head(created.answer.body)
-        call.job = head.request_id if head is not None else ""
     call.limits_shown += [
         state for state in limit_states(call.caller, created.used, gw.now()) if state.counter in created.used
     ]

@@ -6,6 +6,7 @@ import pytest
 from tests.cli.golden_files import Golden, goldens, shown
 from tests.command_line import FILMS, Shell
 from tests.conftest import House
+from tests.ledger.samples import run_sql
 
 
 @pytest.fixture
@@ -54,10 +55,13 @@ async def test_models_are_compared_by_the_listing_a_gateway_kept(shell: Shell, h
     assert "  - models.deny   `Veo3-Ultra`" in lines
 
 
-async def test_of_many_models_the_first_are_named(shell: Shell, house: House, sets: Path) -> None:
+async def test_of_many_models_the_first_are_named(
+    shell: Shell, house: House, sets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await house.client("ads-key").get("/api/v1/ie/requestqueue/apikey/models")
     (sets / "old.yaml").write_text(FILMS.replace('["Veo3*"], deny: [Veo3-Ultra]', "[Veo3]"))
     (sets / "new.yaml").write_text(FILMS.replace('["Veo3*"], deny: [Veo3-Ultra]', '["*"]'))
+    monkeypatch.setattr("gateway.cli.diff._MOST_MODELS", 2)
 
     async def is_kept() -> bool:
         return "+ model" in (await shell.run_beside("diff", "old.yaml", "new.yaml")).out
@@ -68,8 +72,15 @@ async def test_of_many_models_the_first_are_named(shell: Shell, house: House, se
     spoken = json.loads((await shell.run_beside("diff", "old.yaml", "new.yaml", "--format", "json")).out)
     gained = [change for change in spoken["changes"] if change["subject"] == "model"]
     assert spoken["by_listing"] is True
-    assert len(named) == min(len(gained), 21)
-    assert (named[-1].endswith(" more")) is (len(gained) > 20)
+    assert named[2:] == [f"  + model         … and {len(gained) - 2} more"]
+    assert lines[-1] == f"{len(gained) + 2} changes in effect"
+
+
+async def test_a_kept_answer_that_is_no_listing_counts_as_none(shell: Shell, house: House, sets: Path) -> None:
+    name = f"models {shell.environment['GATEWAY_UPSTREAM_URL']} default"
+    saved = "INSERT INTO snapshots VALUES ('%s', x'90', x'7b7d', 0) ON CONFLICT DO UPDATE SET body = x'7b7d'"
+    run_sql(shell.environment["GATEWAY_LEDGER"], saved % name)
+    assert (await shell.run_beside("diff", "old.yaml", "new.yaml")).out.startswith("No listing is kept in a ledger")
 
 
 @pytest.mark.parametrize("which", ["old", "new"])

@@ -259,3 +259,16 @@ def test_a_file_that_cannot_be_written_is_named(shell: Shell, monkeypatch: pytes
     made = shell.run("keys", "new", "films", "--name", "batch")
     assert (made.status, made.out) == (2, "")
     assert made.err == f"gmi-gateway keys: {shell.policies}: Permission denied\n"
+
+
+def test_a_rotation_can_be_printed_instead_of_made(shell: Shell) -> None:
+    file = shell.policies / "films.yaml"
+    before = file.read_text()
+    shown = shell.run("keys", "rotate", "films", "--name", "web", "--print", "--overlap", "2d")
+    assert (shown.status, file.read_text()) == (0, before)
+    name, hashed, scopes = shown.out.splitlines()
+    assert (name, scopes) == ("- name: web-2", "  scopes: [models, jobs:read]")
+    assert hashed.startswith("  hash: sha256:")
+    assert shown.err.endswith("and let the old key `web` end: `expires: 2026-11-25T12:00:00Z`\n")
+    key = next(word for word in shown.err.split() if word.startswith("gmigw_"))
+    assert digest(key) in hashed
