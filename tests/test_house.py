@@ -17,6 +17,7 @@ HOMES = {
     "prometheus_client": ("telemetry", "web"),
     "cachetools": ("cache", "memory"),
     "yaml": ("policies",),
+    "shtab": ("cli",),
     "uvicorn": ("server", "simulator"),
 }
 EDGES = {"gateway/web/public.py", "gateway/web/admin/app.py", "gateway/ledger/writer.py", "gateway/ledger/writers.py"}
