@@ -1,5 +1,6 @@
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
+from gateway.ledger.reader import read_ledger
 from gateway.ledger.values import Difference, OpenCounts, Refused, Sighting, UsageRow
 from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, run_sql, send, slot
 
@@ -80,3 +81,17 @@ async def test_verify_names_a_counter_that_still_holds_what_should_have_come_bac
     await create(ledger, reservation("a", slot(), money(300)))
     run_sql(url, "UPDATE reservations SET state = 'settled', outcome = 'failed'")
     assert await ledger.verify() == [Difference("red/at-once", 1, 0), Difference("red/usd/2027-01", 300, 0)]
+
+
+async def test_commands_read_teams_unknown_jobs_a_sample_and_how_it_is_kept(ledger: Ledger, url: str) -> None:
+    known = await create(ledger, reservation("a", money(5), slot(), price=5))
+    await ledger.add_refusals({Refused("blue", "web", "other", "model_not_allowed", NOW): 1})
+    run_sql(url, "UPDATE counters SET value = value + 1 WHERE name = 'red/usd/2027-01'")
+    with read_ledger(url) as reader:
+        assert reader.teams() == {"red", "blue"}
+        assert reader.unknown_jobs({known, "another"}) == {"another"}
+        assert reader.unknown_jobs(set()) == set()
+        assert reader.verify() == reader.verify(2) == [Difference("red/usd/2027-01", 6, 5)]
+        assert reader.verify(1) == []  # the level comes first
+        assert reader.durability().settings.startswith(("journal_mode=wal, synchronous=FULL", "fsync="))
+        assert (reader.instant() is None) is url.startswith("sqlite")
