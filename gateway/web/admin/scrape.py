@@ -37,6 +37,8 @@ class Scrape:
         async with self._turn:
             await self._look_up()
             present = await siblings.ask("metrics")
+            if present:
+                await dump_metrics(self._gw)  # what was told once must be known even if this worker is gone by then
             gone = await asyncio.to_thread(siblings.left, present)
             accept = request.headers.get("accept", "")
             body, media_type = await asyncio.to_thread(metrics.render, accept, list(present.values()), gone)
