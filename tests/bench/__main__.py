@@ -1,102 +1,94 @@
-"""`make bench`: CPU per request of the gateway with everything on, beside nginx merely forwarding, in one run.
-
-Both run on one core, load and upstream on the other. Rounds alternate between the servers; medians and the span of the
-per-round ratios are printed as a Markdown table.
-"""
+"""`make bench`: runs what is asked for, prints the tables, and writes the page of a whole run."""
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
-from tests.bench.load import Load, Result, measure
-from tests.bench.servers import KEY, Q, Server, gateway, nginx, upstream
+from tests.bench.many_teams import measure_many_teams
+from tests.bench.measures import Run
+from tests.bench.ours import OURS, can_have_workers
+from tests.bench.peers import PEERS
+from tests.bench.report import aims_lines, pace_lines, remarks, result_lines, write_page
+from tests.bench.rounds import Options, carry_out
+from tests.bench.scenarios import QUICK, SCENARIOS
+from tests.bench.sharing import measure_sharing
+from tests.bench.starting import measure_starts
+from tests.bench.upstream import NGINX
+from tests.bench.workers import measure_workers
 
-_CREATE = """
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"model":"model-1","payload":{"prompt":"a lighthouse at dawn"}}'
-"""
-_EACH_ANOTHER = """
-local ids = {%s}
-local next_id = 0
-request = function()
-  next_id = next_id %% #ids + 1
-  return wrk.format("GET", "%s/requests/" .. ids[next_id])
-end
-"""
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+OTHERS = ("sharing", "starting", "workers", "teams")
+"""What is measured beside the scenarios."""
 
 
 def main() -> int:
-    """Run the scenarios; exit 1 if any answer was an error."""
-    parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
-    parser.add_argument("--jobs", type=int, default=20_000, help="live jobs the forwarded polls go round")
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
-    options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.seconds, options.jobs = 1, 1, 500
-    missing = [tool for tool in ("wrk", "nginx") if not shutil.which(tool, path="/usr/bin:/usr/sbin:/usr/local/bin")]
+    """Run; exit 1 if the gateway failed a call, 2 if a tool is missing."""
+    options = _options()
+    missing = [tool for tool in ("wrk", "openssl", "taskset", "curl") if not shutil.which(tool)]
+    missing += [] if NGINX else ["nginx"]
     if missing:
-        print(f"make bench needs {' and '.join(missing)}; on Debian: apt-get install {' '.join(missing)}")
+        print(f"make bench needs {', '.join(missing)}; on Debian: apt-get install {' '.join(missing)}")
         return 2
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with upstream(folder), nginx(folder) as peer, gateway(folder) as ours:
-            results = _run(options, folder, peer, ours)
-            resident = ours.resident_bytes()
-    _print(results, resident)
-    return 1 if any(result.errors for pair in results.values() for result in pair[1]) else 0
+    with tempfile.TemporaryDirectory() as folder:
+        run = _run(options, Path(folder))
+    for lines in (aims_lines(run), result_lines(run), pace_lines(run), remarks(run)):
+        print("\n".join(lines), end="\n\n")
+    if options.page is not None:
+        arguments = " ".join(sys.argv[1:])
+        write_page(run, f'make bench ARGS="{arguments}"' if arguments else "make bench", options.page)
+    return 1 if _failures(run) else 0
 
 
-Results = dict[str, tuple[list[Result], list[Result]]]
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    names = (*(scenario.name for scenario in SCENARIOS), *OTHERS)
+    parser.add_argument("--only", type=_list_of(names), default=names, help=f"of {','.join(names)}")
+    parser.add_argument("--peers", type=_list_of(tuple(PEERS)), default=tuple(PEERS), help=f"of {','.join(PEERS)}")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--quick", action="store_true", help="one short round beside nginx, to see that it works")
+    parser.add_argument("--page", type=Path, help="where to write the page [default of a whole run: docs]")
+    options = parser.parse_args()
+    whole = not options.quick and options.only == names and options.peers == tuple(PEERS)
+    options.page = options.page or (PAGE if whole else None)
+    if options.quick:
+        options.only, options.peers, options.rounds, options.seconds = QUICK, ("nginx",), 1, 1
+    return options
 
 
-def _run(options: argparse.Namespace, folder: Path, peer: Server, ours: Server) -> Results:
-    scenarios = {"cached listing": Load(f"{Q}/models"), "shared poll": Load(f"{Q}/requests/{_create(ours)}")}
-    with ThreadPoolExecutor(32) as pool:
-        jobs = list(pool.map(lambda _: _create(ours), range(options.jobs)))
-    ids = ",".join(f'"{job}"' for job in jobs)
-    scenarios["forwarded poll"] = Load(Q, script=_EACH_ANOTHER % (ids, Q))
-    scenarios["create"] = Load(f"{Q}/requests", script=_CREATE)
-    results: Results = {name: ([], []) for name in scenarios}
-    for round_number in range(options.rounds):
-        for name, load in scenarios.items():
-            for server, kept in zip((peer, ours), results[name], strict=True):
-                kept.append(measure(server, load, options.seconds, folder))
-        print(f"round {round_number + 1} of {options.rounds}", file=sys.stderr)
-    return results
+def _list_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of names with commas between them, each of which is known."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        unknown = set(text.split(",")) - set(known)
+        if unknown:
+            raise argparse.ArgumentTypeError(f"knows no {', '.join(sorted(unknown))}; it knows {', '.join(known)}")
+        return tuple(name for name in known if name in text.split(","))
+
+    return parse
 
 
-def _create(server: Server) -> str:
-    request = urllib.request.Request(
-        f"{server.url}{Q}/requests",
-        data=b'{"model":"model-1","payload":{"prompt":"a lighthouse at dawn"}}',
-        headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return str(json.load(answer)["request_id"])
+def _run(options: argparse.Namespace, folder: Path) -> Run:
+    most_jobs = 3_000 if options.quick else 10_000
+    how = Options(options.peers, options.rounds, options.seconds, most_jobs)
+    run = Run(carry_out([scenario for scenario in SCENARIOS if scenario.name in options.only], how, folder))
+    if "sharing" in options.only:
+        run.sharing = measure_sharing(how, folder, run.findings)
+    if "starting" in options.only:
+        run.starts = measure_starts(how, folder)
+    if "workers" in options.only and can_have_workers():
+        run.workers = measure_workers(how, folder)
+    if "teams" in options.only:
+        run.teams = measure_many_teams(how, folder)
+    return run
 
 
-def _print(results: Results, resident: int) -> None:
-    print("| scenario | server | requests/s | p50 ms | p99 ms | CPU µs/request | times nginx (span) |")
-    print("|---|---|--:|--:|--:|--:|--:|")
-    for name, (peers, ours) in results.items():
-        ratios = [our.cpu_us / max(peer.cpu_us, 1e-9) for peer, our in zip(peers, ours, strict=True)]
-        span = f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-        for server, rows, ratio in (("nginx", peers, "1"), ("gateway", ours, span)):
-            print(
-                f"| {name} | {server} | {median(row.requests_per_second for row in rows):.0f} "
-                f"| {median(row.p50 for row in rows) * 1e3:.2f} | {median(row.p99 for row in rows) * 1e3:.2f} "
-                f"| {median(row.cpu_us for row in rows):.0f} | {ratio} |"
-            )
-    print(f"\nThe gateway's memory afterwards: {resident / 1024**2:.0f} MiB.")
+def _failures(run: Run) -> int:
+    """Calls of the gateway's that failed."""
+    return sum(result.errors for rounds in run.findings.results.values() for result in rounds[OURS])
 
 
 if __name__ == "__main__":

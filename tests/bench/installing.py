@@ -1,0 +1,41 @@
+"""Peers from the package registries, each in a folder of its own under `.venv/peers`, kept between runs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CACHE = Path(sys.prefix) / "peers"
+
+
+def install_python(name: str, requirement: str) -> Path | None:
+    """The folder of commands of a virtual environment that holds the requirement; None where it cannot be had."""
+    folder = CACHE / name
+    if not _done(folder).exists():
+        _run((sys.executable, "-m", "venv", str(folder)))
+        pip = (str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", requirement)
+        if not _run(pip):
+            return None
+        _done(folder).touch()
+    return folder / "bin"
+
+
+def install_node(name: str, package: str, version: str) -> Path | None:
+    """The folder of a Node package; None where it cannot be had."""
+    folder = CACHE / name
+    if not _done(folder).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        npm = ("npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent", f"{package}@{version}")
+        if not (shutil.which("npm") and _run(npm)):
+            return None
+        _done(folder).touch()
+    return folder / "node_modules" / package
+
+
+def _done(folder: Path) -> Path:
+    return folder / "installed"
+
+
+def _run(command: tuple[str, ...]) -> bool:
+    print(f"installing: {command[-1]}", file=sys.stderr)
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0

@@ -1,0 +1,138 @@
+"""Scenarios carried out: the servers take turns, round after round, and all but the one being asked stand still."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.load import Load, Result, Target
+from tests.bench.ours import OURS, Gateway, gateway
+from tests.bench.peers import peer
+from tests.bench.scenarios import Scenario
+from tests.bench.upstream import Kind, Upstream, upstream
+
+Rounds = dict[str, list[Result]]
+"""By server, one result a round."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Beside whom, how long and how often; `most_jobs` bounds the live jobs that the forwarded polls go round."""
+
+    peers: tuple[str, ...]
+    rounds: int = 5
+    seconds: float = 2.0
+    most_jobs: int = 10_000
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A running upstream and the peers in front of it, paused."""
+
+    upstream: Upstream
+    peers: dict[str, Target]
+    folder: Path
+
+
+@dataclass
+class Findings:
+    """Results by scenario, and the peers that could not be had."""
+
+    results: dict[str, Rounds] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def scene(kind: Kind, peers: Sequence[str], folder: Path, findings: Findings) -> Iterator[Scene]:
+    """Start the upstream and the peers; those that cannot be had are noted as absent."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        behind = stack.enter_context(upstream(kind, folder))
+        running = {}
+        for name in peers:
+            target = stack.enter_context(peer(name, folder, behind))
+            if target is None:
+                findings.absent.add(name)
+                continue
+            target.process.pause()
+            running[name] = target
+        yield Scene(behind, running, folder)
+
+
+def carry_out(scenarios: Sequence[Scenario], options: Options, folder: Path) -> Findings:
+    """All scenarios, those with the same upstream together."""
+    findings = Findings()
+    for kind in dict.fromkeys(scenario.kind for scenario in scenarios):
+        group = [scenario for scenario in scenarios if scenario.kind is kind]
+        wanted = [name for name in options.peers if any(name in scenario.peers for scenario in group)]
+        with scene(kind, wanted, folder / kind.name.lower(), findings) as where:
+            for scenario in group:
+                carry_one = _with_fresh_gateways if scenario.fresh else _with_one_gateway
+                findings.results[scenario.name] = carry_one(scenario, where, options)
+    return findings
+
+
+def _with_one_gateway(scenario: Scenario, where: Scene, options: Options) -> Rounds:
+    place = where.folder / scenario.name
+    with gateway(place, where.upstream) as ours:
+        jobs = ours.create_jobs(min(scenario.jobs, options.most_jobs))
+        load = Load(scenario.asks(jobs, ours.teams.all_keys()), scenario.connections, where.folder)
+        if scenario.forwards:
+            # The first look at a job is written down in the ledger, which the hundreds that follow are not.
+            load.warm(ours.target, len(jobs))
+        ours.process.pause()
+        results = _Results(scenario, where)
+        for number in range(options.rounds):
+            for server in results.servers(ours, number):
+                # Jobs that were passed over while others had their turn are looked after again before it counts.
+                warmth = len(jobs) if server.name == OURS and scenario.forwards else 1
+                results.add(server, _measure(load, server, where.upstream, options, warmth))
+            _say(scenario, number, options)
+    return results.rounds
+
+
+def _with_fresh_gateways(scenario: Scenario, where: Scene, options: Options) -> Rounds:
+    results = _Results(scenario, where)
+    for number in range(options.rounds):
+        place = where.folder / f"{scenario.name}-{number}"
+        with gateway(place, where.upstream) as ours:
+            load = Load(scenario.asks((), ours.teams.all_keys()), scenario.connections, where.folder)
+            ours.process.pause()
+            for server in results.servers(ours, number):
+                results.add(server, _measure(load, server, where.upstream, options, 1))
+        shutil.rmtree(place)
+        _say(scenario, number, options)
+    return results.rounds
+
+
+class _Results:
+    """The results of one scenario, and who is to be measured for them."""
+
+    def __init__(self, scenario: Scenario, where: Scene) -> None:
+        self._peers = [where.peers[name] for name in scenario.peers if name in where.peers]
+        self.rounds: Rounds = {name: [] for name in (*(peer.name for peer in self._peers), OURS)}
+
+    def servers(self, ours: Gateway, number: int) -> list[Target]:
+        """All that take part, another one first each round."""
+        servers = [*self._peers, ours.target]
+        first = number % len(servers)
+        return [*servers[first:], *servers[:first]]
+
+    def add(self, server: Target, result: Result) -> None:
+        """One more round's result."""
+        self.rounds[server.name].append(result)
+
+
+def _measure(load: Load, server: Target, behind: Upstream, options: Options, warmth: int) -> Result:
+    server.process.resume()
+    try:
+        load.warm(server, warmth)
+        return load.run(server, behind, options.seconds)
+    finally:
+        server.process.pause()
+
+
+def _say(scenario: Scenario, number: int, options: Options) -> None:
+    print(f"{scenario.title}: round {number + 1} of {options.rounds}", file=sys.stderr)
