@@ -1,6 +1,7 @@
 """`make bench`: runs what is asked for, prints the tables, and writes the page of a whole run."""
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -30,11 +31,14 @@ def main() -> int:
     missing = [tool for tool in ("wrk", "openssl", "taskset", "curl") if not shutil.which(tool)]
     missing += [] if NGINX else ["nginx"]
     if missing:
-        print(f"make bench needs {', '.join(missing)}; on Debian: apt-get install {' '.join(missing)}")
+        print(f"make bench needs {', '.join(missing)}; on Debian: apt-get install nginx wrk openssl curl util-linux")
+        return 2
+    if (os.cpu_count() or 1) < 2:
+        print("make bench needs two cores: one for what is measured, one for the load and the upstream")
         return 2
     with tempfile.TemporaryDirectory() as folder:
         run = _run(options, Path(folder))
-    for lines in (aims_lines(run), result_lines(run), pace_lines(run), remarks(run)):
+    for lines in (aims_lines(run, all_of_them=False), result_lines(run), pace_lines(run), remarks(run)):
         print("\n".join(lines), end="\n\n")
     if options.page is not None:
         arguments = " ".join(sys.argv[1:])
@@ -47,7 +51,7 @@ def _options() -> argparse.Namespace:
     names = (*(scenario.name for scenario in SCENARIOS), *OTHERS)
     parser.add_argument("--only", type=_list_of(names), default=names, help=f"of {','.join(names)}")
     parser.add_argument("--peers", type=_list_of(tuple(PEERS)), default=tuple(PEERS), help=f"of {','.join(PEERS)}")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round beside nginx, to see that it works")
     parser.add_argument("--page", type=Path, help="where to write the page [default of a whole run: docs]")

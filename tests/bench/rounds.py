@@ -13,6 +13,9 @@ from tests.bench.peers import peer
 from tests.bench.scenarios import Scenario
 from tests.bench.upstream import Kind, Upstream, upstream
 
+_LONGER = {"litellm": 4}
+"""Who is measured so much longer: what is still under way at the end was worked on and is not counted."""
+
 Rounds = dict[str, list[Result]]
 """By server, one result a round."""
 
@@ -22,7 +25,7 @@ class Options:
     """Beside whom, how long and how often; `most_jobs` bounds the live jobs that the forwarded polls go round."""
 
     peers: tuple[str, ...]
-    rounds: int = 5
+    rounds: int = 3
     seconds: float = 2.0
     most_jobs: int = 10_000
 
@@ -129,7 +132,7 @@ def _measure(load: Load, server: Target, behind: Upstream, options: Options, war
     server.process.resume()
     try:
         load.warm(server, warmth)
-        return load.run(server, behind, options.seconds)
+        return load.run(server, behind, options.seconds * _LONGER.get(server.name, 1))
     finally:
         server.process.pause()
 
