@@ -11,29 +11,35 @@ CACHE = Path(sys.prefix) / "peers"
 def install_python(name: str, requirement: str) -> Path | None:
     """The folder of commands of a virtual environment that holds the requirement; None where it cannot be had."""
     folder = CACHE / name
-    if not _done(folder).exists():
+    if not _holds(folder, requirement):
         _run((sys.executable, "-m", "venv", str(folder)))
         pip = (str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", requirement)
         if not _run(pip):
             return None
-        _done(folder).touch()
+        _mark(folder).write_text(requirement)
     return folder / "bin"
 
 
 def install_node(name: str, package: str, version: str) -> Path | None:
     """The folder of a Node package; None where it cannot be had."""
     folder = CACHE / name
-    if not _done(folder).exists():
+    wanted = f"{package}@{version}"
+    if not _holds(folder, wanted):
         folder.mkdir(parents=True, exist_ok=True)
-        npm = ("npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent", f"{package}@{version}")
+        npm = ("npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent", wanted)
         if not (shutil.which("npm") and _run(npm)):
             return None
-        _done(folder).touch()
+        _mark(folder).write_text(wanted)
     return folder / "node_modules" / package
 
 
-def _done(folder: Path) -> Path:
+def _mark(folder: Path) -> Path:
+    """The file that says what was installed, and that it was to the end."""
     return folder / "installed"
+
+
+def _holds(folder: Path, requirement: str) -> bool:
+    return _mark(folder).exists() and _mark(folder).read_text() == requirement
 
 
 def _run(command: tuple[str, ...]) -> bool:

@@ -107,7 +107,10 @@ class Load:
         script = write_file("requests.lua", self._folder / "requests.lua", **values)
         command = ["taskset", "-c", CPU_OF_LOAD, "wrk", "-t1", f"-c{self._connections}", f"-d{seconds}s"]
         command += ["--timeout", f"{_TIMEOUT}s", "--latency", "-s", str(script), target.url]
-        seen = read_wrk(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        run = subprocess.run(command, check=False, capture_output=True, text=True)
+        if run.returncode:
+            raise RuntimeError(f"wrk cannot ask {target.name}: {run.stdout}{run.stderr}")
+        seen = read_wrk(run.stdout)
         self._next = (self._next + seen.requests) % len(self._asks)
         return seen
 

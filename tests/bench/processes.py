@@ -1,6 +1,7 @@
 """The processes a run starts: pinned to a core, accounted with all their descendants, paused, ended."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -111,10 +112,12 @@ def started(command: Command, log: Path) -> Iterator[Process]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _answers(command: Command, child: subprocess.Popen[bytes]) -> bool:
