@@ -15,6 +15,10 @@ _TIMEOUT = 60
 """Seconds after which wrk gives an answer up; the slowest peer needs several at 256 connections."""
 
 
+class Unreachable(Exception):  # noqa: N818 - a state of the server, which may not be an error of ours
+    """Nobody answers at the server's address."""
+
+
 @dataclass(frozen=True)
 class Ask:
     """One request. `path` follows `Q`; a POST is a create, of so many MiB or of a small body."""
@@ -109,7 +113,7 @@ class Load:
         command += ["--timeout", f"{_TIMEOUT}s", "--latency", "-s", str(script), target.url]
         run = subprocess.run(command, check=False, capture_output=True, text=True)
         if run.returncode:
-            raise RuntimeError(f"wrk cannot ask {target.name}: {run.stdout}{run.stderr}")
+            raise Unreachable(f"{target.name} cannot be asked: {run.stdout}{run.stderr}")
         seen = read_wrk(run.stdout)
         self._next = (self._next + seen.requests) % len(self._asks)
         return seen

@@ -50,13 +50,16 @@ class Process:
 
     def pause(self) -> None:
         """Let it do nothing at all, so that it takes no time from the one being measured."""
-        for pid in self._tree():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         for pid in self._tree():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _tree(self) -> list[int]:
         return list(_descendants(self.pid))
@@ -101,8 +104,7 @@ def started(command: Command, log: Path) -> Iterator[Process]:
             raise RuntimeError(f"{command.arguments[0]} did not come up:\n{_end_of(log)}")
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            process.resume()
+        process.resume()
         child.terminate()
         try:
             child.wait(20)

@@ -15,7 +15,7 @@ from tests.bench.ours import OURS
 from tests.bench.paced import Pace
 from tests.bench.peers import PEERS, VERSIONS
 from tests.bench.rounds import Rounds
-from tests.bench.scenarios import SCENARIOS
+from tests.bench.scenarios import SCENARIOS, Scenario
 from tests.bench.texts import write_file
 
 _FORWARDED = 0.97
@@ -54,7 +54,7 @@ def result_lines(run: Run) -> Iterator[str]:
     yield "|---|---|--:|--:|--:|--:|--:|--:|"
     for scenario in SCENARIOS:
         rounds = run.findings.results.get(scenario.name, {})
-        for server, results in rounds.items():
+        for server, results in ((name, found) for name, found in rounds.items() if found):
             yield f"| {scenario.title} | {server} | {_figures(results)} | {_beside(rounds, server)} |"
 
 
@@ -100,14 +100,11 @@ def remarks(run: Run) -> Iterator[str]:
     for name in PEERS:
         if name in run.findings.absent:
             yield f"- {name} could not be installed here and is absent."
+        if name in run.findings.gone:
+            yield f"- {name} ended by itself while it was measured; what it did until then is shown."
     for scenario in SCENARIOS:
         for server, results in run.findings.results.get(scenario.name, {}).items():
-            calls, failed = min(each.calls for each in results), sum(each.errors for each in results)
-            if scenario.forwards and server == OURS:
-                many = "" if calls >= _FORWARDED else "; **too few, the jobs were asked again within a second**"
-                yield f"- {scenario.title}: upstream got at least {calls:.2f} calls per poll of the gateway{many}."
-            if failed:
-                yield f"- {scenario.title}: {server} failed {failed} of {sum(each.requests for each in results)} calls."
+            yield from _remarks_on(scenario, server, results)
     if run.sharing is not None:
         yield f"- 200 pollers at 1 Hz: upstream got {run.sharing.forwarded:.2f} calls per poll of the gateway."
     if run.workers is None:
@@ -117,6 +114,15 @@ def remarks(run: Run) -> Iterator[str]:
             "- Two workers have no two cores to themselves here: their aim is judged by twice what one core does at "
             "their CPU per request."
         )
+
+
+def _remarks_on(scenario: Scenario, server: str, results: list[Result]) -> Iterator[str]:
+    calls, failed = min((each.calls for each in results), default=0.0), sum(each.errors for each in results)
+    if scenario.forwards and server == OURS:
+        many = "" if calls >= _FORWARDED else "; **too few, the jobs were asked again within a second**"
+        yield f"- {scenario.title}: upstream got at least {calls:.2f} calls per poll of the gateway{many}."
+    if failed:
+        yield f"- {scenario.title}: {server} failed {failed} of {sum(each.requests for each in results)} calls."
 
 
 def machine() -> str:

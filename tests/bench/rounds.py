@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.load import Load, Result, Target
+from tests.bench.load import Load, Result, Target, Unreachable
 from tests.bench.ours import OURS, Gateway, gateway
 from tests.bench.peers import peer
 from tests.bench.scenarios import Scenario
 from tests.bench.upstream import Kind, Upstream, upstream
 
-_LONGER = {"litellm": 4}
+_LONGER = {"litellm": 4, "portkey": 2}
 """Who is measured so much longer: what is still under way at the end was worked on and is not counted."""
 
 Rounds = dict[str, list[Result]]
@@ -32,19 +32,21 @@ class Options:
 
 @dataclass(frozen=True)
 class Scene:
-    """A running upstream and the peers in front of it, paused."""
+    """A running upstream and the peers in front of it, paused; those that end in the course of it are `gone`."""
 
     upstream: Upstream
     peers: dict[str, Target]
     folder: Path
+    gone: set[str]
 
 
 @dataclass
 class Findings:
-    """Results by scenario, and the peers that could not be had."""
+    """Results by scenario, the peers that could not be had, and those that ended while they were measured."""
 
     results: dict[str, Rounds] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def scene(kind: Kind, peers: Sequence[str], folder: Path, findings: Findings) ->
                 continue
             target.process.pause()
             running[name] = target
-        yield Scene(behind, running, folder)
+        yield Scene(behind, running, folder, findings.gone)
 
 
 def carry_out(scenarios: Sequence[Scenario], options: Options, folder: Path) -> Findings:
@@ -91,7 +93,7 @@ def _with_one_gateway(scenario: Scenario, where: Scene, options: Options) -> Rou
             for server in results.servers(ours, number):
                 # Jobs that were passed over while others had their turn are looked after again before it counts.
                 warmth = len(jobs) if server.name == OURS and scenario.forwards else 1
-                results.add(server, _measure(load, server, where.upstream, options, warmth))
+                results.add(server, _measure(load, server, where, options, warmth))
             _say(scenario, number, options)
     return results.rounds
 
@@ -104,7 +106,7 @@ def _with_fresh_gateways(scenario: Scenario, where: Scene, options: Options) -> 
             load = Load(scenario.asks((), ours.teams.all_keys()), scenario.connections, where.folder)
             ours.process.pause()
             for server in results.servers(ours, number):
-                results.add(server, _measure(load, server, where.upstream, options, 1))
+                results.add(server, _measure(load, server, where, options, 1))
         shutil.rmtree(place)
         _say(scenario, number, options)
     return results.rounds
@@ -114,25 +116,33 @@ class _Results:
     """The results of one scenario, and who is to be measured for them."""
 
     def __init__(self, scenario: Scenario, where: Scene) -> None:
-        self._peers = [where.peers[name] for name in scenario.peers if name in where.peers]
+        self._peers = [where.peers[name] for name in scenario.peers if name in where.peers.keys() - where.gone]
+        self._gone = where.gone
         self.rounds: Rounds = {name: [] for name in (*(peer.name for peer in self._peers), OURS)}
 
     def servers(self, ours: Gateway, number: int) -> list[Target]:
         """All that take part, another one first each round."""
-        servers = [*self._peers, ours.target]
+        servers = [*(peer for peer in self._peers if peer.name not in self._gone), ours.target]
         first = number % len(servers)
         return [*servers[first:], *servers[:first]]
 
-    def add(self, server: Target, result: Result) -> None:
-        """One more round's result."""
-        self.rounds[server.name].append(result)
+    def add(self, server: Target, result: Result | None) -> None:
+        """One more round's result, if there is one."""
+        if result is not None:
+            self.rounds[server.name].append(result)
 
 
-def _measure(load: Load, server: Target, behind: Upstream, options: Options, warmth: int) -> Result:
+def _measure(load: Load, server: Target, where: Scene, options: Options, warmth: int) -> Result | None:
+    """The result; None, and the server is gone, if it is a peer that has ended. Raises Unreachable for the gateway."""
     server.process.resume()
     try:
         load.warm(server, warmth)
-        return load.run(server, behind, options.seconds * _LONGER.get(server.name, 1))
+        return load.run(server, where.upstream, options.seconds * _LONGER.get(server.name, 1))
+    except Unreachable:
+        if server.name == OURS:
+            raise
+        where.gone.add(server.name)
+        return None
     finally:
         server.process.pause()
 

@@ -99,6 +99,13 @@ def test_what_spoils_a_figure_is_said() -> None:
     assert "Two workers were not measured" in text
 
 
+def test_a_peer_that_ended_is_named_and_has_no_line() -> None:
+    run = Run(Findings({"poll": {"portkey": [], "gateway": [result(100)]}}, gone={"portkey"}))
+    assert "portkey ended by itself" in "\n".join(remarks(run))
+    assert not any("portkey" in line for line in result_lines(run))
+    assert measures(run)["cpu portkey poll"] == []
+
+
 def test_the_page_names_its_command_and_no_place(tmp_path: Path) -> None:
     write_page(run_of({"gateway": [result(100)]}), "make bench", tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
