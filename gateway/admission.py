@@ -4,7 +4,6 @@ Nothing is sent before everything it costs is in the ledger, and nothing is give
 list has shown, that there is no job. From the reservation on, the create runs to its end whoever hangs up.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.lifecycle import State
 from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
-from gateway.core.wire import Draft, canonical_payload
+from gateway.core.wire import Draft
 from gateway.gates import close_gate, closed_gate
 from gateway.ledger.values import (
     Admitted,
@@ -232,7 +231,6 @@ def _reservation(order: Order, decision: Decision, now: float) -> NewReservation
     a client's is like that, because theirs hold no space.
     """
     team = order.caller.team
-    body_digest = hashlib.sha256(order.draft.body).digest()
     merged = order.idempotency_key is None and team.duplicates_window > 0
     return NewReservation(
         id=order.reservation_id,
@@ -244,9 +242,9 @@ def _reservation(order: Order, decision: Decision, now: float) -> NewReservation
         seconds=decision.seconds,
         charge_failed=team.charge_failed,
         claims=decision.claims,
-        body_digest=body_digest,
-        payload_digest=hashlib.sha256(canonical_payload(order.draft.payload)).digest(),
-        idempotency_key=f"body {body_digest.hex()}" if merged else order.idempotency_key,
+        body_digest=order.draft.body_digest,
+        payload_digest=order.draft.payload_digest,
+        idempotency_key=f"body {order.draft.body_digest.hex()}" if merged else order.idempotency_key,
         created_at=now,
         repeats_for=team.duplicates_window if merged else REPEATS_FOR,
     )

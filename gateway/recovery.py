@@ -6,7 +6,6 @@ lost one is as likely to have made it. Where that cannot be told, nothing is cho
 charged. Two equal creates cannot take one job: the ledger lets a request id be placed once.
 """
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import State
-from gateway.core.wire import canonical_payload
+from gateway.core.wire import digest_payload
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -227,7 +226,7 @@ def _sent_at(create: OpenReservation) -> float:
 
 
 def _digest(record: ListedRecord) -> bytes:
-    return hashlib.sha256(canonical_payload(record.payload)).digest()
+    return digest_payload(record.payload)
 
 
 async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:

@@ -1,7 +1,6 @@
 """A create whose answer was lost is found, or shown to be absent, and is never sent again."""
 
 import asyncio
-import hashlib
 import sqlite3
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +10,7 @@ from gateway import recovery
 from gateway.context import Gateway
 from gateway.core.claims import Claim, OnSettle
 from gateway.core.lifecycle import State
-from gateway.core.wire import canonical_payload
+from gateway.core.wire import digest_payload
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import NewReservation
 from gateway.simulator.jobs import Draft
@@ -70,7 +69,7 @@ async def leave_behind(
         charge_failed=False,
         claims=(Claim("jobs/a//day/", 1, 10, OnSettle.KEEP, (), None),),
         body_digest=b"digest",
-        payload_digest=hashlib.sha256(canonical_payload(PROMPT)).digest(),
+        payload_digest=digest_payload(PROMPT),
         idempotency_key=None,
         created_at=now,
         repeats_for=24 * 3600.0,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.wire import MOST_VALUES, canonical_payload, parse_create, parse_upload, shown
+from gateway.core.wire import MOST_VALUES, canonical_payload, digest_payload, parse_create, parse_upload, shown
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
@@ -192,6 +192,13 @@ def test_bo1_thousands_of_long_numbers_are_refused_at_once() -> None:
 def test_bo6_a_large_text_is_no_large_structure() -> None:
     image = "data:image/png;base64," + "A" * 4_000_000
     assert parse_create(create(json.dumps({"image": image}).encode())).payload == {"image": image}
+
+
+def test_long_texts_stand_as_their_digests_in_the_canonical_form() -> None:
+    image = "A" * 4_000_000
+    assert len(canonical_payload({"image": image, "more": [image]})) < 200
+    assert canonical_payload({"image": image}) != canonical_payload({"image": image[1:] + "B"})
+    assert digest_payload({"image": image, "n": 8.0}) == digest_payload({"n": 8, "image": image})
 
 
 def test_surrogate_pairs_are_text() -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from gateway.core.policy import Caller, Key, Limit, Period, PolicySet, Price, Team, Unit, Unpriced
-from gateway.core.wire import Draft
+from gateway.core.wire import Draft, draft_of
 
 KEY = Key("web", "0" * 64)
 
@@ -29,7 +29,7 @@ def limit(amount: int, unit: Unit = Unit.JOBS, period: Period = Period.DAY, name
 
 def draft(payload: dict[str, object] | None = None, model: str = "Veo3") -> Draft:
     """A draft whose bytes nobody looks at."""
-    return Draft(model, payload or {}, b"")
+    return draft_of(model, payload or {}, b"")
 
 
 def policies(caller: Caller, *prices: Price, unpriced: Unpriced = Unpriced.REFUSE) -> PolicySet:

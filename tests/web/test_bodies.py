@@ -10,7 +10,7 @@ import pytest
 
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
-from gateway.core.wire import Draft
+from gateway.core.wire import Draft, draft_of
 from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, read_draft, read_json_body
 from gateway.web.room import LEAST_BYTES
 from tests.web.conftest import call_with
@@ -109,7 +109,7 @@ async def test_bo6_a_long_body_is_parsed_beside_the_loop() -> None:
     await asyncio.sleep(0)
     assert (at_once.done(), beside.done()) == (True, False)
     assert at_once.result().body == short
-    assert await beside == Draft("Veo3", at_once.result().payload, short + b" ")
+    assert await beside == draft_of("Veo3", at_once.result().payload, short + b" ")
 
 
 async def test_bo1_a_long_body_that_is_no_json_is_refused_alike() -> None:
