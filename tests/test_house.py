@@ -10,8 +10,6 @@ MODULES = sorted((ROOT / "gateway").rglob("*.py"))
 HOMES = {
     "starlette": ("web", "app", "simulator"),
     "httpx": ("upstream", "relay"),
-    "httpx_aiohttp": ("upstream",),
-    "aiohttp": ("upstream",),
     "sqlalchemy": ("ledger",),
     "alembic": ("ledger",),
     "prometheus_client": ("telemetry", "web"),

@@ -14,6 +14,9 @@ PREFIX = "/api/v1/ie/requestqueue/apikey"
 
 _REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _LONGEST_MODEL_ID = 512
+_SAFE = ";:@&=$,'!*()"
+"""What a path's segment may hold as it is (RFC 3986 §3.3), but for the plus sign, which some take for a space."""
+
 _USER_AGENT = f"gmi-gateway/{version('gmi-gateway')}"
 
 
@@ -65,7 +68,7 @@ def get_model(model: str) -> Question:
     """
     if model in ("", ".", "..") or len(model) > _LONGEST_MODEL_ID:
         raise ValueError("not a model id")
-    return Question(Operation.GET_MODEL, "GET", f"{PREFIX}/models/{quote(model, safe='')}")
+    return Question(Operation.GET_MODEL, "GET", f"{PREFIX}/models/{quote(model, safe=_SAFE)}")
 
 
 def create_request(body: bytes, trace: Trace | None) -> Question:

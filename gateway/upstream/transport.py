@@ -1,63 +1,37 @@
-"""The connections to upstream: aiohttp's pool behind httpx's transport interface.
+"""The connections to upstream behind httpx's transport interface: a lean HTTP/1.1 client of our own.
 
-Three things are mended at this border. A pooled connection on which upstream has already spoken is closed, because
-those bytes would be taken for the next caller's answer. aiohttp does not repeat calls of its own accord, because
-repeats are counted in one place. And its exceptions become the httpx ones that say how far a request got: the stock
-table calls a connection lost after sending a `ConnectTimeout`.
+No cookies, no redirects, no proxies, no inflating, no repeating. What is raised says how far the request got: the
+three of never-sent are ConnectError, ConnectTimeout and PoolTimeout (and UnsupportedProtocol); with any other exception
+it may have reached upstream.
 """
 
-import select
+import re
 import ssl
-from typing import Any
-from weakref import WeakSet
+from collections.abc import AsyncIterable
+from typing import cast
 
-import aiohttp
 import httpx
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from httpx_aiohttp import AiohttpTransport
+
+from gateway.upstream.dialing import Dialer, Origin
+from gateway.upstream.pool import Pool
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for name resolution, TCP and TLS together."""
+"""Seconds for name resolution, TCP and TLS together, and for finding a place in the pool."""
 
-_IDLE = 30.0
-"""Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
-
-_LONGEST_FIELD = 16 * 1024
-_MOST_FIELDS = 128
-
-_BORDER: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
-    (aiohttp.ClientError, httpx.ReadError),
-    (OSError, httpx.ReadError),
-)
+_PORTS = {"http": 80, "https": 443}
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_EXTENSIONS = {"http_version": b"HTTP/1.1"}
 
 
 def build_transport(connections: int, trusted: ssl.SSLContext | None = None) -> httpx.AsyncBaseTransport:
-    """A transport over at most `connections` connections. No cookies, no redirects, no proxies, no inflating.
+    """A transport over at most `connections` connections.
 
     Certificates are always verified, against `trusted` or else certifi's roots; `SSL_CERT_FILE` and `SSL_CERT_DIR`
     may name other roots, nothing turns verification off.
     """
     context = trusted or trusted_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-
-    def open_session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=_Connector(limit=connections, keepalive_timeout=_IDLE, ssl=context),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_translate_errors,),
-            trust_env=False,
-            auto_decompress=False,
-            max_line_size=_LONGEST_FIELD,
-            max_field_size=_LONGEST_FIELD,
-            max_headers=_MOST_FIELDS,
-        )
-
-    return AiohttpTransport(verify=context, trust_env=False, client=open_session)
+    return Transport(Pool(connections, Dialer(context)))
 
 
 def trusted_context() -> ssl.SSLContext:
@@ -65,44 +39,58 @@ def trusted_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-async def _translate_errors(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Connect, send, and read the answer's head, raising httpx's exceptions, which aiohttp does not repeat on."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientError, OSError) as error:
-        meaning = next(theirs for ours, theirs in _BORDER if isinstance(error, ours))
-        raise meaning(type(error).__name__) from error
+class Transport(httpx.AsyncBaseTransport):
+    """Sends requests over a pool. The total time is the caller's to bound.
+
+    Of a request's extensions it knows `timeout` (its `connect` and `pool`), `target` (sent instead of the URL's path
+    and query) and `sni_hostname` (whom the certificate must name, where the URL's host is an address checked before).
+    A body needs a Content-Length. A response must be read to its end or closed.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and return when the head of the answer has come."""
+        head, length = _request_head(request)
+        origin = _origin(request)
+        connection = self._pool.take(origin)
+        if connection is None:
+            limits = request.extensions.get("timeout", {})
+            connect, pool = (limits.get(name) or CONNECT_TIMEOUT for name in ("connect", "pool"))
+            connection = await self._pool.open(origin, connect, pool)
+        body = cast("AsyncIterable[bytes]", request.stream) if length else None
+        reply = await connection.ask(head, body, length, bodiless=request.method == "HEAD")
+        return httpx.Response(reply.status, headers=reply.headers, stream=reply, extensions=_EXTENSIONS)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Uses a connection again only while upstream is silent on it (RFC 9112 §9.2: it answers, it does not begin)."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._used: WeakSet[ResponseHandler] = WeakSet()
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Any],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            assert protocol is not None
-            if protocol not in self._used or _is_silent(protocol):
-                self._used.add(protocol)
-                return connection
-            connection.close()
+def _origin(request: httpx.Request) -> Origin:
+    url = request.url
+    port = _PORTS.get(url.scheme)
+    if port is None or not url.host:
+        raise httpx.UnsupportedProtocol("only http:// and https:// with a host are supported")
+    name = request.extensions.get("sni_hostname") or url.host if url.scheme == "https" else ""
+    return Origin(url.host, url.port or port, name)
 
 
-def _is_silent(protocol: ResponseHandler) -> bool:
-    """Whether nothing, not even upstream's close, has come: neither read by the loop nor waiting in the socket."""
-    if protocol.should_close or protocol.transport is None:
-        return False
-    waiting = select.poll()
-    waiting.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return not waiting.poll(0)
+def _request_head(request: httpx.Request) -> tuple[bytes, int]:
+    """The request up to its body, and the body's length. Raises UnsupportedProtocol for what cannot be sent."""
+    target = request.extensions.get("target") or request.url.raw_path
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
+    length = 0
+    for name, value in request.headers.raw:
+        lines.append(b"%b: %b" % (name, value))
+        lowered = name.lower()
+        if lowered == b"content-length":
+            length = int(value)
+        elif lowered == b"transfer-encoding":
+            raise httpx.UnsupportedProtocol("a body is sent with its Content-Length")
+    head = b"\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head or not _TARGET.fullmatch(target):
+        raise httpx.UnsupportedProtocol("a header or the target holds what none may hold")
+    return head + b"\r\n\r\n", length

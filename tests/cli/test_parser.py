@@ -9,7 +9,7 @@ from gateway import __version__
 from gateway.cli.parser import COMMANDS
 from tests.command_line import Shell
 
-HEAVY = ("aiohttp", "httpx", "sqlalchemy", "starlette", "uvicorn")
+HEAVY = ("httpx", "sqlalchemy", "starlette", "uvicorn")
 
 
 def test_help_lists_every_command_with_what_it_does(shell: Shell) -> None:

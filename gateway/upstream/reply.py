@@ -1,0 +1,230 @@
+"""One answer of upstream as it comes in: parsed by httptools, bounded, and handed out with backpressure.
+
+Bytes are fed as they arrive; the one who asked waits for the head, then iterates over the body. What is fed is judged
+before anybody is woken, so an answer that is followed by something else in the same read is refused, not delivered.
+"""
+
+import asyncio
+import re
+from collections import deque
+from enum import Enum
+from typing import Protocol, Self
+
+import httptools
+import httpx
+
+from gateway.core.headers import Header
+
+LONGEST_FIELD = 16 * 1024
+"""Bytes of one header, name and value."""
+
+MOST_FIELDS = 128
+_LARGEST_HEAD = 256 * 1024
+"""Bytes that may come in a row without one byte of a body: heads, chunk extensions, trailers."""
+
+_MOST_INTERIM = 8
+"""Heads of 1xx before the final one (RFC 9110 §15.2)."""
+
+_MOST_HELD = 256 * 1024
+"""Bytes of a body that wait for their reader before the connection is no longer read."""
+
+KEPT_IDLE = 30.0
+"""Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
+
+_KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
+_FRAMING = frozenset((b"transfer-encoding", b"content-length", b"keep-alive"))
+
+
+class Stage(Enum):
+    """How far an answer has come."""
+
+    HEAD = "waiting for the head"
+    BODY = "the head has come"
+    WHOLE = "the last byte has come"
+    FAILED = "refused or broken off"
+
+
+_COMING = (Stage.HEAD, Stage.BODY)
+
+
+class Source(Protocol):
+    """What a reply asks of the connection it comes from."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def close(self) -> None:
+        """Break the connection off."""
+
+
+class _Refused(Exception):  # noqa: N818 - a verdict on upstream, not an error of ours
+    """Upstream's bytes cannot be one answer to one question."""
+
+
+class Reply(httpx.AsyncByteStream):
+    """One answer; the iterator over its body, whose bytes are as they were sent.
+
+    `status` and `headers` hold once `head` has returned. A reply that is not read to its end must be closed, which
+    costs its connection.
+    """
+
+    def __init__(self, source: Source, *, bodiless: bool = False) -> None:
+        self.stage = Stage.HEAD
+        self.status = 0
+        self.headers: list[Header] = []
+        self.keep_for = 0.0
+        """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
+        self.began = False
+        self._source = source
+        self._bodiless = bodiless
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._interim = 0
+        self._until_close = False
+        self._barren = 0
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._paused = False
+        self._failure: httpx.TransportError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status or '?'}, {self.stage.value}>"
+
+    def feed(self, data: bytes) -> None:
+        """Take what came from upstream. Bytes that are no HTTP or too many make the reply fail."""
+        assert self._parser is not None
+        self.began = True
+        self._barren += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            reason = error.__context__ if isinstance(error.__context__, _Refused) else "it is not valid HTTP"
+            self._end_as(Stage.FAILED, httpx.RemoteProtocolError(f"upstream's answer was refused: {reason}"))
+            return
+        if self.stage is Stage.WHOLE:
+            self._end_as(Stage.WHOLE)
+            return
+        if self._barren > _LARGEST_HEAD:
+            self.fail(httpx.RemoteProtocolError("upstream's answer was refused: too many bytes beside the body"))
+            return
+        if self._held > _MOST_HELD and not self._paused:
+            self._paused = True
+            self._source.pause()
+        if self.stage is Stage.BODY:
+            self._wake()
+
+    def end(self, error: Exception | None) -> None:
+        """The connection is gone, with an error or closed by upstream."""
+        if self.stage is Stage.BODY and self._until_close and error is None:
+            self._end_as(Stage.WHOLE)
+        elif self.stage is Stage.HEAD and self.began and error is None:
+            self.fail(httpx.RemoteProtocolError("upstream broke off in the middle of a head"))
+        else:
+            self.fail(httpx.ReadError("upstream broke off the connection"))
+
+    def fail(self, failure: httpx.TransportError) -> None:
+        """There will be no more of this reply. Nothing happens to one that has come to its end."""
+        if self.stage in _COMING:
+            self._end_as(Stage.FAILED, failure)
+
+    def _end_as(self, stage: Stage, failure: httpx.TransportError | None = None) -> None:
+        self.stage = stage
+        self._failure = failure
+        self._parser = None  # it refers to this reply; both would wait for the garbage collector
+        self._wake()
+
+    async def head(self) -> None:
+        """Wait for the final head. Raises httpx.TransportError if there is none."""
+        while self.stage is Stage.HEAD:
+            await self._more()
+        if self._failure is not None:
+            raise self._failure
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._chunks:
+            if self.stage is Stage.WHOLE:
+                raise StopAsyncIteration
+            if self._failure is not None:
+                raise self._failure
+            await self._more()
+        chunk = self._chunks.popleft()
+        self._held -= len(chunk)
+        if self._paused and not self._held:
+            self._paused = False
+            self._source.resume()
+        return chunk
+
+    async def aclose(self) -> None:
+        """Break off what has not come to its end."""
+        if self.stage in _COMING:
+            self._source.close()
+
+    async def _more(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What httptools calls. An exception here makes `feed_data` raise, whatever it parsed before.
+
+    def on_message_begin(self) -> None:
+        if self.stage is not Stage.HEAD:
+            raise _Refused("something follows it")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(name) + len(value) > LONGEST_FIELD:
+            raise _Refused("a header is too long")
+        if self.stage is not Stage.HEAD:
+            return  # a trailer (RFC 9110 §6.5.1): dropped, lest it pass for a header
+        if len(self.headers) >= MOST_FIELDS:
+            raise _Refused("it has too many headers")
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim += 1
+            if status == 101 or self._interim > _MOST_INTERIM:
+                raise _Refused("it switches protocols or never comes to the point")
+            self.headers.clear()
+            return
+        self.status = status
+        self._read_framing(keep_alive=self._parser.should_keep_alive())
+        self.stage = Stage.WHOLE if self._bodiless else Stage.BODY
+
+    def _read_framing(self, *, keep_alive: bool) -> None:
+        """Decide where the body ends and whether another answer may follow (RFC 9112 §6.3, §9.3)."""
+        framing = [(name.lower(), value) for name, value in self.headers if name.lower() in _FRAMING]
+        bounds = [(name, value) for name, value in framing if name != b"keep-alive"]
+        if len(bounds) > 1:
+            raise _Refused("its length is told twice")
+        if bounds and bounds[0][0] == b"transfer-encoding" and bounds[0][1].strip().lower() != b"chunked":
+            raise _Refused("its transfer coding is unknown")
+        self._until_close = not bounds and self.status not in (204, 304)
+        if self._bodiless or self._until_close or not keep_alive:
+            return
+        told = [_KEEP_ALIVE_TIMEOUT.search(value) for name, value in framing if name == b"keep-alive"]
+        self.keep_for = max(0.0, min([KEPT_IDLE, *(int(match[1]) - 1.0 for match in told if match is not None)]))
+
+    def on_body(self, body: bytes) -> None:
+        if self.stage is not Stage.BODY:
+            raise _Refused("it has a body where none may be")
+        self._chunks.append(body)
+        self._held += len(body)
+        self._barren = 0
+
+    def on_message_complete(self) -> None:
+        if self.stage is Stage.BODY:
+            self.stage = Stage.WHOLE
