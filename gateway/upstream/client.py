@@ -8,10 +8,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -24,6 +23,7 @@ from gateway.telemetry import Metrics
 from gateway.upstream import request
 from gateway.upstream.answer import Answer, read_answer, require_json_object
 from gateway.upstream.credentials import Access, Credentials, Secret
+from gateway.upstream.deadline import Deadline
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of
 from gateway.upstream.request import Operation, Question, Trace
 from gateway.upstream.transport import CONNECT_TIMEOUT
@@ -32,6 +32,7 @@ __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 
 _REFUSED_KEY = (401, 403)
 _READS_SHARE = 0.9
+_NO_BODY = httpx.ByteStream(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ class Upstream:
         limits: Limits = Limits(),
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = url
-        self._host = httpx.URL(url).netloc.decode("ascii")
+        self._url = httpx.URL(url)
+        self._host = self._url.netloc.decode("ascii")
         self._transport = transport
         self._credentials = credentials
         self._metrics = metrics
@@ -127,16 +128,20 @@ class Upstream:
             raise UpstreamFailure(
                 Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
             )
-        task = asyncio.get_running_loop().create_task(self._call(credential, question), name=question.operation)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._call(credential, question), name=question.operation)
         self._running.add(task)
-        task.add_done_callback(self._finished)
-        await asyncio.wait((task,))
+        ended: asyncio.Future[None] = loop.create_future()
+        task.add_done_callback(partial(self._finished, ended))
+        await ended
         return task.result()
 
-    def _finished(self, task: asyncio.Task[Answer]) -> None:
+    def _finished(self, ended: asyncio.Future[None], task: asyncio.Task[Answer]) -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # the one who waited may be gone; then the failure is nobody's
+        if not ended.done():
+            ended.set_result(None)
 
     async def _call(self, credential: str, question: Question) -> Answer:
         access = self._credentials.access(credential)
@@ -151,7 +156,7 @@ class Upstream:
             if answer.status not in (200, 201):
                 raise UpstreamFailure.invalid("Upstream answered with a status that names no result")
             require_json_object(answer)
-        return replace(answer, elapsed=self._ticks() - started)
+        return Answer(answer.status, answer.headers, answer.body, self._ticks() - started)
 
     async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
         """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
@@ -177,17 +182,20 @@ class Upstream:
         is_create = question.operation is Operation.CREATE_REQUEST
         works = False
         began = self._ticks()
+        deadline = Deadline(self._limits.create_timeout if is_create else self._limits.timeout)
         try:
-            async with asyncio.timeout(self._limits.create_timeout if is_create else self._limits.timeout):
-                answer = await call
+            answer = await call
             # A 500 is upstream's word on one question, which a team could repeat until all were refused.
             works = answer.status not in UNAVAILABLE or not question.repeatable
-        except TimeoutError as error:
+        except asyncio.CancelledError as error:
+            if not deadline.passed:
+                raise
             raise UpstreamFailure(Sent.MAYBE, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
         except UpstreamFailure as failure:
             works = failure.sent is Sent.ANSWERED
             raise
         finally:
+            deadline.end()
             self._tell_circuit(began, works=works)
         return answer
 
@@ -207,8 +215,7 @@ class Upstream:
 
     async def _try_keys(self, credential: str, question: Question, access: Access) -> Answer:
         """Ask with the key that last worked, then with the others. A refused key proves that nothing was done."""
-        accepted = self._accepted_keys.get(credential)
-        for key in sorted(access.keys, key=lambda key: key != accepted):
+        for key in self._in_order(credential, access.keys):
             answer = await self._ask(question, key, access)
             if answer.status not in _REFUSED_KEY:
                 self._accepted_keys[credential] = key
@@ -219,6 +226,12 @@ class Upstream:
             Code.UPSTREAM_CREDENTIALS_REJECTED,
             "Upstream refuses the gateway's own key; your platform team has to replace it.",
         )
+
+    def _in_order(self, credential: str, keys: tuple[Secret, ...]) -> Sequence[Secret]:
+        if len(keys) == 1:
+            return keys
+        accepted = self._accepted_keys.get(credential)
+        return sorted(keys, key=lambda key: key != accepted)
 
     async def _ask(self, question: Question, key: Secret, access: Access) -> Answer:
         """One try, and for a read perhaps a second one."""
@@ -258,24 +271,23 @@ class Upstream:
     async def _send(self, question: Question, key: Secret, access: Access) -> Answer:
         sent = httpx.Request(
             question.method,
-            _parsed_url(self._url + question.target),
+            self._url,
             headers=request.headers_for(question, self._host, key, access),
-            stream=httpx.ByteStream(question.body or b""),  # with `content`, httpx would add headers of its own
-            extensions={"timeout": {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT}},
+            stream=_NO_BODY if question.body is None else httpx.ByteStream(question.body),
+            extensions={
+                "timeout": {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT},
+                "target": question.target.encode("ascii"),
+            },
         )
-        sent.read()
         try:
             response = await self._transport.handle_async_request(sent)
         except httpx.TransportError as error:
             raise failure_of(error) from error
-        async with aclosing(response):
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        try:
             return await read_answer(response, access.keys)
-
-
-@lru_cache(maxsize=1024)
-def _parsed_url(url: str) -> httpx.URL:
-    """Parsing costs more than sending; creates all have one URL, and polled jobs theirs."""
-    return httpx.URL(url)
+        finally:
+            await response.stream.aclose()
 
 
 def _reason_of(failure: UpstreamFailure) -> Reason | None:

@@ -32,7 +32,10 @@ class Secret:
 
     def is_in(self, text: bytes) -> bool:
         """Whether `text` contains the secret: as it is, URL-encoded or in base64."""
-        return any(trace in text for trace in _traces(self.text))
+        for trace in _traces(self.text):  # noqa: SIM110 - twice as fast as `any`, on every answer
+            if trace in text:
+                return True
+        return False
 
 
 @lru_cache(maxsize=64)
@@ -58,6 +61,18 @@ class Access:
 
     keys: tuple[Secret, ...]
     organization: Secret | None
+
+
+def _secrets(texts: Iterable[str]) -> tuple[Secret, ...]:
+    """Those of the texts that a header may carry."""
+    stripped = (text.strip() for text in texts)
+    return tuple(Secret(text) for text in stripped if _HEADER_TEXT.fullmatch(text))
+
+
+@lru_cache(maxsize=64)
+def _access(keys: tuple[str, ...], organization: str) -> Access:
+    """What these texts, as they were read, make: the same for nearly every call."""
+    return Access(_secrets(keys), next(iter(_secrets([organization])), None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +107,8 @@ class Credentials:
         credential = self._find(name)
         if credential is None:
             return Access((), None)
-        organization = self._secrets((credential.organization,) if credential.organization else ())
-        return Access(self._secrets(credential.api_keys), organization[0] if organization else None)
+        organization = self._read(credential.organization) if credential.organization is not None else ""
+        return _access(tuple([self._read(source) for source in credential.api_keys]), organization)
 
     def missing(self, policies: PolicySet) -> list[str]:
         """For each credential a team needs: why its key or organisation cannot be sent. Shows neither."""
@@ -104,11 +119,11 @@ class Credentials:
             if credential is None:
                 problems.append(f"credential {name!r}: not defined")
                 continue
-            if not self._secrets(credential.api_keys):
+            if not _secrets([self._read(source) for source in credential.api_keys]):
                 reasons = "; ".join(self._fault(source) for source in credential.api_keys)
                 problems.append(f"credential {name!r}: no API key: {reasons}")
             organization = credential.organization
-            if organization is None or self._secrets((organization,)):
+            if organization is None or _secrets([self._read(organization)]):
                 continue
             if not organization.optional or self._read(organization).strip():
                 problems.append(f"credential {name!r}: no organisation: {self._fault(organization)}")
@@ -131,10 +146,6 @@ class Credentials:
         except UnicodeDecodeError:
             readable = False
         return f"{place} is empty" if readable else f"{place} is no small text file"
-
-    def _secrets(self, sources: Iterable[Source]) -> tuple[Secret, ...]:
-        texts = (self._read(source).strip() for source in sources)
-        return tuple(Secret(text) for text in texts if _HEADER_TEXT.fullmatch(text))
 
     def _read(self, source: Source) -> str:
         if source.kind == "file":
