@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import httpx
 import msgspec
@@ -12,11 +13,16 @@ import msgspec
 from gateway.core.headers import Header, Headers
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
+from gateway.upstream.reply import Reply
 
 LARGEST_BODY = 64 * 1024**2
 """Bytes of an answer's body; more is refused unread."""
 
 _PLAIN = (b"", b"identity")
+_CODING = b"content-encoding"
+_CODING_LENGTH = len(_CODING)
+_JSON = b"application/json"
+_SMALL = 64 * 1024
 _TRY_LATER = (429, 503)
 _LONGEST_WAIT = 300
 _USUAL_WAIT = 5
@@ -52,55 +58,69 @@ class Answer:
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; None if absent."""
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
-async def read_answer(response: httpx.Response, secrets: Sequence[Secret]) -> Answer:
-    """Read the answer to its end. Raises UpstreamFailure for one that may not be passed on."""
-    if not 200 <= response.status_code <= 599 or 300 <= response.status_code <= 399:
+async def read_body(reply: Reply) -> bytes:
+    """The body of an answer that may be passed on by its head. Raises UpstreamFailure for any other."""
+    if not 200 <= reply.status <= 599 or 300 <= reply.status <= 399:
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
-    raw = response.headers.raw
-    if any(name.lower() == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in raw):
-        raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
-    body = await _read_body(response)
-    values = b"\n".join([value for _, value in raw])
-    if any(secret.is_in(body) or secret.is_in(values) for secret in secrets):
-        raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld")
-    headers = end_to_end(raw)
-    if response.status_code in _TRY_LATER:
-        headers += ((b"retry-after", b"%d" % retry_after(response.headers, body)),)
-    return Answer(response.status_code, headers, body)
-
-
-async def _read_body(response: httpx.Response) -> bytes:
-    assert isinstance(response.stream, httpx.AsyncByteStream)
+    for name, value in reply.headers:
+        if len(name) == _CODING_LENGTH and name.lower() == _CODING and value.strip().lower() not in _PLAIN:
+            raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in response.stream:
+        async for chunk in reply:
             size += len(chunk)
             if size > LARGEST_BODY:
                 raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
             chunks.append(chunk)
     except httpx.TransportError as error:
         raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
-    return b"".join(chunks)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def require_no_secret(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> None:
+    """Raises UpstreamFailure for an answer with one of our keys in it."""
+    text = b"\n".join([value for _, value in reply.headers])
+    texts = (text, body) if len(body) > _SMALL else (b"%b\n%b" % (text, body),)
+    if any(secret.is_in(text) for secret in secrets for text in texts):
+        raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld")
+
+
+def headers_to_pass_on(reply: Reply, body: bytes) -> Headers:
+    """What of an answer's headers is the client's business, with a `Retry-After` where it is to wait."""
+    headers = end_to_end(reply.headers)
+    if reply.status in _TRY_LATER:
+        headers += ((b"retry-after", b"%d" % retry_after(httpx.Headers(reply.headers), body)),)
+    return headers
 
 
 def end_to_end(headers: Iterable[Header]) -> Headers:
     """The headers that are the client's business, names in lower case, order kept (RFC 9110 §7.6.1).
 
-    `Retry-After` is not among them: `read_answer` writes it anew, because upstream's may be missing or absurd.
+    `Retry-After` is not among them: it is written anew, because upstream's may be missing or absurd.
     """
-    lowered = [(name.lower(), value) for name, value in headers]
-    nominated = {
-        token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")
-    }
-    return tuple(
-        (name, value)
-        for name, value in lowered
-        if name not in _KEPT_HERE and name not in nominated and not name.startswith(_KEPT_HERE_PREFIXES)
-    )
+    kept: list[Header] = []
+    nominated: set[bytes] = set()
+    for name, value in headers:
+        passed = _as_passed_on(name)
+        if passed is not None:
+            kept.append((passed, value))
+        elif name.lower() == b"connection":
+            nominated.update(token.strip().lower() for token in value.split(b","))
+    return tuple([field for field in kept if field[0] not in nominated]) if nominated else tuple(kept)
+
+
+@lru_cache(maxsize=256)
+def _as_passed_on(name: bytes) -> bytes | None:
+    """A header's name in lower case; None if it is no client's business."""
+    lowered = name.lower()
+    return None if lowered in _KEPT_HERE or lowered.startswith(_KEPT_HERE_PREFIXES) else lowered
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> int:
@@ -143,8 +163,8 @@ _decode_limited = msgspec.json.Decoder(_Limited).decode
 
 def require_json_object(answer: Answer) -> None:
     """Raises UpstreamFailure unless the answer is `application/json` and one object."""
-    media_type = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
+    media_type = answer.header(b"content-type") or b""
+    if media_type != _JSON and media_type.partition(b";")[0].strip().lower() != _JSON:
         raise UpstreamFailure.invalid("Upstream's answer is not JSON")
     try:
         _decode_object(answer.body)

@@ -21,18 +21,18 @@ from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_t
 from gateway.logs import log_event
 from gateway.telemetry import Metrics
 from gateway.upstream import request
-from gateway.upstream.answer import Answer, read_answer, require_json_object
+from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_json_object, require_no_secret
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadline
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of
+from gateway.upstream.outgoing import with_body
 from gateway.upstream.request import Operation, Question, Trace
-from gateway.upstream.transport import CONNECT_TIMEOUT
+from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
 
 __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 
 _REFUSED_KEY = (401, 403)
 _READS_SHARE = 0.9
-_NO_BODY = httpx.ByteStream(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ class Upstream:
     def __init__(
         self,
         url: str,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         credentials: Credentials,
         metrics: Metrics,
         limits: Limits = Limits(),
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = httpx.URL(url)
-        self._host = self._url.netloc.decode("ascii")
+        self._origin = origin_of(httpx.URL(url))
+        self._host = httpx.URL(url).netloc.decode("ascii")
         self._transport = transport
         self._credentials = credentials
         self._metrics = metrics
@@ -241,6 +241,8 @@ class Upstream:
         reason: Reason | None
         try:
             answer = await self._exchange(question, key, access)
+            if answer.status < 500:
+                return answer
             reason = reason_to_repeat(answer.status, (answer.header(b"content-type") or b"").decode("latin-1"))
         except UpstreamFailure as caught:
             failure, reason = caught, _reason_of(caught)
@@ -269,25 +271,17 @@ class Upstream:
         return answer
 
     async def _send(self, question: Question, key: Secret, access: Access) -> Answer:
-        sent = httpx.Request(
-            question.method,
-            self._url,
-            headers=request.headers_for(question, self._host, key, access),
-            stream=_NO_BODY if question.body is None else httpx.ByteStream(question.body),
-            extensions={
-                "timeout": {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT},
-                "target": question.target.encode("ascii"),
-            },
-        )
         try:
-            response = await self._transport.handle_async_request(sent)
+            head = request.head_of(question, self._host, key, access)
+            reply = await self._transport.send(self._origin, with_body(head, question.body), CONNECT_TIMEOUT)
         except httpx.TransportError as error:
             raise failure_of(error) from error
-        assert isinstance(response.stream, httpx.AsyncByteStream)
         try:
-            return await read_answer(response, access.keys)
+            body = await read_body(reply)
         finally:
-            await response.stream.aclose()
+            await reply.aclose()
+        require_no_secret(reply, body, access.keys)
+        return Answer(reply.status, headers_to_pass_on(reply, body), body)
 
 
 def _reason_of(failure: UpstreamFailure) -> Reason | None:

@@ -25,6 +25,7 @@ from typing import cast
 
 import httpx
 
+from gateway.upstream.outgoing import Outgoing
 from gateway.upstream.reply import Reply, Stage
 
 _SLICE = 256 * 1024
@@ -64,8 +65,8 @@ class Connection(asyncio.Protocol):
         """Whether nothing has come, not even upstream's close: neither read by the loop nor waiting in the socket."""
         return self.state is State.IDLE and not self._unread.poll(0)
 
-    async def ask(self, head: bytes, body: AsyncIterable[bytes] | None, length: int, *, bodiless: bool) -> Reply:
-        """Send a request and wait for the answer's head. `length` is the body's, `bodiless` that its answer has none.
+    async def ask(self, request: Outgoing) -> Reply:
+        """Send a request and wait for the answer's head.
 
         Raises httpx.TransportError: ReadError or RemoteProtocolError if upstream broke off or answered nonsense,
         LocalProtocolError if the body is not as long as it should be. The request may have reached upstream then.
@@ -73,13 +74,13 @@ class Connection(asyncio.Protocol):
         assert self.state is State.IDLE
         assert self._transport is not None
         self.state = State.ASKED
-        reply = self._reply = Reply(self, bodiless=bodiless)
+        reply = self._reply = Reply(self, bodiless=request.bodiless)
         came = False
-        self._written = len(head)
+        self._written = len(request.head)
         try:
-            self._transport.write(head)
-            if body is not None:
-                await self._send_body(body, length, reply)
+            self._transport.write(request.head)
+            if request.body is not None:
+                await self._send_body(request.body, request.length, reply)
             await reply.head()
             came = True
         finally:

@@ -12,6 +12,8 @@ import httpx
 
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.dialing import Dialer, Origin
+from gateway.upstream.outgoing import Outgoing
+from gateway.upstream.reply import Reply
 
 _SWEEP_EVERY = 5.0
 """Seconds between two looks for connections that have been idle too long."""
@@ -44,20 +46,28 @@ class Pool:
             connection.close()
         return None
 
-    async def open(self, origin: Origin, connect_patience: float, pool_patience: float) -> Connection:
+    async def ask(self, origin: Origin, request: Outgoing, patience: float) -> Reply:
+        """Send a request and wait for the head of the answer, which must be read to its end or closed.
+
+        `patience` is how long to wait for a place, and again for a connection. Raises as `open` and `Connection.ask`.
+        """
+        connection = self.take(origin) or await self.open(origin, patience)
+        return await connection.ask(request)
+
+    async def open(self, origin: Origin, patience: float) -> Connection:
         """A new connection, or one that comes free while waiting for a place.
 
         Raises PoolTimeout, ConnectTimeout or ConnectError: nothing was sent.
         """
         if not self._make_room():
-            free = await self._wait(origin, pool_patience)
+            free = await self._wait(origin, patience)
             if free is not None:
                 return free
         connection = Connection(self._keep, self._forget)
         self._places[connection] = origin
         ready = False
         try:
-            await self._dialer.dial(origin, connection, connect_patience)
+            await self._dialer.dial(origin, connection, patience)
             # On a new TLS connection session tickets may wait unread, which are not upstream's own words.
             ready = connection.is_silent() or (bool(origin.server_name) and connection.state is State.IDLE)
         finally:

@@ -7,10 +7,9 @@ from functools import lru_cache
 from importlib.metadata import version
 from urllib.parse import quote, urlencode
 
-import httpx
-
 from gateway.core.headers import JSON, Header, Headers
 from gateway.upstream.credentials import Access, Secret
+from gateway.upstream.outgoing import END, header_lines, request_line
 
 PREFIX = "/api/v1/ie/requestqueue/apikey"
 """The path GMI's API starts with, on both sides of the gateway."""
@@ -110,22 +109,26 @@ def _checked(request_id: str) -> str:
     return request_id
 
 
-def headers_for(question: Question, host: str, key: Secret, access: Access) -> httpx.Headers:
-    """Every header the call carries, and no other: nothing of the client's but its trace."""
-    headers = _headers_of_all(host, key.text, access.organization.text if access.organization is not None else None)
+def head_of(question: Question, host: str, key: Secret, access: Access) -> bytes:
+    """The call up to its body: every header it carries, and no other, nothing of the client's but its trace.
+
+    Raises UnsupportedProtocol for a trace that is no header.
+    """
+    line = request_line(question.method, question.target.encode("ascii"))
+    lines = _lines_of_all(host, key.text, access.organization.text if access.organization is not None else None)
     if question.body is None and question.trace is None:
-        return headers
+        return line + lines
     own: list[Header] = []
     if question.body is not None:
         own += [JSON, (b"content-length", b"%d" % len(question.body))]
     if question.trace is not None:
         own += [*question.trace.context, (b"x-request-id", question.trace.request_id.encode())]
-    return httpx.Headers(headers.raw + own)
+    return line + lines[: -len(END)] + header_lines(own)
 
 
 @lru_cache(maxsize=64)
-def _headers_of_all(host: str, key: str, organization: str | None) -> httpx.Headers:
-    """What every call with one key carries. Made once, because that takes longer than to send it."""
+def _lines_of_all(host: str, key: str, organization: str | None) -> bytes:
+    """The headers every call with one key carries, and the end."""
     headers = [
         (b"host", host.encode()),
         (b"accept", b"application/json"),
@@ -135,4 +138,4 @@ def _headers_of_all(host: str, key: str, organization: str | None) -> httpx.Head
     ]
     if organization is not None:
         headers.append((b"x-organization-id", organization.encode()))
-    return httpx.Headers(headers)
+    return header_lines(headers)
