@@ -86,10 +86,12 @@ async def read_body(reply: Reply) -> bytes:
 
 def require_no_secret(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> None:
     """Raises UpstreamFailure for an answer with one of our keys in it."""
-    text = b"\n".join([value for _, value in reply.headers])
-    texts = (text, body) if len(body) > _SMALL else (b"%b\n%b" % (text, body),)
-    if any(secret.is_in(text) for secret in secrets for text in texts):
-        raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld")
+    values = b"\n".join([value for _, value in reply.headers])
+    texts = (values, body) if len(body) > _SMALL else (b"%b\n%b" % (values, body),)
+    for secret in secrets:
+        for text in texts:
+            if secret.is_in(text):
+                raise UpstreamFailure.invalid("Upstream's answer contains a credential of the gateway and was withheld")
 
 
 def headers_to_pass_on(reply: Reply, body: bytes) -> Headers:

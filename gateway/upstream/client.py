@@ -8,10 +8,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import httpx
 
@@ -45,6 +44,16 @@ class Limits:
     timeout: float = 30.0
     create_timeout: float = 300.0
     in_flight: int = 2000
+
+
+@dataclass(slots=True)
+class _Call:
+    """A question being asked; `began` by the client's own clock."""
+
+    credential: str
+    access: Access
+    question: Question
+    began: float
 
 
 class Upstream:
@@ -149,19 +158,18 @@ class Upstream:
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
-        await self._pass_circuit(credential, question, access)
-        started = self._ticks()
-        answer = await self._watched(question, self._try_keys(credential, question, access))
+        if self.circuit is not Circuit.CLOSED:
+            await self._pass_circuit(credential, question, access)
+        call = _Call(credential, access, question, self._ticks())
+        answer = await self._watched(call)
         if answer.status < 300 and question.operation is not Operation.DELETE_REQUEST:
             if answer.status not in (200, 201):
                 raise UpstreamFailure.invalid("Upstream answered with a status that names no result")
             require_json_object(answer)
-        return Answer(answer.status, answer.headers, answer.body, self._ticks() - started)
+        return answer
 
     async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
         """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
-        if self.circuit is Circuit.CLOSED:
-            return
         if not self._breaker.admit(self._ticks()):
             raise UpstreamFailure(
                 Sent.NEVER,
@@ -171,22 +179,20 @@ class Upstream:
             )
         self._show_circuit()
         if not question.repeatable:
-            probe = request.list_models()
             try:
-                await self._watched(probe, self._try_keys(credential, probe, access))
+                await self._watched(_Call(credential, access, request.list_models(), self._ticks()))
             except UpstreamFailure as failure:
                 raise UpstreamFailure(Sent.NEVER, failure.code, failure.message, failure.retry_after) from failure
 
-    async def _watched(self, question: Question, call: Coroutine[Any, Any, Answer]) -> Answer:
-        """Await the call within its time, and tell the circuit breaker what it showed of upstream."""
-        is_create = question.operation is Operation.CREATE_REQUEST
+    async def _watched(self, call: _Call) -> Answer:
+        """Make the call within its time, and tell the circuit breaker what it showed of upstream."""
+        is_create = call.question.operation is Operation.CREATE_REQUEST
         works = False
-        began = self._ticks()
         deadline = Deadline(self._limits.create_timeout if is_create else self._limits.timeout)
         try:
-            answer = await call
+            answer = await self._try_keys(call)
             # A 500 is upstream's word on one question, which a team could repeat until all were refused.
-            works = answer.status not in UNAVAILABLE or not question.repeatable
+            works = answer.status not in UNAVAILABLE or not call.question.repeatable
         except asyncio.CancelledError as error:
             if not deadline.passed:
                 raise
@@ -196,7 +202,7 @@ class Upstream:
             raise
         finally:
             deadline.end()
-            self._tell_circuit(began, works=works)
+            self._tell_circuit(call.began, works=works)
         return answer
 
     def _tell_circuit(self, began: float, *, works: bool) -> None:
@@ -213,14 +219,14 @@ class Upstream:
         for state in Circuit:
             self._metrics.circuit(state.value).set(state is self._breaker.state)
 
-    async def _try_keys(self, credential: str, question: Question, access: Access) -> Answer:
+    async def _try_keys(self, call: _Call) -> Answer:
         """Ask with the key that last worked, then with the others. A refused key proves that nothing was done."""
-        for key in self._in_order(credential, access.keys):
-            answer = await self._ask(question, key, access)
+        for key in self._in_order(call.credential, call.access.keys):
+            answer = await self._ask(call, key)
             if answer.status not in _REFUSED_KEY:
-                self._accepted_keys[credential] = key
+                self._accepted_keys[call.credential] = key
                 return answer
-            log_event(logging.ERROR, "upstream refused a key", credential=credential, status=answer.status)
+            log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=answer.status)
         raise UpstreamFailure(
             Sent.ANSWERED,
             Code.UPSTREAM_CREDENTIALS_REJECTED,
@@ -233,55 +239,55 @@ class Upstream:
         accepted = self._accepted_keys.get(credential)
         return sorted(keys, key=lambda key: key != accepted)
 
-    async def _ask(self, question: Question, key: Secret, access: Access) -> Answer:
+    async def _ask(self, call: _Call, key: Secret) -> Answer:
         """One try, and for a read perhaps a second one."""
         self._budget.note_call()
         answer: Answer | None = None
         failure: UpstreamFailure | None = None
         reason: Reason | None
         try:
-            answer = await self._exchange(question, key, access)
-            if answer.status < 500:
+            answer = await self._exchange(call, key)
+            if answer.status < 500:  # none of these is repeated
                 return answer
             reason = reason_to_repeat(answer.status, (answer.header(b"content-type") or b"").decode("latin-1"))
         except UpstreamFailure as caught:
             failure, reason = caught, _reason_of(caught)
-        if reason is not None and question.repeatable and self._budget.take():
-            self._metrics.upstream_retries(question.operation, reason).inc()
+        if reason is not None and call.question.repeatable and self._budget.take():
+            self._metrics.upstream_retries(call.question.operation, reason).inc()
             await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))
-            return await self._exchange(question, key, access)
+            return await self._exchange(call, key)
         if answer is None:
             assert failure is not None
             raise failure
         return answer
 
-    async def _exchange(self, question: Question, key: Secret, access: Access) -> Answer:
+    async def _exchange(self, call: _Call, key: Secret) -> Answer:
         """Send the request once and read the whole answer."""
         started = self._ticks()
         code = "cancelled"
         try:
-            answer = await self._send(question, key, access)
+            answer = await self._send(call, key)
             code = str(answer.status)
         except UpstreamFailure as failure:
             code = failure.code.value
             raise
         finally:
-            self._metrics.upstream_requests(question.operation, code).inc()
-            self._metrics.upstream_duration(question.operation).observe(self._ticks() - started)
+            self._metrics.upstream_requests(call.question.operation, code).inc()
+            self._metrics.upstream_duration(call.question.operation).observe(self._ticks() - started)
         return answer
 
-    async def _send(self, question: Question, key: Secret, access: Access) -> Answer:
+    async def _send(self, call: _Call, key: Secret) -> Answer:
         try:
-            head = request.head_of(question, self._host, key, access)
-            reply = await self._transport.send(self._origin, with_body(head, question.body), CONNECT_TIMEOUT)
+            head = request.head_of(call.question, self._host, key, call.access)
+            reply = await self._transport.send(self._origin, with_body(head, call.question.body), CONNECT_TIMEOUT)
         except httpx.TransportError as error:
             raise failure_of(error) from error
         try:
             body = await read_body(reply)
         finally:
-            await reply.aclose()
-        require_no_secret(reply, body, access.keys)
-        return Answer(reply.status, headers_to_pass_on(reply, body), body)
+            reply.close()
+        require_no_secret(reply, body, call.access.keys)
+        return Answer(reply.status, headers_to_pass_on(reply, body), body, self._ticks() - call.began)
 
 
 def _reason_of(failure: UpstreamFailure) -> Reason | None:

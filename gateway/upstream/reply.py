@@ -32,7 +32,6 @@ KEPT_IDLE = 30.0
 """Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
 
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
-_FRAMING = frozenset((b"transfer-encoding", b"content-length", b"keep-alive"))
 
 
 class Stage(Enum):
@@ -161,6 +160,10 @@ class Reply(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
+        """As `close`, for httpx."""
+        self.close()
+
+    def close(self) -> None:
         """Break off what has not come to its end."""
         if self.stage in _COMING:
             self._source.close()
@@ -183,13 +186,8 @@ class Reply(httpx.AsyncByteStream):
             raise _Refused("something follows it")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(name) + len(value) > LONGEST_FIELD:
-            raise _Refused("a header is too long")
-        if self.stage is not Stage.HEAD:
-            return  # a trailer (RFC 9110 §6.5.1): dropped, lest it pass for a header
-        if len(self.headers) >= MOST_FIELDS:
-            raise _Refused("it has too many headers")
-        self.headers.append((name, value))
+        if self.stage is Stage.HEAD:  # a trailer (RFC 9110 §6.5.1) is dropped, lest it pass for a header
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -206,17 +204,26 @@ class Reply(httpx.AsyncByteStream):
 
     def _read_framing(self, *, keep_alive: bool) -> None:
         """Decide where the body ends and whether another answer may follow (RFC 9112 §6.3, §9.3)."""
-        framing = [(name.lower(), value) for name, value in self.headers if name.lower() in _FRAMING]
-        bounds = [(name, value) for name, value in framing if name != b"keep-alive"]
-        if len(bounds) > 1:
-            raise _Refused("its length is told twice")
-        if bounds and bounds[0][0] == b"transfer-encoding" and bounds[0][1].strip().lower() != b"chunked":
-            raise _Refused("its transfer coding is unknown")
+        if len(self.headers) > MOST_FIELDS:
+            raise _Refused("it has too many headers")
+        bounds, chunked, told = 0, True, KEPT_IDLE
+        for name, value in self.headers:
+            if len(name) + len(value) > LONGEST_FIELD:
+                raise _Refused("a header is too long")
+            lowered = name.lower()
+            if lowered == b"content-length":
+                bounds += 1
+            elif lowered == b"transfer-encoding":
+                bounds += 1
+                chunked = value.strip().lower() == b"chunked"
+            elif lowered == b"keep-alive":
+                match = _KEEP_ALIVE_TIMEOUT.search(value)
+                told = int(match[1]) - 1.0 if match is not None else KEPT_IDLE
+        if bounds > 1 or not chunked:
+            raise _Refused("its length is told twice, or in a way unknown")
         self._until_close = not bounds and self.status not in (204, 304)
-        if self._bodiless or self._until_close or not keep_alive:
-            return
-        told = [_KEEP_ALIVE_TIMEOUT.search(value) for name, value in framing if name == b"keep-alive"]
-        self.keep_for = max(0.0, min([KEPT_IDLE, *(int(match[1]) - 1.0 for match in told if match is not None)]))
+        if keep_alive and not self._until_close and not self._bodiless:
+            self.keep_for = max(0.0, min(KEPT_IDLE, told))
 
     def on_body(self, body: bytes) -> None:
         if self.stage is not Stage.BODY:

@@ -6,8 +6,8 @@ reached upstream.
 """
 
 import ssl
-from collections.abc import AsyncIterable
-from typing import cast
+from collections.abc import AsyncIterable, Coroutine
+from typing import Any, cast
 
 import httpx
 
@@ -45,9 +45,9 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def send(self, origin: Origin, request: Outgoing, patience: float = CONNECT_TIMEOUT) -> Reply:
+    def send(self, origin: Origin, request: Outgoing, patience: float) -> Coroutine[Any, Any, Reply]:
         """Send, and return when the head of the answer has come. The reply must be read to its end or closed."""
-        return await self._pool.ask(origin, request, patience)
+        return self._pool.ask(origin, request, patience)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same for who speaks httpx.
