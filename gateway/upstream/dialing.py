@@ -55,7 +55,12 @@ class Resolver:
             lookup = asyncio.get_running_loop().create_task(self._look_up(host, port), name="look up")
             self._under_way[host, port] = lookup
             lookup.add_done_callback(partial(self._found, host, port))
-        return await asyncio.shield(lookup)
+        try:
+            return await asyncio.shield(lookup)
+        except asyncio.CancelledError:
+            if lookup.cancelled():
+                raise OSError("the resolver was closed") from None
+            raise
 
     async def close(self) -> None:
         """Give up on what is being looked up."""
@@ -104,12 +109,20 @@ class Dialer:
 
         Each address but the last gets an equal share of what is left. Raises ConnectTimeout or ConnectError.
         """
-        deadline = asyncio.get_running_loop().time() + patience
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = (await self._resolver.resolve(origin.host, origin.port))[:_MOST_ADDRESSES]
-            while not await self._reached(addresses.pop(0), origin, protocol, (deadline, len(addresses))):
-                pass
+            for others in range(len(addresses) - 1, -1, -1):
+                try:
+                    async with asyncio.timeout((deadline - loop.time()) / (others + 1)):
+                        await self._connect(addresses[-1 - others], origin, protocol)
+                except OSError:  # a TimeoutError too
+                    if not others:
+                        raise
+                else:
+                    return
         except TimeoutError as error:
             raise httpx.ConnectTimeout("upstream could not be connected to in time") from error
         except (OSError, ValueError) as error:
@@ -119,25 +132,12 @@ class Dialer:
         """Give up on what is being looked up."""
         await self._resolver.close()
 
-    async def _reached(
-        self, address: Address, origin: Origin, protocol: asyncio.Protocol, rest: tuple[float, int]
-    ) -> bool:
-        """Whether the address could be connected to. Raises why not if no other is left to try."""
-        deadline, others = rest
-        loop = asyncio.get_running_loop()
-        share = (deadline - loop.time()) / (others + 1)
-        try:
-            async with asyncio.timeout(share):
-                await loop.create_connection(
-                    lambda: protocol,
-                    address.host,
-                    address.port,
-                    family=address.family,
-                    ssl=self._trusted if origin.server_name else None,
-                    server_hostname=origin.server_name or None,
-                )
-        except OSError:  # a TimeoutError too
-            if not others:
-                raise
-            return False
-        return True
+    async def _connect(self, address: Address, origin: Origin, protocol: asyncio.Protocol) -> None:
+        await asyncio.get_running_loop().create_connection(
+            lambda: protocol,
+            address.host,
+            address.port,
+            family=address.family,
+            ssl=self._trusted if origin.server_name else None,
+            server_hostname=origin.server_name or None,
+        )

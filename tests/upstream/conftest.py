@@ -1,11 +1,12 @@
 """The real client over real sockets, to whatever upstream a test scripts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.core.policy import Credential, Source
 from gateway.telemetry import Metrics
@@ -22,6 +23,15 @@ CREDENTIALS = {
 }
 
 Connect = Callable[..., Upstream]
+
+ON_BOTH_LOOPS = ("test_connection.py", "test_pool.py", "test_tls.py")
+"""Modules whose subject hangs on what a loop's transports do."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop the gateway runs on, and for some modules the one it falls back to."""
+    both = item.path.name in ON_BOTH_LOOPS
+    return {"uvloop": uvloop.new_event_loop} | ({"asyncio": asyncio.new_event_loop} if both else {})
 
 
 def connect(

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import httpx
 import pytest
 
 from gateway.core.errors import Code
 from gateway.upstream.client import Limits, Sent, UpstreamFailure
+from gateway.upstream.transport import Transport, build_transport
 from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import Connect, failures_of, until
 
@@ -253,7 +256,7 @@ async def test_sm10_bytes_the_loop_has_not_read_yet_are_noticed(client: Connect)
     async with ScriptedUpstream(answering(GOOD)) as upstream:
         gmi = client(upstream.url)
         await gmi.create_request("default", BODY)
-        upstream.connections[0].writer.get_extra_info("socket")._sock.send(SMUGGLED)
+        os.write(upstream.connections[0].writer.get_extra_info("socket").fileno(), SMUGGLED)
         answer = await gmi.create_request("default", BODY)
         assert answer.body == b'{"whose":"mine"}'
     assert len(upstream.connections) == 2
@@ -324,3 +327,88 @@ async def test_proxy_variables_and_netrc_are_not_obeyed(client: Connect, monkeyp
             monkeypatch.setenv(variable, proxy.url)
         await client(upstream.url).list_models("default")
     assert proxy.connections == []
+
+
+# --- as one of httpx's transports ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    """A transport of its own."""
+    ours = build_transport(5)
+    yield ours
+    await ours.aclose()
+
+
+async def test_httpx_requests_are_sent_as_they_are(transport: Transport) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"abc", b"", b"def"):
+            yield part
+
+    fields = [("Host", "storage.example"), ("X-A", "1"), ("X-A", "2"), ("Content-Length", "6")]
+    async with ScriptedUpstream(answering(GOOD)) as upstream:
+        request = httpx.Request("PUT", f"{upstream.url}/a%2Fb?c=%20d", headers=fields, content=parts())
+        answer = await transport.handle_async_request(request)
+        assert (answer.status_code, await answer.aread()) == (200, b'{"whose":"mine"}')
+        assert answer.headers["content-type"] == "application/json"
+        request = httpx.Request("GET", upstream.url, extensions={"target": b"/exactly?this"})
+        await (await transport.handle_async_request(request)).aread()
+    first, second = upstream.requests
+    assert (first.method, first.target, first.body) == ("PUT", "/a%2Fb?c=%20d", b"abcdef")
+    assert first.headers == tuple((name.lower(), value) for name, value in fields)
+    assert second.target == "/exactly?this"
+    assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize("close", ["Connection: close", "X-Kept: 1"])
+async def test_a_head_request_gets_no_body(transport: Transport, close: str) -> None:
+    page = response(b"x" * 10, "200 OK", close).removesuffix(b"x" * 10)
+    async with ScriptedUpstream(answering(page)) as upstream:
+        for _ in range(2):
+            answer = await transport.handle_async_request(httpx.Request("HEAD", upstream.url))
+            assert (answer.headers["content-length"], await answer.aread()) == ("10", b"")
+    assert len(upstream.connections) == 2
+
+
+async def test_a_response_left_half_read_gives_up_its_connection(transport: Transport) -> None:
+    async def generous(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(response(b"x" * 5_000_000))
+        await connection.hold()
+
+    async with ScriptedUpstream(generous) as upstream:
+        for number in range(1, 4):
+            answer = await transport.handle_async_request(httpx.Request("GET", upstream.url))
+            async for _ in answer.aiter_raw():
+                break
+            await answer.aclose()
+            assert len(upstream.connections) == number
+    assert "0 of 5 open" in repr(transport._pool)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        httpx.Request("GET", "ftp://127.0.0.1/"),
+        httpx.Request("GET", "/no-host"),
+        httpx.Request("PUT", "http://127.0.0.1:1/", headers={"Transfer-Encoding": "chunked"}),
+        httpx.Request("GET", "http://127.0.0.1:1/", headers={"X-A": "1\r\nX-B: 2"}),
+        httpx.Request("GET", "http://127.0.0.1:1/", extensions={"target": b"/ HTTP/1.1\r\nX-B: 2\r\n\r\n"}),
+    ],
+    ids=["scheme", "host", "chunked", "header", "target"],
+)
+async def test_what_cannot_be_sent_is_refused_before_a_byte(transport: Transport, request_: httpx.Request) -> None:
+    with pytest.raises(httpx.UnsupportedProtocol):
+        await transport.handle_async_request(request_)
+
+
+async def test_the_time_to_connect_is_the_requests(transport: Transport) -> None:
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        with pytest.raises(httpx.ConnectTimeout):
+            await transport.handle_async_request(httpx.Request("GET", url, extensions={"timeout": {"connect": 0.1}}))
