@@ -134,9 +134,6 @@ class Pool:
 
     def _keep(self, connection: Connection) -> None:
         """A connection is free again."""
-        if self._closed:
-            connection.close()
-            return
         self._idle.setdefault(self._places[connection], {})[connection] = None
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(_SWEEP_EVERY, self._sweep_idle)

@@ -19,7 +19,7 @@ while true; do
   esac
   sleep 0.2
 done
-curl -sf "$(jq -r .outcome.video_url <<<"$RECORD")" | head -c 12 | tail -c 8
+curl -sf -r 4-11 "$(jq -r .outcome.video_url <<<"$RECORD")"
 URLS=$(curl -sf "$BASE/upload-url" -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \
   -d '{"file_type":"png"}')
 printf png-bytes | curl -sf -X PUT "$(jq -r .upload_url <<<"$URLS")" -H "Content-Type: image/png" --data-binary @-

@@ -96,13 +96,30 @@ async def test_a_turn_that_comes_to_one_who_leaves_is_the_next_ones() -> None:
         first, second, third = (asyncio.ensure_future(ask(pool, where)) for _ in range(3))
         await until(lambda: repr(pool) == "<Pool 1 of 1 open, 0 idle, 2 waiting>")
         first.cancel()
-        await asyncio.sleep(0)  # the place is free, the second's turn has come, and it has not run yet
+        while "1 waiting" not in repr(pool):  # the place is free and the second's turn has come, but it has not run yet
+            await asyncio.sleep(0)  # noqa: ASYNC110 - what is waited for happens between two rounds of the loop
         second.cancel()
         go.set()
         assert await third == b'{"a":1}'
         for ended in await asyncio.gather(first, second, return_exceptions=True):
             assert isinstance(ended, asyncio.CancelledError)
         assert repr(pool) == "<Pool 1 of 1 open, 1 idle, 0 waiting>"
+
+
+async def test_who_is_forestalled_stays_first_in_line() -> None:
+    async with ScriptedUpstream(answering(GOOD)) as upstream, opened(1) as pool:
+        where = origin(upstream)
+        connection = await pool.open(where, 5.0)
+        line = [asyncio.ensure_future(ask(pool, where)) for _ in range(2)]
+        await until(lambda: "2 waiting" in repr(pool))
+        await connection.ask(GET)
+        assert pool.take(where) is connection, "the first one's turn has come, and it has not run yet"
+        await asyncio.sleep(0.01)
+        assert repr(pool) == "<Pool 1 of 1 open, 0 idle, 2 waiting>"
+        await connection.ask(GET)
+        await line[0]
+        assert await line[1] == b'{"a":1}'
+    assert len(upstream.requests) == 4
 
 
 async def test_an_idle_connection_to_elsewhere_makes_room() -> None:
