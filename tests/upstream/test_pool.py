@@ -96,8 +96,9 @@ async def test_a_turn_that_comes_to_one_who_leaves_is_the_next_ones() -> None:
         first, second, third = (asyncio.ensure_future(ask(pool, where)) for _ in range(3))
         await until(lambda: repr(pool) == "<Pool 1 of 1 open, 0 idle, 2 waiting>")
         first.cancel()
-        while "1 waiting" not in repr(pool):  # the place is free and the second's turn has come, but it has not run yet
-            await asyncio.sleep(0)  # noqa: ASYNC110 - what is waited for happens between two rounds of the loop
+        # until the place is free and the second's turn has come, but before it has run
+        while "1 waiting" not in repr(pool):  # noqa: ASYNC110 - it happens between two rounds of the loop
+            await asyncio.sleep(0)
         second.cancel()
         go.set()
         assert await third == b'{"a":1}'
