@@ -48,12 +48,13 @@ class Limits:
 
 @dataclass(slots=True)
 class _Call:
-    """A question being asked; `began` by the client's own clock."""
+    """A question being asked; `began` by the client's own clock. `sent` is how far it got if time runs out."""
 
     credential: str
     access: Access
     question: Question
     began: float
+    sent: Sent = Sent.NEVER
 
 
 class Upstream:
@@ -196,7 +197,7 @@ class Upstream:
         except asyncio.CancelledError as error:
             if not deadline.passed:
                 raise
-            raise UpstreamFailure(Sent.MAYBE, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
+            raise UpstreamFailure(call.sent, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
         except UpstreamFailure as failure:
             works = failure.sent is Sent.ANSWERED
             raise
@@ -279,7 +280,9 @@ class Upstream:
     async def _send(self, call: _Call, key: Secret) -> Answer:
         try:
             head = request.head_of(call.question, self._host, key, call.access)
-            reply = await self._transport.send(self._origin, with_body(head, call.question.body), CONNECT_TIMEOUT)
+            connection = await self._transport.connect(self._origin, CONNECT_TIMEOUT)
+            call.sent = Sent.MAYBE
+            reply = await connection.ask(with_body(head, call.question.body))
         except httpx.TransportError as error:
             raise failure_of(error) from error
         try:

@@ -12,8 +12,6 @@ import httpx
 
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.dialing import Dialer, Origin
-from gateway.upstream.outgoing import Outgoing
-from gateway.upstream.reply import Reply
 
 _SWEEP_EVERY = 5.0
 """Seconds between two looks for connections that have been idle too long."""
@@ -46,13 +44,12 @@ class Pool:
             connection.close()
         return None
 
-    async def ask(self, origin: Origin, request: Outgoing, patience: float) -> Reply:
-        """Send a request and wait for the head of the answer, which must be read to its end or closed.
+    async def connect(self, origin: Origin, patience: float) -> Connection:
+        """A connection to ask on, which must be done before anything else is awaited.
 
-        `patience` is how long to wait for a place, and again for a connection. Raises as `open` and `Connection.ask`.
+        `patience` is how long to wait for a place, and again for a new connection. Raises as `open`.
         """
-        connection = self.take(origin) or await self.open(origin, patience)
-        return await connection.ask(request)
+        return self.take(origin) or await self.open(origin, patience)
 
     async def open(self, origin: Origin, patience: float) -> Connection:
         """A new connection, or one that comes free while waiting for a place.

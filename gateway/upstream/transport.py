@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import httpx
 
+from gateway.upstream.connection import Connection
 from gateway.upstream.dialing import Dialer, Origin
 from gateway.upstream.outgoing import Outgoing, header_lines, request_line
 from gateway.upstream.pool import Pool
-from gateway.upstream.reply import Reply
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for name resolution, TCP and TLS together, and as many to wait for a place in the pool."""
@@ -45,12 +45,12 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def send(self, origin: Origin, request: Outgoing, patience: float) -> Coroutine[Any, Any, Reply]:
-        """Send, and return when the head of the answer has come. The reply must be read to its end or closed."""
-        return self._pool.ask(origin, request, patience)
+    def connect(self, origin: Origin, patience: float) -> Coroutine[Any, Any, Connection]:
+        """As the pool's: a connection to ask on at once. Up to then nothing was sent."""
+        return self._pool.connect(origin, patience)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The same for who speaks httpx.
+        """Send, and return when the head of the answer has come: for who speaks httpx.
 
         Of a request's extensions it knows `timeout` (its `connect`), `target` (sent instead of the URL's path and
         query) and `sni_hostname` (whom the certificate must name, where the URL's host is an address checked before).
@@ -64,7 +64,8 @@ class Transport(httpx.AsyncBaseTransport):
         head = request_line(request.method, target) + header_lines(request.headers.raw)
         body = cast("AsyncIterable[bytes]", request.stream) if length else None
         patience = request.extensions.get("timeout", {}).get("connect") or CONNECT_TIMEOUT
-        reply = await self.send(origin, Outgoing(head, body, length, request.method == "HEAD"), patience)
+        connection = await self.connect(origin, patience)
+        reply = await connection.ask(Outgoing(head, body, length, request.method == "HEAD"))
         return httpx.Response(reply.status, headers=reply.headers, stream=reply, extensions=_EXTENSIONS)
 
     async def aclose(self) -> None:

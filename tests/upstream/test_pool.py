@@ -37,7 +37,7 @@ def origin(upstream: ScriptedUpstream) -> Origin:
 
 async def ask(pool: Pool, where: Origin, patience: float = 5.0) -> bytes:
     """The body of one answer."""
-    reply = await pool.ask(where, GET, patience)
+    reply = await (await pool.connect(where, patience)).ask(GET)
     try:
         return b"".join([chunk async for chunk in reply])
     finally:

@@ -76,6 +76,17 @@ async def test_up4_a_connection_that_does_not_come_about_times_out(
                 assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_TIMEOUT)
 
 
+async def test_ac4_a_call_whose_time_runs_out_before_it_has_a_connection_was_never_sent(client: Connect) -> None:
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        for failure in await failures_of(client(f"http://127.0.0.1:{full.getsockname()[1]}", limits=SHORT)):
+            assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_TIMEOUT)
+
+
 @pytest.mark.parametrize("slow", ["silent", "head", "body"])
 async def test_up5_the_deadline_is_for_the_whole_call(client: Connect, slow: str) -> None:
     async def dripping(connection: Connection) -> None:
