@@ -75,7 +75,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 def origin_of(url: httpx.URL, server_name: str | None = None) -> Origin:
     """Whom a URL leads to. Raises UnsupportedProtocol."""
-    port = _PORTS.get(url.scheme)
-    if port is None or not url.host:
+    port, host = _PORTS.get(url.scheme), url.raw_host.decode("ascii")
+    if port is None or not host:
         raise httpx.UnsupportedProtocol("only http:// and https:// with a host are supported")
-    return Origin(url.host, url.port or port, (server_name or url.host) if url.scheme == "https" else "")
+    return Origin(host, url.port or port, (server_name or host) if url.scheme == "https" else "")

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.upstream.client import Limits, Sent, UpstreamFailure
-from gateway.upstream.transport import Transport, build_transport
+from gateway.upstream.transport import Transport, build_transport, origin_of
 from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import Connect, failures_of, until
 
@@ -369,6 +369,21 @@ async def test_httpx_requests_are_sent_as_they_are(transport: Transport) -> None
     assert first.headers == tuple((name.lower(), value) for name, value in fields)
     assert second.target == "/exactly?this"
     assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "server_name", "origin"),
+    [
+        ("http://gmi.example/a", None, ("gmi.example", 80, "")),
+        ("https://gmi.example", None, ("gmi.example", 443, "gmi.example")),
+        ("https://192.0.2.1:8443/", "gmi.example", ("192.0.2.1", 8443, "gmi.example")),
+        ("https://[2001:db8::1]", None, ("2001:db8::1", 443, "2001:db8::1")),
+        ("http://192.0.2.1", "gmi.example", ("192.0.2.1", 80, "")),
+        ("https://bücher.example", None, ("xn--bcher-kva.example", 443, "xn--bcher-kva.example")),
+    ],
+)
+def test_whom_a_url_leads_to(url: str, server_name: str | None, origin: tuple[str, int, str]) -> None:
+    assert origin_of(httpx.URL(url), server_name) == origin
 
 
 @pytest.mark.parametrize("close", ["Connection: close", "X-Kept: 1"])
