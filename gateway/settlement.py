@@ -98,6 +98,8 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
 async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: Reply) -> str | None:
     """Upstream named the job: it is the owner's for ever, and settled at once if it has already ended. The job's id.
 
+    A short record that says so is not taken for the end: the outcome, which clients wait for, is in the full one.
+
     None, with the reservation in doubt, when the answer names no job or one that is another's. While the ledger does
     not take the commit it is repeated; the client has its answer meanwhile, because upstream has the job. Nothing else
     is told or counted before the ledger has said whose the job is.
@@ -107,7 +109,7 @@ async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, 
         await doubt(gw, reservation_id)
         return None
     record, complete = slim_record(answer.body)
-    outcome = outcome_of(head.status)
+    outcome = outcome_of(head.status) if head.is_full else None
     placed = Placement(reservation_id, head.request_id, head.status, record, complete, outcome, reply)
     gw.jobs.expect(head.request_id, owner.team)
     is_placed = await insist(gw, partial(_place, gw, placed, owner, answer)) is not False

@@ -112,6 +112,10 @@ class ScriptedUpstream:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        for connection in self.connections:
+            connection.writer.transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)  # transports let go of their sockets in the loop's next turns
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(len(self.connections), len(self._scripts) - 1)]

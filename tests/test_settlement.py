@@ -1,6 +1,7 @@
 """A job ends: its claims are settled once, whoever sees it first, and money comes back only on upstream's word."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 from tests.ledger_troubles import no_writes
+from tests.scripted_upstream import response
 
 __all__ = ["wall_clock"]
 
@@ -114,6 +116,21 @@ async def test_a_finished_record_in_the_creates_answer_settles_at_once(open_hous
     again = await house.client("key").get(f"{Q}/requests/{answer.json()['request_id']}")
     assert (again.content, again.headers["cache-status"]) == (answer.content, "gmi-gateway; hit")
     assert house.received("get_request") == 0
+
+
+async def test_a_short_record_is_never_the_last_word(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_id = "6c8f1c44-9d1b-4f6e-8a77-1f0d6f3c2b11"
+        short = {"request_id": request_id, "model": "Veo3", "status": "success", "created_at": 1, "updated_at": 1}
+        full = short | {"payload": {}, "outcome": {"video_url": "https://storage.googleapis.com/v.mp4"}}
+        upstream.answers["POST", f"{Q}/requests"] = response(json.dumps(short).encode())
+        upstream.answers["GET", f"{Q}/requests/{request_id}"] = response(json.dumps(full).encode())
+        client = house.client("key")
+        assert (await client.create()).json() == short
+        for _ in range(2):
+            assert (await client.get(f"{Q}/requests/{request_id}")).json() == full
+        assert len(upstream.calls("GET", f"{Q}/requests/{request_id}")) == 1
 
 
 async def test_qu5_nobody_polls_and_the_slots_come_back(open_house: OpenHouse, wall_clock: WallClock) -> None:

@@ -27,6 +27,12 @@ class RecordHead(msgspec.Struct, frozen=True):
     status: str
     model: str | None = None
     created_at: float | None = None
+    outcome: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the record says what came of the job, which the short one in an answer to a create does not."""
+        return self.outcome is not msgspec.UNSET
 
 
 class ListedRecord(msgspec.Struct, frozen=True):
