@@ -86,7 +86,7 @@ async def _woken(gw: Gateway) -> None:
 
 
 async def _read_changed_policies(gw: Gateway) -> None:
-    if await asyncio.to_thread(gw.policies.changed):
+    if await asyncio.to_thread(gw.policies.changed, gw.now()):
         await reload_policies(gw)
 
 

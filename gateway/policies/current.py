@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.core.nodes import Problem
 from gateway.core.policy import PolicySet
 from gateway.logs import log_event
-from gateway.policies.files import read_once
+from gateway.policies.files import Reading, read_once
 from gateway.policies.load import load
 
 _MOST_LOGGED = 20
@@ -34,6 +34,8 @@ class Policies:
         self._path = path
         self._known_models = known_models
         self._tried: object = None
+        self._looked: Reading | None = None
+        self._state: object = None
         self._reloading = threading.Lock()
 
     @property
@@ -41,9 +43,15 @@ class Policies:
         """The SHA-256 of the files in force: equal on replicas that have the same ones."""
         return self.current.version
 
-    def changed(self) -> bool:
-        """Whether the files hold something else than what was last tried. By content: times prove nothing."""
-        return read_once(self._path).state != self._tried
+    def changed(self, now: float) -> bool:
+        """Whether the files hold something else than what was last tried. By content: a time that can be set proves
+        nothing.
+        """
+        looked = read_once(self._path, self._looked, now)
+        if looked != self._looked:
+            self._state = looked.state
+        self._looked = looked
+        return self._state != self._tried
 
     def reload(self, now: float) -> bool:
         """Read the files and put them in force; where they are wrong, say so once and keep the old set: False.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway import app
+from gateway import duties
 from tests.conftest import House, OpenHouse, Q, digest, team
 from tests.served import environment_of, eventually, served
 
@@ -185,7 +185,7 @@ def config_map(folder: Path, generation: int) -> None:
 async def test_po4_under_hundreds_of_swaps_every_answer_is_of_one_generation(
     open_house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "READ_POLICIES_EVERY", 0.01)
+    monkeypatch.setattr(duties, "READ_POLICIES_EVERY", 0.01)
     (tmp_path / "policies").mkdir()
     config_map(tmp_path / "policies", 1)
     house: House = await open_house({})

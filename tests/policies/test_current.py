@@ -11,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policies import Policies
+from gateway.core.nodes import Report
+from gateway.policies import Policies, files
+from gateway.policies.files import PolicyFile
 from tests.policy_texts import DIGEST, OTHER_DIGEST, TEAM
 
 BAD = Path(__file__).parent / "bad"
 BAD_SETS = sorted(path.stem for path in BAD.glob("*.expected") if not path.name.startswith("warn-"))
+
+
+def now() -> float:
+    """Unix seconds, which files are stamped with."""
+    return time.time_ns() / 1e9
 
 
 def team(name: str, **more: str) -> str:
@@ -43,14 +50,14 @@ def test_before_the_first_good_set_nobody_is_known(folder: Path) -> None:
     assert policies.current.callers == {}
     assert policies.current.teams == {}
     assert not policies.last_reload_ok
-    assert policies.changed()
+    assert policies.changed(now())
 
 
 def test_a_good_set_is_in_force_from_its_instant(policies: Policies) -> None:
     assert list(policies.current.teams) == ["a"]
     assert policies.version == policies.current.version
     assert (policies.last_reload_ok, policies.last_reload_at, policies.problems) == (True, 100.0, ())
-    assert not policies.changed()
+    assert not policies.changed(now())
 
 
 @pytest.mark.parametrize("name", BAD_SETS)
@@ -62,14 +69,14 @@ def test_po2_a_bad_set_changes_nothing_and_is_said_once(
         shutil.copytree(BAD / name, folder, dirs_exist_ok=True)
     else:
         shutil.copy(BAD / f"{name}.yaml", folder / "a.yaml")
-    assert policies.changed()
+    assert policies.changed(now())
     caplog.clear()
     assert not policies.reload(200.0)
     assert not policies.reload(201.0)
     assert policies.current is before
     assert (policies.last_reload_ok, policies.last_reload_at) == (False, 100.0)
     assert policies.problems
-    assert not policies.changed()
+    assert not policies.changed(now())
     assert [(record.levelno, record.message) for record in caplog.records] == [
         (logging.ERROR, "policies refused, the last good ones stay in force")
     ]
@@ -108,7 +115,7 @@ def test_the_old_files_again_are_good_again(folder: Path, policies: Policies) ->
     (folder / "a.yaml").write_text("x")
     assert not policies.reload(200.0)
     (folder / "a.yaml").write_text(TEAM)
-    assert policies.changed()
+    assert policies.changed(now())
     assert policies.reload(300.0)
     assert (policies.version, policies.last_reload_at, policies.problems) == (version, 300.0, ())
 
@@ -146,7 +153,7 @@ def test_po5_whatever_takes_a_files_place_the_old_policy_stays(disaster: str, fo
     elif disaster == "gone altogether":
         folder.rmdir()
     began = time.perf_counter()
-    assert policies.changed()
+    assert policies.changed(now())
     assert not policies.reload(200.0)
     assert list(policies.current.teams) == ["a"]
     assert time.perf_counter() - began < 1.0
@@ -167,7 +174,7 @@ def test_po7_a_change_that_keeps_size_and_times_is_seen(folder: Path, policies: 
     file.write_text(TEAM.replace("Veo3", "Veo4"))
     os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert (file.stat().st_size, file.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
-    assert policies.changed()
+    assert policies.changed(now())
     assert policies.reload(200.0)
     assert policies.current.teams["a"].allow == ("Veo4",)
 
@@ -177,23 +184,53 @@ def test_po7_an_older_file_in_its_place_is_seen(folder: Path, policies: Policies
     older.write_text(team("older"))
     os.utime(older, (1, 1))
     older.replace(folder / "a.yaml")
-    assert policies.changed()
+    assert policies.changed(now())
     assert policies.reload(200.0)
     assert list(policies.current.teams) == ["older"]
 
 
 def test_po7_touching_a_file_changes_nothing(folder: Path, policies: Policies) -> None:
     os.utime(folder / "a.yaml", (1, 1))
-    assert not policies.changed()
+    assert not policies.changed(now())
+
+
+def test_a_file_that_was_let_alone_is_not_read_again(
+    folder: Path, policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = now() + 60
+    assert not policies.changed(later)
+    reads: list[Path] = []
+    really = files._read
+
+    def read(path: Path, name: str, report: Report) -> PolicyFile | None:
+        reads.append(path)
+        return really(path, name, report)
+
+    monkeypatch.setattr(files, "_read", read)
+    assert not policies.changed(later)
+    assert reads == []
+    (folder / "a.yaml").write_text(TEAM.replace("Veo3", "Veo4"))
+    assert policies.changed(later)
+    assert reads == [folder / "a.yaml"]
+    (folder / "a.yaml").unlink()
+    assert policies.changed(later)
+    assert reads == [folder / "a.yaml"]
+
+
+def test_a_file_that_was_written_just_now_is_read_again(folder: Path, policies: Policies) -> None:
+    for number in range(50):
+        (folder / "a.yaml").write_text(team(f"t{number % 2}"))
+        assert policies.changed(now())
+        assert policies.reload(200.0)
 
 
 def test_po7_many_writes_are_one_reload_of_the_last(folder: Path, policies: Policies) -> None:
     for number in range(100):
         (folder / "a.yaml").write_text(team(f"t{number}"))
-    assert policies.changed()
+    assert policies.changed(now())
     assert policies.reload(200.0)
     assert list(policies.current.teams) == ["t99"]
-    assert not policies.changed()
+    assert not policies.changed(now())
 
 
 def test_po9_keys_overlap_while_they_are_rotated(folder: Path, policies: Policies) -> None:
@@ -267,13 +304,13 @@ def test_po4_every_set_in_force_is_one_generation_of_a_config_map(tmp_path: Path
     swapper = threading.Thread(target=swap)
     swapper.start()
     while not swapping.is_set():
-        if policies.changed():
+        if policies.changed(now()):
             policies.reload(1.0)
         current = policies.current
         assert {current.teams["a"].credential} == set(current.credentials) - {"default"}
         assert not any("no credential" in problem.message for problem in policies.problems)
     swapper.join()
-    while policies.changed():
+    while policies.changed(now()):
         assert policies.reload(2.0)
     assert policies.current.teams["a"].description == "99"
     assert policies.last_reload_ok
