@@ -1,5 +1,10 @@
 """Policies change while the gateway runs, and the metrics say so."""
 
+import gc
+
+import pytest
+
+from gateway.policies import Policies
 from gateway.reloading import reload_policies
 from tests.conftest import House, OpenHouse, team
 
@@ -35,3 +40,21 @@ async def test_po2_a_bad_set_changes_nothing_but_what_is_reported(open_house: Op
     assert house.gw.policies.current is before
     assert "gateway_policy_last_reload_successful 0.0" in shown(house)
     assert f'gateway_policy_info{{hash="{before.version}"}} 1.0' in shown(house)
+
+
+async def test_no_collection_halts_the_calls_while_policies_are_read(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house: House = await open_house({"a.yaml": team("a", "key")})
+    reload, enabled = Policies.reload, list[bool]()
+
+    def watched(policies: Policies, now: float) -> bool:
+        enabled.append(gc.isenabled())
+        return reload(policies, now)
+
+    monkeypatch.setattr(Policies, "reload", watched)
+    assert await reload_policies(house.gw)
+    assert (enabled, gc.isenabled()) == ([False], True)
+    (house.policies / "a.yaml").write_text("team: 7\n")
+    assert not await reload_policies(house.gw)
+    assert gc.isenabled()
