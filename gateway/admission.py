@@ -17,7 +17,9 @@ from gateway.core.lifecycle import State
 from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft
+from gateway.failpoints import Point, reach
 from gateway.gates import close_gate, closed_gate
+from gateway.ledger.instances import LEASE
 from gateway.ledger.values import (
     Admitted,
     Full,
@@ -85,6 +87,7 @@ async def create(gw: Gateway, order: Order) -> Created:
 
 
 async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
+    reach(Point.ADMITTED)
     now = gw.now()
     reserved = await gw.ledger.reserve(_reservation(order, decision, now), now)
     match reserved:
@@ -133,20 +136,40 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[s
         return Created(told, {})
     report_limits(gw, order.caller.team.name, decision.claims, used)
     answer = await _send(gw, order)
+    reach(Point.ANSWERED)
     reply = await _conclude(gw, order, decision, answer)
+    reach(Point.CONCLUDED)
     refused = 400 <= answer.status < 500
     return Created(reply, {} if refused else used, upstream_seconds=answer.elapsed)
 
 
 async def _send(gw: Gateway, order: Order) -> Answer:
     """Send what is reserved, once. A failure is settled before it is raised as Refusal."""
-    if not await gw.ledger.mark_sent(order.reservation_id, gw.now()):
-        raise Refusal(Code.LEDGER_UNAVAILABLE, "The reservation was lost; try again.", retry_after=1)
+    await _mark_sent(gw, order)
     credential = order.caller.team.credential
     try:
         return await gw.upstream.create_request(credential, order.draft.body, order.trace)
     except UpstreamFailure as failure:
-        raise await _settle_failure(gw, order, failure) from failure
+        reach(Point.ANSWERED)
+        refusal = await _settle_failure(gw, order, failure)
+        reach(Point.CONCLUDED)
+        raise refusal from failure
+
+
+async def _mark_sent(gw: Gateway, order: Order) -> None:
+    """From here on the create counts as sent. Refusal, with nothing kept, if it must not be any more.
+
+    A process that stood still meanwhile finds its reservation released, or itself taken for gone: others then wait for
+    the job as long as a create may take, and must not be sent one after that.
+    """
+    reach(Point.RESERVED)
+    began = gw.ticks()
+    marked = await gw.ledger.mark_sent(order.reservation_id, gw.now())
+    reach(Point.MARKED_SENT)
+    if marked and gw.ticks() - began < LEASE:
+        return
+    await settlement.release(gw, order.reservation_id, None)
+    raise Refusal(Code.LEDGER_UNAVAILABLE, "The reservation was lost; try again.", retry_after=1)
 
 
 async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answer) -> Reply:

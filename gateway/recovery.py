@@ -16,6 +16,7 @@ from gateway.context import Gateway
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import State
 from gateway.core.wire import digest_payload
+from gateway.failpoints import Point, reach
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -89,6 +90,7 @@ def _is_overdue(gw: Gateway, reservation: OpenReservation) -> bool:
 
 async def _take_over(gw: Gateway, reservation: OpenReservation) -> None:
     log_event(logging.WARNING, "orphaned create", reservation=reservation.id, state=reservation.state.value)
+    reach(Point.TAKING_OVER)
     if reservation.state is State.RESERVED:
         await settlement.release(gw, reservation.id, None)
     else:
@@ -116,6 +118,7 @@ async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
     if record is not None:
         await _adopt(gw, lost, record)
     elif over and not search.records:
+        reach(Point.GIVEN_UP)
         await settlement.release(gw, lost.id, None)
         log_event(logging.WARNING, "create did not happen", reservation=lost.id, team=lost.owner.team)
 
@@ -231,6 +234,7 @@ def _digest(record: ListedRecord) -> bytes:
 
 async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:
     body = record.body
+    reach(Point.FOUND)
     job = await settlement.place(
         gw, reservation.id, reservation.owner, Answer(200, (JSON,), body), Reply(200, (JSON,), body)
     )

@@ -17,6 +17,7 @@ from gateway.core.freshness import follow_interval
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.core.money import MICRO
+from gateway.failpoints import Point, reach
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 from gateway.logs import log_event
@@ -140,11 +141,13 @@ async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) ->
     """
     if owner.outcome is not None:
         return
+    reach(Point.LOOKED)
     try:
         first = await gw.ledger.settle(seen, outcome, gw.now())
     except LedgerUnavailable:
         gw.metrics.settlement_errors.inc()
         return
+    reach(Point.SETTLED)
     gw.jobs.remember_owner(seen.request_id, replace(owner, outcome=outcome), gw.ticks())
     if first:
         _count_end(gw, seen.request_id, owner, outcome)

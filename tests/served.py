@@ -64,9 +64,9 @@ def environment_of(folder: Path, upstream: str, **settings: str) -> dict[str, st
 
 
 @asynccontextmanager
-async def served(environment: dict[str, str]) -> AsyncIterator[Served]:
+async def served(environment: dict[str, str], module: str = "gateway") -> AsyncIterator[Served]:
     """Start the command and wait until it listens or has ended; it does not outlive the block."""
-    command = (sys.executable, "-m", "gateway", "serve")
+    command = (sys.executable, "-m", module, "serve")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stderr=pipe, env=environment)
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:

@@ -1,0 +1,24 @@
+"""The command, with less patience: what a gateway waits for others takes it seconds instead of minutes.
+
+Run as `python -m tests.hurried`. Everything else is the command's own.
+"""
+
+import sys
+
+from gateway.ledger import instances
+
+instances.LEASE = 3.0
+
+from gateway import app, recovery  # noqa: E402 - they read the lease when they are imported
+from gateway.__main__ import main  # noqa: E402
+from gateway.ledger import jobs  # noqa: E402
+
+app.ATTEND_EVERY = 0.5
+app.SETTLE_EVERY = 0.2
+recovery.PATIENCE = 0.5
+recovery.PATIENCE_WHEN_REFUSED = 0.5
+recovery.GRACE = 5.0
+jobs.FIRST_LOOK = 0.5
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Gateways of the real command around one ledger and one upstream, to be killed and halted at will."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.core.lifecycle import State
+from gateway.failpoints import VARIABLE
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.values import OpenReservation
+from tests.faults.unruly import UnrulyUpstream
+from tests.ledger.samples import run_sql
+from tests.served import Served, environment_of, eventually, served
+
+
+@dataclass
+class Site:
+    """What the gateways share. `ledger` reads it from outside: it is no gateway and looks after nothing."""
+
+    folder: Path
+    url: str
+    upstream: UnrulyUpstream
+    ledger: Ledger
+    stack: AsyncExitStack
+    started: list[Served] = field(default_factory=list)
+
+    async def start(self, plan: str = "", **settings: str) -> Served:
+        """One more gateway, broken off where `plan` says."""
+        usual = {"create_timeout": "1.5", "upstream_timeout": "2", "ledger": self.url, "max_in_flight": "200"}
+        environment = environment_of(self.folder, self.upstream.url, **usual | settings) | {VARIABLE: plan}
+        gateway = await self.stack.enter_async_context(served(environment, "tests.hurried"))
+        assert gateway.public, "".join(gateway.said)
+        self.started.append(gateway)
+        return gateway
+
+    async def waiting(self) -> list[OpenReservation]:
+        """Reservations without a job."""
+        return await self.ledger.open_reservations()
+
+    async def states(self) -> set[State]:
+        return {each.state for each in await self.waiting()}
+
+    async def all_clear(self, seconds: float = 30.0) -> None:
+        """Nothing is reserved, sent or unknown any more once lease and patience are over."""
+
+        async def is_clear() -> bool:
+            return await self.waiting() == []
+
+        await eventually(is_clear, seconds)
+
+    async def books(self) -> dict[str, int]:
+        """What all counters of one unit hold together: `jobs`, `slots`, `USD` (micro). Each of them is proven."""
+        assert await self.ledger.verify() == []
+        sums: dict[str, int] = {"jobs": 0, "slots": 0, "USD": 0}
+        for name, value in run_sql(self.url, "SELECT name, value FROM counters"):
+            unit, _, _, window, _ = str(name).split("/")
+            if unit in sums:
+                sums["slots" if window == "at-once" else unit] += int(str(value))
+        return sums
+
+    async def verify(self) -> None:
+        """`gmi-gateway ledger verify` finds nothing."""
+        command = (sys.executable, "-m", "gateway", "ledger", "verify")
+        environment = environment_of(self.folder, self.upstream.url, ledger=self.url)
+        process = await asyncio.create_subprocess_exec(*command, env=environment)
+        assert await process.wait() == 0
+
+
+async def killed(gateway: Served) -> None:
+    """Wait until the gateway is gone as by kill -9."""
+    assert await asyncio.wait_for(gateway.process.wait(), 30) == -signal.SIGKILL
+
+
+async def halted(gateway: Served) -> None:
+    """Wait until the gateway stands still."""
+
+    async def stands_still() -> bool:
+        return await asyncio.to_thread(_state_of, gateway.process.pid) == "T"
+
+    await eventually(stands_still, 30)
+
+
+def _state_of(pid: int) -> str:
+    """The letter the system has for what a process does."""
+    asked = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return asked.stdout.strip()[:1]
+
+
+@asynccontextmanager
+async def site_at(folder: Path, url: str, policies: dict[str, str]) -> AsyncIterator[Site]:
+    """Policies and an upstream, and a ledger that the first gateway makes."""
+    (folder / "policies").mkdir()
+    for name, text in policies.items():
+        (folder / "policies" / name).write_text(text)
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(UnrulyUpstream())
+        ledger = Ledger(url)
+        await ledger.open()
+        stack.push_async_callback(ledger.close)
+        yield Site(folder, url, upstream, ledger, await stack.enter_async_context(AsyncExitStack()))
