@@ -11,6 +11,7 @@ instances.LEASE = 3.0
 
 from gateway import app, recovery  # noqa: E402 - they read the lease when they are imported
 from gateway.__main__ import main  # noqa: E402
+from gateway.core import freshness  # noqa: E402
 from gateway.ledger import jobs  # noqa: E402
 
 app.ATTEND_EVERY = 0.5
@@ -19,6 +20,7 @@ recovery.PATIENCE = 0.5
 recovery.PATIENCE_WHEN_REFUSED = 0.5
 recovery.GRACE = 5.0
 jobs.FIRST_LOOK = 0.5
+freshness._FIRST_INTERVAL = 0.5
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -53,13 +53,16 @@ class Site:
 
         await eventually(is_clear, seconds)
 
-    async def books(self) -> dict[str, int]:
-        """What all counters of one unit hold together: `jobs`, `slots`, `USD` (micro). Each of them is proven."""
+    async def books(self, of: str | None = None) -> dict[str, int]:
+        """What all counters of one unit hold together: `jobs`, `slots`, `USD` (micro). Each of them is proven.
+
+        Those of one team, or of all.
+        """
         assert await self.ledger.verify() == []
         sums: dict[str, int] = {"jobs": 0, "slots": 0, "USD": 0}
         for name, value in run_sql(self.url, "SELECT name, value FROM counters"):
-            unit, _, _, window, _ = str(name).split("/")
-            if unit in sums:
+            unit, team, _, window, _ = str(name).split("/")
+            if unit in sums and of in (None, team):
                 sums["slots" if window == "at-once" else unit] += int(str(value))
         return sums
 
@@ -92,13 +95,13 @@ def _state_of(pid: int) -> str:
 
 
 @asynccontextmanager
-async def site_at(folder: Path, url: str, policies: dict[str, str]) -> AsyncIterator[Site]:
+async def site_at(folder: Path, url: str, policies: dict[str, str], upstream: UnrulyUpstream) -> AsyncIterator[Site]:
     """Policies and an upstream, and a ledger that the first gateway makes."""
     (folder / "policies").mkdir()
     for name, text in policies.items():
         (folder / "policies" / name).write_text(text)
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(UnrulyUpstream())
+        await stack.enter_async_context(upstream)
         ledger = Ledger(url)
         await ledger.open()
         stack.push_async_callback(ledger.close)

@@ -14,7 +14,7 @@ from tests.conftest import Client, team
 from tests.fake_upstream import Q
 from tests.faults.conftest import LIMITS
 from tests.faults.test_ambiguous_create import accepting
-from tests.faults.unruly import CREATE, reset, sending
+from tests.faults.unruly import CREATE, UnrulyUpstream, reset, sending
 from tests.faults.wire import KEY_A
 from tests.postgres import Server, postgres
 from tests.scripted_upstream import Script, response
@@ -38,7 +38,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     if request.param == "postgresql":
         server: Server = request.getfixturevalue("postgres")
         url = server.ledger()
-    async with site_at(tmp_path, url, {"a.yaml": team("a", KEY_A, LIMITS)}) as site:
+    async with site_at(tmp_path, url, {"a.yaml": team("a", KEY_A, LIMITS)}, UnrulyUpstream()) as site:
         yield site
 
 
