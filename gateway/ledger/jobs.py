@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from gateway.core.freshness import follow_interval
+from gateway.core.freshness import LONGEST_INTERVAL, follow_interval
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
 from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
@@ -147,10 +147,12 @@ def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) ->
 def take_due(connection: Connection, now: float, limit: int) -> list[OpenJob]:
     """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later.
 
-    So each is looked at by one gateway: another that asks meanwhile gets other jobs.
+    So each is looked at by one gateway: another that asks meanwhile gets other jobs. A look that is due much later than
+    any could be is from a clock that was set back since.
     """
+    due_by_now = or_(_job.next_look_at <= now, _job.next_look_at > now + 2 * LONGEST_INTERVAL)
     found = connection.execute(
-        _with_owner.where(_job.settled_at.is_(None), _job.next_look_at <= now)
+        _with_owner.where(_job.settled_at.is_(None), due_by_now)
         .order_by(_job.next_look_at)
         .limit(limit)
         .with_for_update(of=jobs, skip_locked=True)

@@ -140,6 +140,12 @@ async def test_a_job_is_due_a_while_after_its_create_and_an_interval_after_each_
     assert [job.request_id for job in await ledger.take_due(NOW + 110, 10)] == [first]
 
 
+async def test_tw4_a_clock_that_was_set_back_puts_no_look_off(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", at=NOW + 3600))
+    assert [job.request_id for job in await ledger.take_due(NOW, 10)] == [request_id]
+    assert await ledger.take_due(NOW + 1, 10) == []
+
+
 async def test_owned_tells_which_ids_are_somebodys(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a"))
     assert await ledger.owned([request_id, "nobody's"]) == {request_id}
