@@ -1,0 +1,326 @@
+"""Any order of creates, outcomes, crashes, clocks, reloads and faults, through whole gateways on one ledger.
+
+Upstream knows what it made, and the machine what it asked for. After each step the rows of the ledger must have gone
+only where they may, every counter must be the sum of what they hold, and every answer the one those sums foretell.
+"""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+from uuid import uuid4
+
+import httpx
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway import failpoints, recovery, settlement
+from gateway.core.lifecycle import State
+from gateway.failpoints import Action, Point
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.reloading import reload_policies
+from tests.conftest import REAL_KEY, REAL_ORG
+from tests.fake_upstream import Q
+from tests.flow_lives import Clock, Crash, Life, begin
+from tests.flow_model import DAY, GENERATIONS, KEYS, PRICING, WAITING, Model, Order, judge, living
+from tests.pretended_upstream import MODELS, PretendedUpstream
+
+T = TypeVar("T")
+
+START = 1_800_014_400.0
+"""2027-01-15, noon: no step leads into another month."""
+
+OTHERS = ["done", "lost", "lost-made", "late-made", "no-id", "stolen", "400", "402", "503", "504"]
+TEAMS = st.sampled_from(list(KEYS))
+SENT = st.sampled_from(["ok"] * 6 + OTHERS)
+ORDERS: Any = {
+    "team": TEAMS,
+    "model": st.sampled_from(MODELS),
+    "prompt": st.sampled_from(["a", "b"]),
+    "key": st.sampled_from([None, None, "k1", "k2"]),
+}
+
+
+class FlowMachine(RuleBasedStateMachine):
+    """`gateways` of them share the ledger and take turns."""
+
+    gateways = 1
+    echoes = True
+
+    @initialize()
+    def open(self) -> None:
+        self.runner = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp())
+        self.clock = Clock(START)
+        self.upstream = PretendedUpstream(lambda: self.clock.now)
+        self.model = Model(self.new_ledger(), self.upstream)
+        self.policy = GENERATIONS[0]
+        self.turns = 0
+        self.patches: list[Any] = [patch("os.kill", _crash), patch.object(failpoints, "_plan", {})]
+        for each in self.patches:
+            each.start()
+        (self.folder / "policies").mkdir()
+        (self.folder / "policies" / "gateway.yaml").write_text(PRICING)
+        self.write_policies()
+        self.lives = [self.begin() for _ in range(self.gateways)]
+
+    def new_ledger(self) -> str:
+        return f"sqlite:///{self.folder / 'gateway.db'}"
+
+    def begin(self) -> Life:
+        return self.runner.run(begin(self.model.url, self.folder / "policies", self.upstream, self.clock))
+
+    def write_policies(self) -> None:
+        for name in KEYS:
+            (self.folder / "policies" / f"{name}.yaml").write_text(self.policy.text(name))
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> Life:
+        """A moment later, the next one's turn. All that live say so to the others."""
+        self.clock.advance(2.0)
+        for life in self.lives:
+            faults, life.writer.faults = life.writer.faults, 0
+            self.runner.run(life.gw.ledger.renew(self.clock.now))
+            life.writer.faults = faults
+        self.turns += 1
+        return self.lives[self.turns % len(self.lives)]
+
+    def pass_time(self, seconds: float) -> None:
+        """Not more than a create may take while upstream holds one."""
+        self.clock.advance(min(seconds, 12.0) if self.upstream.held else seconds)
+
+    def do(self, life: Life, work: Coroutine[Any, Any, T]) -> T | None:
+        """What the work gives; None if the gateway came to a fail point in it, and another one began."""
+        try:
+            result = self.runner.run(work)
+            self.runner.run(life.quiet())
+        except Crash:
+            self.break_off(life, made=self.turns % 2 == 0)
+            return None
+        return result
+
+    def break_off(self, life: Life, *, made: bool) -> None:
+        failpoints._plan.clear()
+        self.runner.run(life.break_off())
+        for name in life.held:
+            del self.upstream.held[name]
+            if made:
+                self.upstream.make(name)
+        self.lives[self.lives.index(life)] = self.begin()
+
+    def order(self, team: str, model: str, prompt: str, key: str | None) -> Order:
+        body = {"model": model, "payload": {"prompt": f"{team} {prompt}"}}
+        return Order(str(uuid4()), team, model, json.dumps(body).encode(), key)
+
+    @rule(outcome=SENT | st.just("unsent"), **ORDERS)
+    def create(self, outcome: str, team: str, model: str, prompt: str, key: str | None) -> None:
+        life, order = self.step(), self.order(team, model, prompt, key)
+        expected = self.model.expected(order, self.policy, self.clock.now)
+        self.upstream.outcome = self.possible(outcome)
+        faulty = life.writer.faults > 0
+        answer = self.do(life, life.create(order, KEYS[team]))
+        self.conclude(order, self.upstream.outcome, answer)
+        if answer is not None and not (faulty and answer.status_code == 503):
+            judge(expected, self.upstream.outcome, answer)
+
+    def possible(self, outcome: str) -> str:
+        """A job can be stolen only of somebody who has one."""
+        owned = [row.request_id for row in self.model.rows.values() if row.request_id is not None]
+        self.upstream.stolen = owned[0] if owned else ""
+        return "no-id" if outcome == "stolen" and not owned else outcome
+
+    def conclude(self, order: Order, outcome: str, answer: httpx.Response | None) -> None:
+        """What became of a create that was sent with this outcome, if it was."""
+        self.model.learn(order, self.clock.now)
+        row = next((row for row in self.model.rows.values() if row.order is order), None)
+        if row is not None and outcome == "400" and row.state is State.RELEASED:
+            row.refusal = b'{"error": "no"}'
+        if answer is not None:
+            _check_secrets(answer)
+
+    @precondition(lambda self: not self.upstream.held)
+    @rule(**ORDERS)
+    def begin_create(self, team: str, model: str, prompt: str, key: str | None) -> None:
+        """A create that upstream takes its time for."""
+        life, order = self.step(), self.order(team, model, prompt, key)
+        expected = self.model.expected(order, self.policy, self.clock.now)
+        self.upstream.outcome = "held"
+        self.upstream.arrived.clear()
+        faulty = life.writer.faults > 0
+
+        async def under_way() -> httpx.Response | None:
+            task = asyncio.get_running_loop().create_task(life.create(order, KEYS[team]))
+            arrival = asyncio.ensure_future(self.upstream.arrived.wait())
+            await asyncio.wait((task, arrival), return_when=asyncio.FIRST_COMPLETED)
+            arrival.cancel()
+            if task.done():
+                return task.result()
+            life.held[order.name] = order, task
+            return None
+
+        answer = self.do(life, under_way())
+        self.model.learn(order, self.clock.now)
+        if answer is not None and not (faulty and answer.status_code == 503):
+            judge(expected, "held", answer)
+
+    @precondition(lambda self: self.upstream.held)
+    @rule(outcome=SENT, gone=st.booleans())
+    def answer_create(self, outcome: str, *, gone: bool) -> None:
+        """Upstream answers at last, perhaps when the client has hung up."""
+        self.step()
+        (life,) = (life for life in self.lives if life.held)
+        (name,) = life.held
+        order, call = life.held.pop(name)
+        outcome = self.possible(outcome)
+
+        async def answered() -> httpx.Response | None:
+            if gone:
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+            self.upstream.held.pop(name).set_result(outcome)
+            return None if gone else await call
+
+        answer = self.do(life, answered())
+        self.conclude(order, outcome, answer)
+        if answer is not None:
+            judge(("go", None), outcome, answer)
+
+    @rule(team=TEAMS, number=st.integers(0, 9))
+    def poll(self, team: str, number: int) -> None:
+        """A team reads a job, its own or another's, and its list."""
+        life = self.step()
+        jobs = list(self.upstream.jobs)
+        request_id = jobs[number % len(jobs)] if jobs else str(uuid4())
+        owner = next((row for row in self.model.rows.values() if row.request_id == request_id), None)
+        answer = self.do(life, life.get(KEYS[team], f"{Q}/requests/{request_id}"))
+        self.model.learn(None, self.clock.now)
+        if answer is None:
+            return
+        if owner is not None and owner.order.team == team:
+            assert (answer.status_code, answer.json()["request_id"]) == (200, request_id)
+        else:
+            none = self.runner.run(life.get(KEYS[team], f"{Q}/requests/{uuid4()}"))
+            assert (answer.status_code, answer.content) == (404, none.content)
+        listed = self.runner.run(life.get(KEYS[team], f"{Q}/requests"))
+        mine = {row.request_id for row in self.model.rows.values() if row.order.team == team} - {None}
+        assert {each["request_id"] for each in listed.json()["requests"]} == mine
+        _check_secrets(answer)
+
+    @precondition(lambda self: any(job.status == "queued" for job in self.upstream.jobs.values()))
+    @rule(status=st.sampled_from(["success", "failed", "cancelled"]), number=st.integers(0, 9))
+    def end_job(self, status: str, number: int) -> None:
+        alive = [job for job in self.upstream.jobs.values() if job.status == "queued"]
+        alive[number % len(alive)].status = status
+
+    @rule(seconds=st.sampled_from([1.0, 30.0]))
+    def follow(self, seconds: float) -> None:
+        life = self.step()
+        self.pass_time(seconds)
+        self.do(life, _round(settlement.follow(life.gw)))
+        self.model.learn(None, self.clock.now)
+
+    @rule(seconds=st.sampled_from([1.0, 12.0, 400.0]))
+    def recover(self, seconds: float) -> None:
+        self.pass_time(seconds)
+        life = self.step()
+        self.do(life, _round(recovery.recover(life.gw)))
+        self.model.learn(None, self.clock.now)
+
+    @rule(point=st.sampled_from(Point))
+    def crash_at(self, point: Point) -> None:
+        """The next gateway that comes there is gone."""
+        failpoints._plan[point] = Action.KILL
+
+    @rule(made=st.booleans())
+    def crash(self, *, made: bool) -> None:
+        self.break_off(self.step(), made=made)
+        self.model.learn(None, self.clock.now)
+
+    @rule()
+    def restart(self) -> None:
+        life = self.step()
+        if not life.held:
+            self.runner.run(life.end())
+            self.lives[self.lives.index(life)] = self.begin()
+
+    @rule(faults=st.integers(1, 2))
+    def fail_writes(self, faults: int) -> None:
+        self.step().writer.faults = faults
+
+    @rule(rules=st.sampled_from(GENERATIONS))
+    def reload(self, rules: Any) -> None:
+        self.policy = rules
+        self.write_policies()
+        for life in self.lives:
+            self.runner.run(reload_policies(life.gw))
+
+    @rule()
+    def reload_nonsense(self) -> None:
+        (self.folder / "policies" / "red.yaml").write_text("team: red\nlimits: null\n")
+        for life in self.lives:
+            self.runner.run(reload_policies(life.gw))
+        self.write_policies()
+
+    @precondition(lambda self: not any(row.state in WAITING for row in self.model.rows.values()))
+    @rule(seconds=st.sampled_from([-3600.0, 3600.0, DAY]))
+    def set_clock(self, seconds: float) -> None:
+        """Not while a create is lost: its job is told by its time, too."""
+        self.clock.now += seconds
+
+    # --- what holds ------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        rows = self.model.read("SELECT name, value FROM counters WHERE value <> 0")
+        assert {str(name): value for name, value in rows} == self.model.counters()
+        assert self.runner.run(self.lives[0].gw.ledger.verify()) == []
+
+    def teardown(self) -> None:
+        try:
+            self.comes_to_rest()
+        finally:
+            for life in self.lives:
+                self.runner.run(life.end())
+            for each in self.patches:
+                each.stop()
+            self.model.engine.dispose()
+            self.runner.close()
+            shutil.rmtree(self.folder)
+
+    def comes_to_rest(self) -> None:
+        """Once faults stop, nothing stays open but by upstream's word, and recovering again changes nothing."""
+        failpoints._plan.clear()
+        for life in self.lives:
+            life.writer.faults = 0
+        if self.upstream.held:
+            self.answer_create("ok", gone=False)
+        for _ in range(6 * len(self.lives)):
+            self.recover(200.0)
+        assert not [row for row in self.model.rows.values() if row.state in WAITING]
+        for job in self.upstream.jobs.values():
+            job.status = "success" if job.status == "queued" else job.status
+        for _ in range(4 * len(self.lives)):
+            self.follow(60.0)
+        assert living(self.model.rows.values()) == []
+        self.the_books_are_right()
+
+
+async def _round(work: Coroutine[Any, Any, None]) -> None:
+    """One round of a duty, which comes again if the ledger failed."""
+    with suppress(LedgerUnavailable):
+        await work
+
+
+def _crash(_pid: int, _number: int) -> None:
+    raise Crash
+
+
+def _check_secrets(answer: httpx.Response) -> None:
+    shown = answer.text + str(answer.headers)
+    assert not [secret for secret in (REAL_KEY, REAL_ORG, *KEYS.values()) if secret in shown]

@@ -1,0 +1,143 @@
+"""GMI without a network, for tests that step through thousands of cases: what it made is known exactly.
+
+A prompt begins with the name of the team that asked for it. What becomes of a create is told beforehand.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+import httpx
+
+from tests.conftest import REAL_KEY
+from tests.fake_upstream import Q
+from tests.faults.conftest import _HEADERS, _TARGETS
+
+MODELS = ("small", "large")
+
+
+@dataclass
+class Made:
+    """A job, and the X-Request-ID of the create that made it. Records of one that does not echo have no payload."""
+
+    request_id: str
+    name: str
+    body: dict[str, Any]
+    created_at: int
+    echoes: bool
+    status: str = "queued"
+
+    @property
+    def team(self) -> str:
+        return str(self.body["payload"]["prompt"].partition(" ")[0])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {
+            "request_id": self.request_id,
+            "model": self.body["model"],
+            "status": self.status,
+            "payload": self.body["payload"] if self.echoes else {},
+            "outcome": None,
+            "created_at": self.created_at,
+        }
+
+
+class PretendedUpstream(httpx.AsyncBaseTransport):
+    """`outcome` is what becomes of the next create; one that is `held` waits for its entry there.
+
+    `stolen` is the id that a create with this outcome is answered, which is another job's.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.outcome = "ok"
+        self.echoes = True
+        self.stolen = ""
+        self.jobs: dict[str, Made] = {}
+        self.posts: Counter[str] = Counter()
+        self.held: dict[str, asyncio.Future[str]] = {}
+        self.arrived = asyncio.Event()
+        self.bodies: dict[str, dict[str, Any]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One call, whose shape is checked on the way."""
+        target = request.url.raw_path.decode()
+        assert _TARGETS.fullmatch(target), target
+        names = [name.decode().lower() for name, _ in request.headers.raw]
+        assert set(names) <= _HEADERS
+        assert len(names) == len(set(names))
+        assert request.headers["authorization"] == f"Bearer {REAL_KEY}"
+        if request.method == "POST":
+            return await self._create(request)
+        return self._read(target)
+
+    def _read(self, target: str) -> httpx.Response:
+        path, _, query = target.partition("?")
+        match path.removeprefix(f"{Q}/").split("/"):
+            case ["models"]:
+                return _json({"model_ids": MODELS})
+            case ["models", model]:
+                return _json({"model": model, "parameters": []})
+            case ["requests"]:
+                asked = dict(parse_qsl(query))
+                first, count = int(asked["offset"]), int(asked["limit"])
+                newest = [job.record for job in reversed(self.jobs.values())]
+                return _json({"requests": newest[first : first + count], "has_more": len(newest) > first + count})
+            case ["requests", request_id] if request_id in self.jobs:
+                return _json(self.jobs[request_id].record)
+        return _json({"error": "not found"}, 404)
+
+    async def _create(self, request: httpx.Request) -> httpx.Response:
+        name = request.headers["x-request-id"]
+        self.posts[name] += 1
+        self.bodies[name] = json.loads(request.content)
+        outcome = self.outcome
+        if outcome == "held":
+            self.held[name] = asyncio.get_running_loop().create_future()
+            self.arrived.set()
+            outcome = await self.held[name]
+        return self._come_to(name, outcome)
+
+    def _come_to(self, name: str, outcome: str) -> httpx.Response:
+        match outcome:
+            case "ok" | "done":
+                return _json(self.make(name, "success" if outcome == "done" else "queued").record)
+            case "unsent":
+                raise httpx.ConnectError("refused")
+            case "lost":
+                raise httpx.ReadError("reset")
+            case "lost-made":
+                self.make(name)
+                raise httpx.ReadError("reset")
+            case "late-made":
+                self.make(name)
+                raise httpx.ReadTimeout("too late")
+            case "no-id":
+                self.make(name)
+                return _json({"request_id": "../..", "status": "queued"})
+            case "stolen":
+                return _json({"request_id": self.stolen, "status": "queued"})
+            case "400" | "402" | "503":
+                return _json({"error": "no"}, int(outcome))
+            case "504":
+                self.make(name)
+                return _json({"error": "edge"}, 504)
+        raise AssertionError(outcome)
+
+    def make(self, name: str, status: str = "queued") -> Made:
+        """The job of a create, whether anybody hears of it or not."""
+        made = Made(str(uuid4()), name, self.bodies[name], int(self._now()), self.echoes, status)
+        self.jobs[made.request_id] = made
+        return made
+
+
+def _json(value: object, status: int = 200) -> httpx.Response:
+    content = json.dumps(value).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))
