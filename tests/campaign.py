@@ -5,6 +5,7 @@ Upstream is the truth: it knows which jobs there are and whose create made each.
 
 import asyncio
 import json
+import os
 import random
 import signal
 import time
@@ -25,10 +26,10 @@ from tests.faults.unruly import CREATE, UnrulyUpstream
 from tests.ledger.samples import run_sql
 from tests.scripted_upstream import Connection, Received, response
 from tests.served import Served, eventually
-from tests.site import Site
+from tests.site import Site, children_of
 
 PRICE = 100_000
-SLOTS = 12
+SLOTS = 20
 TEAMS = {"red": "key-of-red", "blue": "key-of-blue"}
 OUTCOMES = {
     "ok": 10,
@@ -76,7 +77,7 @@ class TrueUpstream(UnrulyUpstream):
         body = json.loads(request.body)
         short = self._create(body)
         job = self.jobs[short["request_id"]]
-        job["ends_at"] = time.monotonic() + self.dice.uniform(0.1, 1.5)
+        job["ends_at"] = time.monotonic() + self.dice.uniform(0.1, 1.0)
         job["outcome_to_be"] = "failed" if how.endswith("-kept") else self.dice.choice(["success", "success", "failed"])
         job["forgiven"] = how == "400-kept"
         if how in ("done", "400-kept", "500-kept"):
@@ -124,13 +125,17 @@ def _answer(how: str, made: dict[str, Any]) -> bytes:
 
 @dataclass
 class Campaign:
-    """Two gateways on one site, `kills` of them to come. `limits` are in force, by unit, for each team."""
+    """Two gateways on one site, `kills` of them to come. `limits` are in force, by unit, for each team.
+
+    They are two replicas, or with `workers` the workers of one command.
+    """
 
     site: Site
     upstream: TrueUpstream
     dice: random.Random
     kills: int
     limits: dict[str, int]
+    workers: bool = False
     hurt_database: Callable[[], None] | None = None
     killed: Counter[str] = field(default_factory=Counter)
     told: dict[str, set[str]] = field(default_factory=dict)
@@ -146,8 +151,28 @@ class Campaign:
         await asyncio.gather(self._kill(), self._watch(), *work)
 
     async def _kill(self) -> None:
-        await asyncio.gather(*(self._kill_and_start(number) for number in (0, 1)))
+        if self.workers:
+            await self._kill_workers()
+        else:
+            await asyncio.gather(*(self._kill_and_start(number) for number in (0, 1)))
         self.over.set()
+
+    async def _kill_workers(self) -> None:
+        """One worker after the other, and now and then the parent, which the rest must not outlive."""
+        parent = await self.site.start(workers="2")
+        while self.killed["gateway"] < self.kills:
+            self.serving = {0: parent, 1: parent}
+            await asyncio.sleep(self.dice.uniform(0.0, 1.0))
+            children = await asyncio.to_thread(children_of, parent.process.pid)
+            if self.dice.random() < 0.05:
+                parent.process.kill()
+                await parent.process.wait()
+                parent = await self.site.start(workers="2")
+                self.killed["parent"] += 1
+            elif children:
+                with suppress(ProcessLookupError):
+                    os.kill(self.dice.choice(children), signal.SIGKILL)
+                self.killed["gateway"] += 1
 
     async def _kill_and_start(self, number: int) -> None:
         self.serving[number] = gateway = await self.site.start()
@@ -184,7 +209,7 @@ class Campaign:
             key = f"{number}-{uuid4()}" if self.dice.random() < 0.7 else None
             twin = key is None and team == "red" and self.dice.random() < 0.5
             await self._create(team, key, f"{team} {'twin' if twin else uuid4()}")
-            await asyncio.sleep(self.dice.uniform(0.0, 0.1))
+            await asyncio.sleep(self.dice.uniform(0.0, 0.2))
 
     async def _create(self, team: str, key: str | None, prompt: str) -> None:
         """One create; with a key, repeated like a careful client does until it is told what came of it."""
@@ -207,7 +232,8 @@ class Campaign:
         client = Client(gateway.public, TEAMS[team], gateway.http)
         try:
             answer = await client.create(payload={"prompt": prompt}, headers=headers)
-        except (httpx.TransportError, RuntimeError):  # killed; its client is closed by then
+        except httpx.TransportError:  # killed
+            await asyncio.sleep(0.1)
             return 0, {}
         return answer.status_code, answer.json()
 

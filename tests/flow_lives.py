@@ -101,6 +101,10 @@ class Life:
             await self.stack.aclose()
 
 
+async def _nothing() -> None:
+    return
+
+
 async def begin(url: str, policies: Path, upstream: PretendedUpstream, clock: Clock) -> Life:
     """Open a gateway whose rounds of following and recovering are the test's to call."""
     environment = {
@@ -113,7 +117,7 @@ async def begin(url: str, policies: Path, upstream: PretendedUpstream, clock: Cl
     }
     stack = AsyncExitStack()
     with (
-        patch("gateway.app._duties", lambda *_: iter(())),
+        patch("gateway.app.begin_duties", lambda *_: _nothing),
         patch("gateway.app._now", lambda: clock.now),
         patch("gateway.app.configure", lambda *_: None),
         patch("gateway.app.build_transport", lambda *_: upstream),

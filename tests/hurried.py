@@ -9,18 +9,20 @@ from gateway.ledger import instances
 
 instances.LEASE = 3.0
 
-from gateway import app, recovery  # noqa: E402 - they read the lease when they are imported
+from gateway import duties, recovery  # noqa: E402 - they read the lease when they are imported
 from gateway.__main__ import main  # noqa: E402
 from gateway.core import freshness  # noqa: E402
 from gateway.ledger import jobs  # noqa: E402
+from gateway.server import workers  # noqa: E402
 
-app.ATTEND_EVERY = 0.5
-app.SETTLE_EVERY = 0.2
+duties.ATTEND_EVERY = 0.5
+duties.SETTLE_EVERY = 0.2
 recovery.PATIENCE = 0.5
 recovery.PATIENCE_WHEN_REFUSED = 0.5
 recovery.GRACE = 5.0
 jobs.FIRST_LOOK = 0.5
 freshness._FIRST_INTERVAL = 0.5
+workers.FIRST_PAUSE = workers.LONGEST_PAUSE = 0.1
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -88,6 +88,13 @@ async def halted(gateway: Served) -> None:
     await eventually(stands_still, 30)
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that this one forked and that are still there."""
+    asked = subprocess.run(["ps", "-o", "pid=,state=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    rows = [line.split() for line in asked.stdout.splitlines()]
+    return [int(child) for child, state in rows if not state.startswith("Z")]
+
+
 def _state_of(pid: int) -> str:
     """The letter the system has for what a process does."""
     asked = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=True)
