@@ -8,6 +8,8 @@ first and writes later fails at once when another one wrote in between.
 import logging
 import sqlite3
 import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -34,15 +36,15 @@ def prepare(url: URL) -> None:
     Raises LedgerUnavailable, naming the file and the reason, for one that is empty, damaged, cannot be written, was
     written by a newer gateway, or is no ledger at all.
     """
-    name = url.database
-    if _stays_empty(Path(str(name))):
+    name, file = url.database, Path(str(url.database))
+    if file.exists() and not file.stat().st_size:
         raise LedgerUnavailable(f"{name} is empty: put the ledger back, or remove the file to begin a new one")
-    if not Path(str(name)).exists():
-        log_event(logging.WARNING, "ledger created, there was none", file=name)
     engine = writing_engine(url, MIGRATION_TIMEOUT)
     try:
-        if _enter_wal(engine) != "wal":
-            raise LedgerUnavailable(f"{name} lies on a file system that cannot hold a ledger: it must be a local one")
+        if not file.exists():
+            log_event(logging.WARNING, "ledger created, there was none", file=name)
+            _create(url, file)
+        _enter_wal(engine, file)
         with engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if found != "ok":
@@ -56,14 +58,29 @@ def prepare(url: URL) -> None:
         engine.dispose()
 
 
-def _stays_empty(file: Path) -> bool:
-    """Whether there is a file without a byte, and not just for the instant in which another gateway creates it."""
-    deadline = time.monotonic() + BUSY_TIMEOUT
-    while file.exists() and not file.stat().st_size:
-        if time.monotonic() > deadline:
-            return True
-        time.sleep(0.02)
-    return False
+def _create(url: URL, file: Path) -> None:
+    """Make a file that is there whole or not at all, whenever this process dies: an empty one is never a beginning."""
+    made = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    engine = writing_engine(url.set(database=str(made)), MIGRATION_TIMEOUT)
+    try:
+        _enter_wal(engine, file)
+        engine.dispose()
+        with suppress(FileExistsError):  # another gateway was faster
+            _put_in_place(made, file)
+    finally:
+        engine.dispose()
+        made.unlink(missing_ok=True)
+
+
+def _put_in_place(made: Path, file: Path) -> None:
+    """Never in another's place: FileExistsError. Without hard links it is there first and whole a moment later."""
+    try:
+        file.hardlink_to(made)
+    except FileExistsError:
+        raise
+    except OSError:
+        with file.open("xb") as target:
+            target.write(made.read_bytes())
 
 
 def exists(url: URL) -> bool:
@@ -86,15 +103,18 @@ def durability(connection: Connection) -> Durability:
     return Durability(settings, "" if mode == "wal" and full else "a power cut may lose what was committed")
 
 
-def _enter_wal(engine: Engine) -> str:
-    """Switch the file to WAL, which it remembers; the mode it is in afterwards.
+def _enter_wal(engine: Engine, file: Path) -> None:
+    """Switch the file to WAL, which it remembers. Raises LedgerUnavailable where that cannot be.
 
-    Two that create the file together get in each other's way here, and SQLite does not wait by itself.
+    Two that do it together get in each other's way here, and SQLite does not wait by itself.
     """
     began = time.monotonic()
     while True:
         try:
-            return _switch_to_wal(engine)
+            if _switch_to_wal(engine) == "wal":
+                return
+            message = f"{file} lies on a file system that cannot hold a ledger: it must be a local one"
+            raise LedgerUnavailable(message)
         except FAULTS as error:
             if "locked" not in str(unavailable(error)) or time.monotonic() - began > BUSY_TIMEOUT:
                 raise

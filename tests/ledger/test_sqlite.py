@@ -4,7 +4,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,22 +76,39 @@ def test_le4_a_missing_file_is_created_with_a_warning(file: Path, caplog: pytest
     assert file.exists()
 
 
-def test_le4_an_emptied_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
+def test_le4_an_emptied_file_is_refused(file: Path) -> None:
     prepare(ledger_url(f"sqlite:///{file}"))
     file.write_bytes(b"")
     assert refusal(file) == f"{file} is empty: put the ledger back, or remove the file to begin a new one"
     assert file.read_bytes() == b""
 
 
-def test_le4_a_file_another_gateway_is_about_to_fill_is_waited_for(file: Path) -> None:
-    file.touch()
-    with ThreadPoolExecutor(1) as threads:
-        preparing = threads.submit(prepare, ledger_url(f"sqlite:///{file}"))
-        time.sleep(0.1)
-        assert not preparing.done()
-        created(file).close()
-        assert preparing.result(5) is None
+def test_le4_a_gateway_that_dies_while_it_creates_the_file_leaves_none(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Death(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Death
+
+    for step in ("_switch_to_wal", "_put_in_place"):
+        with monkeypatch.context() as dying:
+            dying.setattr(sqlite, step, die)
+            with pytest.raises(Death):
+                prepare(ledger_url(f"sqlite:///{file}"))
+        assert not file.exists()
+    prepare(ledger_url(f"sqlite:///{file}"))
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_a_file_is_created_where_there_are_no_hard_links(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    prepare(ledger_url(f"sqlite:///{file}"))
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
 
 
 async def test_le4_damage_in_the_first_page_is_refused(file: Path) -> None:
