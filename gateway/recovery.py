@@ -121,6 +121,8 @@ async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
         reach(Point.GIVEN_UP)
         await settlement.release(gw, lost.id, None)
         log_event(logging.WARNING, "create did not happen", reservation=lost.id, team=lost.owner.team)
+    elif gw.now() - lost.owner.created_at >= settlement.JOB_TIMEOUT and await gw.ledger.free_slot(lost.id):
+        log_event(logging.ERROR, "create stays unknown", reservation=lost.id, team=lost.owner.team)
 
 
 def _patience(gw: Gateway, lost: OpenReservation) -> float:
@@ -164,16 +166,30 @@ def _found(lost: OpenReservation, search: Search) -> ListedRecord | None:
     """The lost job, or None while that cannot be told.
 
     As many records as the team lost equal creates are theirs in order; else it is the one nearest to the create. A
-    record that does not echo the payload says little, and must be the only one.
+    record that does not echo the payload says little: it must be the only one, or there must be one for each create
+    and only one way to deal them out.
     """
     timely = [each for each in search.records if _may_have_made(lost, each) and not _is_contested(each, lost, search)]
     echoed = [record for record in timely if record.payload]
     if not echoed:
-        return timely[0] if timely and len(search.records) == 1 else None
+        return timely[0] if timely and len(search.records) == 1 else _dealt_out(lost, search)
     twins = [lost, *(each for each in search.rivals if _is_twin(each, lost))]
     if len(twins) == len(echoed):
-        return echoed[sorted(twins, key=_sent_at).index(lost)]
+        return echoed[sorted(twins, key=_turn).index(lost)]
     return min(echoed, key=lambda record: abs(record.created_at - _sent_at(lost)))
+
+
+def _dealt_out(lost: OpenReservation, search: Search) -> ListedRecord | None:
+    """The create's record where each was made while its own create, and no other but an equal one, was waited for."""
+    creates = sorted([lost, *search.rivals], key=_turn)
+    if len(creates) != len(search.records):
+        return None
+    for record, maker in zip(search.records, creates, strict=True):
+        if not _is_near(maker, record):
+            return None
+        if any(_is_near(each, record) and each != maker and not _is_twin(each, maker) for each in creates):
+            return None
+    return search.records[creates.index(lost)]
 
 
 def _left_over(lost: OpenReservation, search: Search) -> ListedRecord | None:
@@ -226,6 +242,11 @@ def _is_near(create: OpenReservation, record: ListedRecord) -> bool:
 def _sent_at(create: OpenReservation) -> float:
     """When it was admitted, which is when it was sent, but for the moment the ledger takes to write that down."""
     return create.owner.created_at
+
+
+def _turn(create: OpenReservation) -> tuple[float, str]:
+    """The order of creates, the same whichever of them is looked for."""
+    return _sent_at(create), create.id
 
 
 def _digest(record: ListedRecord) -> bytes:

@@ -14,7 +14,7 @@ class Proxy:
 
     While `flowing` is not set, the server hears nothing. `lose` makes it cut the next connection that commits: "before"
     the server hears of it, "while" it does, so that it has not yet committed when the client learns of the cut, or
-    "after" it did, with its answer swallowed.
+    "after" it did, with its answer swallowed. The first `spared` that commit are let through.
     """
 
     def __init__(self, socket: str) -> None:
@@ -24,6 +24,7 @@ class Proxy:
         self._lost: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.lose: str | None = None
+        self.spared = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
 
@@ -69,13 +70,21 @@ class Proxy:
         self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter, writer: asyncio.StreamWriter
     ) -> None:
         while data := await reader.read(65536):
-            if data == _COMMIT and self.lose is not None:
+            if data == _COMMIT and self._cuts():
+                assert self.lose is not None
                 when, self.lose = self.lose, None
                 await self._lose(when, to_server, writer)
                 return
             await self.flowing.wait()
             to_server.write(data)
         to_server.close()
+
+    def _cuts(self) -> bool:
+        """Whether it is this commit's turn."""
+        if self.lose is None:
+            return False
+        self.spared -= 1
+        return self.spared < 0
 
     async def _lose(self, when: str, to_server: asyncio.StreamWriter, writer: asyncio.StreamWriter) -> None:
         self._lost.add(writer)

@@ -196,7 +196,7 @@ async def test_ac6_what_cannot_be_found_out_stays_charged(
         await resolved(house)()
         await house.eventually(lambda asked=asked: house.received("list_requests") > asked)
     assert await states(house) == [State.UNKNOWN]
-    assert await books(house) == HELD
+    assert await books(house) == (1, 0, 3_200_000), "its slot is free after a day, like that of a job without end"
     metrics = (await house.admin("/metrics")).text
     assert 'gateway_reservations_open{state="unknown"} 1.0' in metrics
 
@@ -401,5 +401,39 @@ async def test_a_record_without_payload_is_nobodys_while_two_creates_of_its_mode
     for name in ("one", "two"):
         await lose(quiet_house, name, at=now)
     happen(quiet_house, {}, now)
+    assert len(await look_again(quiet_house, after=10_000)) == 1
+    assert await states(quiet_house) == [State.UNKNOWN] * 2
+
+
+async def test_records_without_payload_are_dealt_out_by_their_time(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "ours", at=now - 40)
+    await lose(quiet_house, "theirs", at=now - 10, of="b")
+    made = {"ours": happen(quiet_house, {}, now - 40), "theirs": happen(quiet_house, {}, now - 10)}
+    assert made.items() <= (await look_again(quiet_house)).items()
+
+
+async def test_records_without_payload_are_dealt_out_among_a_teams_equal_creates(quiet_house: House) -> None:
+    now = quiet_house.gw.now()
+    for name in ("one", "two"):
+        await lose(quiet_house, name, at=now)
+    made = {happen(quiet_house, {}, now) for _ in range(2)}
+
+    async def dealt_out() -> bool:
+        found = await look_again(quiet_house)
+        return {found.get("one"), found.get("two")} == made
+
+    await quiet_house.eventually(dealt_out)
+
+
+@pytest.mark.parametrize("apart", [0.0, 40.0])
+async def test_az7_records_without_payload_are_not_dealt_out_among_two_teams_or_by_other_times(
+    quiet_house: House, apart: float
+) -> None:
+    now = quiet_house.gw.now()
+    await lose(quiet_house, "ours", at=now - apart)
+    await lose(quiet_house, "theirs", at=now, of="b")
+    for _ in range(2):
+        happen(quiet_house, {}, now)
     assert len(await look_again(quiet_house, after=10_000)) == 1
     assert await states(quiet_house) == [State.UNKNOWN] * 2

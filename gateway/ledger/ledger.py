@@ -145,6 +145,10 @@ class Ledger:
         """Nobody knows whether there is a job: everything stays claimed. False if it is not `sent`."""
         return await self._write("doubt", reservations.doubt, reservation_id, now, refused=refused)
 
+    async def free_slot(self, reservation_id: str) -> bool:
+        """A create that stays unknown holds no slot any more; money and counts stay. False if it held none."""
+        return await self._write("free_slot", reservations.free_slot, reservation_id)
+
     async def settle(self, seen: Sighting, outcome: Outcome, now: float) -> bool:
         """The job ended, and this was last seen of it. True for the one call that did it."""
         return await self._write("settle", jobs.end, seen, outcome, now)

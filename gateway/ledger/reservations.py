@@ -160,6 +160,15 @@ def adopt(connection: Connection, reservation_id: str, instance: str, from_insta
     return _ADOPT.changes(connection, reservation=reservation_id, instance=instance, from_instance=from_instance) == 1
 
 
+def free_slot(connection: Connection, reservation_id: str) -> bool:
+    """A create stays unknown: its slots come back, all else stays claimed. False if it held none."""
+    if _STATE.row(connection, reservation=reservation_id) != (State.UNKNOWN,):
+        return False
+    taken_back = _TAKE_BACK.rows(connection, reservation=reservation_id, on_settle=OnSettle.RETURN.value)
+    counters.give_back(connection, taken_back)
+    return bool(taken_back)
+
+
 def settle(connection: Connection, reservation_id: str, outcome: Outcome, now: float) -> bool:
     """The job ended: slots come back, money comes back where it is not kept. True for the one call that did it."""
     row = _SETTLE.row(connection, reservation=reservation_id, outcome=outcome.value, now=now)

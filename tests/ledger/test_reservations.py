@@ -160,6 +160,19 @@ async def test_a_doubtful_create_keeps_its_claims_until_it_is_found_out(ledger: 
     assert isinstance(await ledger.reserve(reservation("b", slot(1)), NOW), Admitted)
 
 
+async def test_ac6_a_create_that_stays_unknown_gives_its_slot_back_alone_and_once(ledger: Ledger) -> None:
+    await send(ledger, LENIENT)
+    assert not await ledger.free_slot("a")
+    await ledger.doubt("a", NOW)
+    assert [await ledger.free_slot("a") for _ in range(2)] == [True, False]
+    assert await ledger.used(["red/at-once", "red/usd/2027-01", "count"]) == {
+        "red/at-once": 0, "red/usd/2027-01": 300, "count": 1,
+    }  # fmt: skip
+    assert await ledger.verify() == []
+    assert await ledger.release("a", NOW, None)
+    assert set((await ledger.used(["red/at-once", "red/usd/2027-01", "count"])).values()) == {0}
+
+
 async def test_open_reservations_come_oldest_first_and_without_those_that_have_a_job(ledger: Ledger) -> None:
     await reserve(ledger, reservation("late", at=NOW + 2))
     await send(ledger, reservation("early", at=NOW + 1))
