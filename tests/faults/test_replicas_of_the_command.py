@@ -47,10 +47,10 @@ def clients(site: Site, key: str) -> tuple[Client, Client]:
     return one.client(key), other.client(key)
 
 
-async def spread(site: Site, key: str, count: int, **options: object) -> list[httpx.Response]:
+async def spread(site: Site, key: str, count: int, headers: dict[str, str] | None = None) -> list[httpx.Response]:
     """So many creates at once, in turn to both."""
     turns = itertools.islice(itertools.cycle(clients(site, key)), count)
-    return await asyncio.gather(*(client.create(**options) for client in turns))
+    return await asyncio.gather(*(client.create(headers=headers or {}) for client in turns))
 
 
 async def test_bu1_bu4_a_budget_of_ten_buys_three_at_three_and_each_failure_one_more(site: Site) -> None:
