@@ -10,6 +10,8 @@ from tests.postgres import Server, postgres
 
 __all__ = ["postgres"]
 
+pytestmark = pytest.mark.timeout(300)
+
 
 class ReplicasMachine(FlowMachine):
     server: ClassVar[Server]
@@ -20,7 +22,7 @@ class ReplicasMachine(FlowMachine):
 
 
 class TestReplicas(ReplicasMachine.TestCase):  # type: ignore[misc,valid-type]  # hypothesis makes it
-    settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=5, stateful_step_count=30, deadline=None)
 
     @pytest.fixture(autouse=True)
     def _server(self, postgres: Server) -> None:
