@@ -14,9 +14,13 @@ from uuid import uuid4
 
 import httpx
 
+from gateway.upstream.dialing import Origin
+from gateway.upstream.outgoing import Outgoing
+from gateway.upstream.reply import Reply
 from tests.conftest import REAL_KEY
 from tests.fake_upstream import Q
 from tests.faults.conftest import _HEADERS, _TARGETS
+from tests.scripted_upstream import response
 
 MODELS = ("small", "large")
 
@@ -48,7 +52,7 @@ class Made:
         }
 
 
-class PretendedUpstream(httpx.AsyncBaseTransport):
+class PretendedUpstream:
     """`outcome` is what becomes of the next create; one that is `held` waits for its entry there.
 
     `stolen` is the id that a create with this outcome is answered, which is another job's.
@@ -65,19 +69,36 @@ class PretendedUpstream(httpx.AsyncBaseTransport):
         self.arrived = asyncio.Event()
         self.bodies: dict[str, dict[str, Any]] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One call, whose shape is checked on the way."""
-        target = request.url.raw_path.decode()
-        assert _TARGETS.fullmatch(target), target
-        names = [name.decode().lower() for name, _ in request.headers.raw]
-        assert set(names) <= _HEADERS
-        assert len(names) == len(set(names))
-        assert request.headers["authorization"] == f"Bearer {REAL_KEY}"
-        if request.method == "POST":
-            return await self._create(request)
-        return self._read(target)
+    async def connect(self, _origin: Origin, _patience: float) -> "PretendedUpstream":
+        """Every call has a connection at once."""
+        return self
 
-    def _read(self, target: str) -> httpx.Response:
+    async def ask(self, request: Outgoing) -> Reply:
+        """One call, whose shape is checked on the way."""
+        head, _, body = request.head.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        method, target, _ = first.split(" ")
+        pairs = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
+        headers = dict(pairs)
+        assert _TARGETS.fullmatch(target), target
+        assert set(headers) <= _HEADERS
+        assert len(headers) == len(pairs)
+        assert headers["authorization"] == f"Bearer {REAL_KEY}"
+        answer = await self._create(headers["x-request-id"], body) if method == "POST" else self._read(target)
+        reply = Reply(self)
+        reply.feed(answer)
+        await reply.head()
+        return reply
+
+    def pause(self) -> None:
+        """Nothing is under way that could be halted."""
+
+    resume = close = pause
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def _read(self, target: str) -> bytes:
         path, _, query = target.partition("?")
         match path.removeprefix(f"{Q}/").split("/"):
             case ["models"]:
@@ -93,10 +114,9 @@ class PretendedUpstream(httpx.AsyncBaseTransport):
                 return _json(self.jobs[request_id].record)
         return _json({"error": "not found"}, 404)
 
-    async def _create(self, request: httpx.Request) -> httpx.Response:
-        name = request.headers["x-request-id"]
+    async def _create(self, name: str, body: bytes) -> bytes:
         self.posts[name] += 1
-        self.bodies[name] = json.loads(request.content)
+        self.bodies[name] = json.loads(body)
         outcome = self.outcome
         if outcome == "held":
             self.held[name] = asyncio.get_running_loop().create_future()
@@ -104,7 +124,7 @@ class PretendedUpstream(httpx.AsyncBaseTransport):
             outcome = await self.held[name]
         return self._come_to(name, outcome)
 
-    def _come_to(self, name: str, outcome: str) -> httpx.Response:
+    def _come_to(self, name: str, outcome: str) -> bytes:
         match outcome:
             case "ok" | "done":
                 return _json(self.make(name, "success" if outcome == "done" else "queued").record)
@@ -137,7 +157,5 @@ class PretendedUpstream(httpx.AsyncBaseTransport):
         return made
 
 
-def _json(value: object, status: int = 200) -> httpx.Response:
-    content = json.dumps(value).encode()
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
-    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))
+def _json(value: object, status: int = 200) -> bytes:
+    return response(json.dumps(value).encode(), f"{status} As-It-Is")
