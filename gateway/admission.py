@@ -20,6 +20,7 @@ from gateway.core.wire import Draft
 from gateway.failpoints import Point, reach
 from gateway.gates import close_gate, closed_gate
 from gateway.ledger.instances import LEASE
+from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import (
     Admitted,
     Full,
@@ -159,12 +160,17 @@ async def _send(gw: Gateway, order: Order) -> Answer:
 async def _mark_sent(gw: Gateway, order: Order) -> None:
     """From here on the create counts as sent. Refusal, with nothing kept, if it must not be any more.
 
-    A process that stood still meanwhile finds its reservation released, or itself taken for gone: others then wait for
+    A ledger that does not answer may have written it down all the same; since nothing was sent, nothing is kept. A
+    process that stood still meanwhile finds its reservation released, or itself taken for gone: others then wait for
     the job as long as a create may take, and must not be sent one after that.
     """
     reach(Point.RESERVED)
     began = gw.ticks()
-    marked = await gw.ledger.mark_sent(order.reservation_id, gw.now())
+    try:
+        marked = await gw.ledger.mark_sent(order.reservation_id, gw.now())
+    except LedgerUnavailable:
+        await settlement.release(gw, order.reservation_id, None)
+        raise
     reach(Point.MARKED_SENT)
     if marked and gw.ticks() - began < LEASE:
         return

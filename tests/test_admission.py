@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from tests.conftest import OpenHouse, Q, team
 
 THREE_WAYS = {
@@ -40,6 +41,28 @@ async def test_qu2_an_unreachable_upstream_gives_everything_back_and_then_ten_su
     healed = await open_house({})
     later = [(await healed.client("key").create()).status_code for _ in range(11)]
     assert later == [200] * 10 + [429]
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["written", "not-written"])
+async def test_le5_a_create_that_could_not_be_marked_as_sent_holds_nothing(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, *, written: bool
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [1 jobs at once]")})
+    mark_sent = Ledger.mark_sent
+
+    async def unheard(ledger: Ledger, reservation_id: str, now: float) -> bool:
+        if written:
+            await mark_sent(ledger, reservation_id, now)
+        raise LedgerUnavailable("the ledger does not answer")
+
+    monkeypatch.setattr(Ledger, "mark_sent", unheard)
+    answer = await house.client("key").create()
+    assert (answer.status_code, answer.json()["code"]) == (503, "ledger_unavailable")
+    assert house.received("create_request") == 0
+    assert await house.used("jobs", "a") == 0
+    assert await house.gw.ledger.open_reservations() == []
+    monkeypatch.setattr(Ledger, "mark_sent", mark_sent)
+    assert (await house.client("key").create()).status_code == 200
 
 
 async def test_qu4_a_full_limit_leaves_every_other_counter_alone(open_house: OpenHouse) -> None:
