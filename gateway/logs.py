@@ -36,7 +36,10 @@ _encode = msgspec.json.Encoder().encode
 
 def log_event(level: int, event: str, **fields: Any) -> None:
     """One event with its fields, such as `job ended`, `look failed`. Never pass a secret or a prompt."""
-    logger.log(level, event, extra={"fields": fields})
+    if logger.isEnabledFor(level):
+        record = logging.LogRecord(logger.name, level, "", 0, event, (), None)  # no search for who called: it is known
+        record.fields = fields
+        logger.handle(record)
 
 
 class JSONFormatter(logging.Formatter):
