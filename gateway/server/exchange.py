@@ -84,6 +84,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_bare",
         "_changed",
         "_connection",
         "_head",
@@ -114,7 +115,9 @@ class Exchange:
         self.complete = False
         self._head = b""
         self._left: int | None = None
-        """Bytes of the response's body that its head promised and that were not sent; None where it is chunked."""
+        """Bytes of the response's body that its head promised and that were not sent; None where it told no length."""
+        self._bare = False
+        """Whether a body without a length is not chunked, but ends with the connection."""
         self._silent = False
         """Whether the response has a head alone: to HEAD, and where the status says so."""
 
@@ -174,21 +177,25 @@ class Exchange:
             self._begin(message["status"], message["headers"])
 
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Make the head. A response that starts before its request has ended, or while draining, is the last one."""
+        """Make the head. A response that starts before its request has ended, or while draining, is the last one.
+
+        So is one without a length to a client of HTTP/1.0, which knows no chunks (RFC 9112 §6.1).
+        """
         assert not self._head
         state = self._connection.state
         self.waits_for_continue = False
-        if self.more_body or state.draining:
-            self.keep_alive = False
         given = dict(headers)
         length = given.get(b"content-length")
         self._left = None if length is None else int(length)
+        self._bare = length is None and self.scope["http_version"] == "1.0"
+        if self.more_body or state.draining or self._bare:
+            self.keep_alive = False
         if given.get(b"connection") == b"close":
             self.keep_alive = False
         elif not self.keep_alive:
             headers = [*headers, (b"connection", b"close")]
         self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
-        if length is None and not self._silent:
+        if length is None and not self._silent and not self._bare:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         self._head = _head(STATUS_LINE[status] + state.date_line, headers)
 
@@ -197,7 +204,7 @@ class Exchange:
         if self._silent:
             body = b""
         elif self._left is None:
-            body = _chunk(body, more=more)
+            body = body if self._bare else _chunk(body, more=more)
         else:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):

@@ -4,6 +4,8 @@ The order is the order of trust: who calls (401 before anything about the path i
 the body. Everything an endpoint raises becomes one error shape here.
 """
 
+import logging
+
 from gateway.context import Gateway
 from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
@@ -13,7 +15,7 @@ from gateway.core.limits import request_bounds, request_state
 from gateway.core.policy import Mode
 from gateway.core.refusals import refusal_for_requests
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.logs import logger
+from gateway.logs import log_event, logger
 from gateway.upstream.client import Trace, UpstreamFailure
 from gateway.upstream.request import PREFIX
 from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
@@ -22,6 +24,7 @@ from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
 from gateway.web.room import READS, WRITES, Room
 from gateway.web.routes import RouteTable, method_of
+from gateway.web.streams import send_stream
 from gateway.web.tracing import Randomness, request_id_of, trace_context
 
 _LARGE = 64 * 1024
@@ -48,7 +51,11 @@ class PublicApp:
             elapsed = self._gw.ticks() - call.started
             if reply.code and reply.status in _UPSTREAMS_FAULTS:
                 call.upstream_seconds = elapsed
-            await _send(send, reply, self._headers(call, reply, elapsed))
+            if reply.stream is None:
+                await _send(send, reply, self._headers(call, reply, elapsed))
+            else:
+                await self._stream(call, send, reply, elapsed)
+                elapsed = self._gw.ticks() - call.started
         finally:
             self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         observe(call, reply, elapsed)
@@ -66,6 +73,16 @@ class PublicApp:
         except Exception:  # noqa: BLE001 - the edge: the client gets an answer, and the log the place
             logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
             return error_reply(_INTERNAL_ERROR, call.request_id)
+
+    async def _stream(self, call: Call, send: Send, reply: Reply, elapsed: float) -> None:
+        """Answer with a stream. Nothing of it is the gateway's own work: its time counts as upstream's."""
+        try:
+            await send_stream(call, send, reply, self._headers(call, reply, elapsed))
+        except (Refusal, UpstreamFailure, LedgerUnavailable) as failure:
+            log_event(logging.WARNING, "answer broken off", request_id=call.request_id, error=str(failure))
+        except Exception:  # noqa: BLE001 - the edge: the status is out, so the client is shown an end too early
+            logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
+        call.upstream_seconds += self._gw.ticks() - call.started - elapsed
 
     def _count_in_flight(self) -> int:
         return self._room.load.calls
@@ -124,7 +141,7 @@ class PublicApp:
             (b"x-request-id", call.request_id.encode()),
             (b"server-timing", timing),
         ]
-        if reply.status not in (204, 304):
+        if reply.stream is None and reply.status not in (204, 304):
             headers.append((b"content-length", b"%d" % len(reply.body)))
         if call.limits_shown:
             headers += ratelimit_fields(call.limits_shown)

@@ -1,6 +1,7 @@
 """Answers, and the only place where an error of the gateway's own becomes bytes (`Proxy-Status`: RFC 9209)."""
 
 import secrets
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,18 +18,33 @@ _CLOSE = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
 
 
+class Stream(NamedTuple):
+    """A body that comes part by part, each one asked for when the client has taken the one before.
+
+    `parts` is closed when it has ended, when the client has left, or `seconds` after it began. It is not closed before
+    it began, so whatever it needs it opens itself. A body that breaks off, or is out of time, is visibly short.
+    """
+
+    parts: AsyncGenerator[bytes, None]
+    seconds: float
+
+
 class Reply(NamedTuple):
-    """A whole answer. `code` and `message` are an error's, for metrics and log; empty where upstream answered."""
+    """An answer. `code` and `message` are an error's, for metrics and log; empty where upstream answered.
+
+    The body is `body`, or comes from `stream`; whose length, if it is known, is among the headers.
+    """
 
     status: int
     body: bytes
     headers: Headers = ()
     code: str = ""
     message: str = ""
+    stream: Stream | None = None
 
     def adding(self, *headers: Header) -> "Reply":
         """The same answer with more headers."""
-        return Reply(self.status, self.body, self.headers + headers, self.code, self.message)
+        return self._replace(headers=self.headers + headers)
 
 
 def json_reply(value: Any, *headers: Header) -> Reply:
