@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway import settlement
 from gateway.context import Gateway
+from gateway.core.access import is_fair
 from gateway.core.decide import Decision, decide
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
@@ -18,7 +19,7 @@ from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft
 from gateway.failpoints import Point, reach
-from gateway.gates import close_gate, closed_gate
+from gateway.gates import close_gate, closed_gate, line_for, take_turn
 from gateway.ledger.instances import LEASE
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import (
@@ -31,9 +32,11 @@ from gateway.ledger.values import (
     Replay,
     Reply,
 )
+from gateway.lines import Line
 from gateway.logs import log_event
 from gateway.notices import report_limits
 from gateway.upstream.client import Answer, Sent, Trace, UpstreamFailure
+from gateway.waits import Wait
 
 REPEATS_FOR = 24 * 3600.0
 """Seconds a client's idempotency key stands for its first create."""
@@ -75,19 +78,56 @@ class Order:
     on_placed: Callable[[str], None] = lambda _: None
 
 
-async def create(gw: Gateway, order: Order) -> Created:
+async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created:
     """Carry out the create. Raises Refusal for everything the gateway answers itself.
 
-    Whoever waits may go away: the create goes on, is accounted for, and can be replayed by its idempotency key.
+    Whoever waits may go away: the create goes on, is accounted for, and can be replayed by its idempotency key. One
+    that can `wait` stands in line first, where upstream refuses a model that policy calls fair; there nothing of it has
+    happened yet, and if its client goes away nothing will.
     """
     decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
     order.on_decided(decision)
     if decision.refusal is not None:
         return await _repeat(gw, order, decision, decision.refusal)
+    if wait is not None and is_fair(order.policy, order.draft.model):
+        earlier = await _earlier(gw, order, decision)
+        if earlier is not None:
+            return _first_answer(earlier)
+        line = line_for(gw, order.caller.team.credential, order.draft.model)
+        if line is not None:
+            return await _stand_in_line(gw, order, line, wait)
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
 
 
-async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
+async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | InProgress | Mismatch | None:
+    """The create that this one repeats, if it may be a repeat at all."""
+    now = gw.now()
+    new = _reservation(order, decision, now)
+    return None if new.idempotency_key is None else await gw.ledger.earlier(new, now)
+
+
+async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> Created:
+    """Carry out the create when its turn has come; until then it holds nothing of what it will take."""
+    if not await take_turn(line, wait):
+        told = closed_gate(gw, order.caller.team.credential, order.draft.model)
+        return Created(told or line.answer, {})
+    return await gw.tasks.shield(_take_turn(gw, order, line), "create")
+
+
+async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
+    """Carry out the create by the time it is now, and tell the line whether upstream takes them again."""
+    accepted = False
+    try:
+        decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
+        order.on_decided(decision)
+        created = await _carry_out(gw, order, decision, in_turn=True)
+        accepted = created.answer.status in (200, 201)
+    finally:
+        line.done(accepted=accepted)
+    return created
+
+
+async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: bool = False) -> Created:
     reach(Point.ADMITTED)
     now = gw.now()
     reserved = await gw.ledger.reserve(_reservation(order, decision, now), now)
@@ -95,7 +135,7 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision) -> Created:
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
-            return await _fulfil(gw, order, decision, used)
+            return await _fulfil(gw, order, decision, used, in_turn=in_turn)
         case _:
             return _first_answer(reserved)
 
@@ -105,11 +145,7 @@ async def _repeat(gw: Gateway, order: Order, decision: Decision, refusal: Refusa
 
     A key that may not create jobs at all is not told of others' either.
     """
-    now = gw.now()
-    new = _reservation(order, decision, now)
-    if new.idempotency_key is None or refusal.code is Code.SCOPE_DENIED:
-        raise refusal
-    earlier = await gw.ledger.earlier(new, now)
+    earlier = None if refusal.code is Code.SCOPE_DENIED else await _earlier(gw, order, decision)
     if earlier is None:
         raise refusal
     return _first_answer(earlier)
@@ -129,9 +165,9 @@ def _first_answer(earlier: Replay | InProgress | Mismatch) -> Created:
             )
 
 
-async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int]) -> Created:
+async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int], *, in_turn: bool) -> Created:
     """Send what is reserved, unless upstream has asked to be left alone with this model, and tell what came of it."""
-    told = closed_gate(gw, order.caller.team.credential, order.draft.model)
+    told = closed_gate(gw, order.caller.team.credential, order.draft.model, in_turn=in_turn)
     if told is not None:
         await settlement.release(gw, order.reservation_id, None)
         return Created(told, {})

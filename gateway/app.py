@@ -42,6 +42,7 @@ from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.transport import build_transport
+from gateway.waits import Waits
 from gateway.web.admin.app import admin_app
 from gateway.web.admin.scrape import counts_for_siblings, dump_metrics
 from gateway.web.admin.token import AdminToken
@@ -157,6 +158,7 @@ async def opened(
             upstream=upstream,
             catalogue=Cache(),
             jobs=JobMemory(),
+            waits=Waits(settings.max_in_flight),
             metrics=metrics,
             refusals=Refusals(ledger),
             siblings=Siblings(None if seat is None else seat.folder),

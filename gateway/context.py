@@ -10,6 +10,7 @@ from gateway.cache import Cache
 from gateway.core.errors import Refusal
 from gateway.leases import Leases
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.lines import Line
 from gateway.logs import AccessLog, log_event
 from gateway.memory import Gate, JobMemory
 from gateway.policies import Policies
@@ -18,6 +19,7 @@ from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.telemetry import Denials, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
+from gateway.waits import Waits
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Gateway:
     upstream: Upstream
     catalogue: Cache
     jobs: JobMemory
+    waits: Waits
     metrics: Metrics
     refusals: Refusals
     siblings: Siblings
@@ -84,3 +87,5 @@ class Gateway:
     denials: Denials = field(default_factory=Denials)
     gates: dict[tuple[str, str], Gate] = field(default_factory=dict)
     """By credential and model: what upstream wants left alone for a while."""
+    lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+    """By credential and model: the creates that wait for their turn there."""

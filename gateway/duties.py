@@ -19,6 +19,7 @@ ATTEND_EVERY = 2.0
 """Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
 
 READ_POLICIES_EVERY = 1.0
+REVIEW_WAITS_EVERY = 0.5
 WRITE_REFUSALS_EVERY = 2.0
 PURGE_EVERY = 3600.0
 
@@ -44,6 +45,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
+    yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
     yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
 
@@ -88,6 +90,13 @@ async def _woken(gw: Gateway) -> None:
 async def _read_changed_policies(gw: Gateway) -> None:
     if await asyncio.to_thread(gw.policies.changed, gw.now()):
         await reload_policies(gw)
+
+
+async def _review_waits(gw: Gateway) -> None:
+    """End the waits that must not go on: all of them while draining, else those whose key is gone."""
+    if gw.draining.is_set():
+        gw.waits.end_all()
+    gw.waits.review(gw.policies.current, gw.now())
 
 
 async def _purge(gw: Gateway) -> None:

@@ -2,14 +2,22 @@
 
 Upstream's limits are per organisation and model, so one team that runs into one would otherwise be followed by all the
 others, and each refused create would put off the moment at which upstream takes one again.
+
+For a model that policy calls fair, creates whose clients wait stand in line meanwhile, and are let through team by
+team when the gate opens. One that waits holds no reservation: nothing is running for it, so it takes nothing from its
+team's limits, and it leaves nothing behind if its client goes away. Its limits are checked when its turn has come.
 """
 
+import asyncio
+from contextlib import suppress
 from math import ceil
 
 from gateway.context import Gateway
 from gateway.ledger.values import Reply
+from gateway.lines import Line
 from gateway.memory import Gate
 from gateway.upstream.client import Answer
+from gateway.waits import Wait
 
 _RETRY_AFTER = b"retry-after"
 
@@ -19,16 +27,65 @@ def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None
     now = gw.ticks()
     for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now]:
         del gw.gates[place]
-    headers = tuple(header for header in answer.headers if header[0] != _RETRY_AFTER)
-    wait = int(answer.header(_RETRY_AFTER) or b"1")
-    gw.gates[credential, model] = Gate(now + wait, Reply(answer.status, headers, answer.body))
+    reply = Reply(answer.status, answer.headers, answer.body)
+    gw.gates[credential, model] = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), reply)
+    line = gw.lines.get((credential, model))
+    if line is not None:
+        line.slow_down(reply)
 
 
-def closed_gate(gw: Gateway, credential: str, model: str) -> Reply | None:
-    """Upstream's 429 with the seconds that are left of it; None if the model may be asked for."""
+def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = False) -> Reply | None:
+    """Upstream's 429 with the seconds that are left of it; None if the model may be asked for.
+
+    While others wait in line it is told to everyone whose turn it is not.
+    """
     gate = gw.gates.get((credential, model))
     left = 0.0 if gate is None else gate.opens_at - gw.ticks()
-    if gate is None or left <= 0:
-        return None
-    answer = gate.answer
-    return Reply(answer.status, (*answer.headers, (_RETRY_AFTER, b"%d" % ceil(left))), answer.body)
+    if gate is not None and left > 0:
+        return _told(gate.answer, left)
+    line = gw.lines.get((credential, model))
+    return _told(line.answer, 1) if line is not None and len(line) and not in_turn else None
+
+
+def _told(answer: Reply, seconds: float) -> Reply:
+    headers = [header for header in answer.headers if header[0] != _RETRY_AFTER]
+    return Reply(answer.status, (*headers, (_RETRY_AFTER, b"%d" % ceil(seconds))), answer.body)
+
+
+def line_for(gw: Gateway, credential: str, model: str) -> Line | None:
+    """The line that a create which can wait has to join; None if the model may be asked for at once."""
+    line, told = gw.lines.get((credential, model)), closed_gate(gw, credential, model)
+    if line is None and told is not None:
+        line = gw.lines[credential, model] = Line(told)
+        gw.tasks.start(_serve(gw, (credential, model), line), "let creates through")
+    return line
+
+
+async def take_turn(line: Line, wait: Wait) -> bool:
+    """Stand in line until it is this create's turn, which ends with `Line.done`.
+
+    False if the wait is over first: the place in line is free, and nothing has happened.
+    """
+    team = wait.caller.team.name
+    turn = line.join(team)
+    came = False
+    try:
+        await wait.for_either(turn)
+        came = turn.done() and not wait.is_over
+    finally:
+        if not came:
+            line.leave(team, turn)
+    return came
+
+
+async def _serve(gw: Gateway, place: tuple[str, str], line: Line) -> None:
+    """Let through who is next, whenever the gate is open and those before have got their answers."""
+    while line.is_busy:
+        gate = gw.gates.get(place)
+        left = 0.0 if gate is None else gate.opens_at - gw.ticks()
+        if left <= 0:
+            line.let_through()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(line.moved.wait(), left if left > 0 else None)
+        line.moved.clear()
+    del gw.lines[place]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from cachetools import LRUCache
@@ -41,8 +41,24 @@ class Gate:
     answer: Reply
 
 
+def _new_future() -> "asyncio.Future[Seen]":
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(slots=True)
+class Audience:
+    """Those who wait for one job to change. `news` is the next sight of it that is not the last one again.
+
+    `looking` looks at the job on behalf of all of them.
+    """
+
+    size: int = 0
+    news: "asyncio.Future[Seen]" = field(default_factory=_new_future)
+    looking: "asyncio.Task[None] | None" = None
+
+
 class JobMemory:
-    """Owners, last seen records (bounded in bytes, least recently used goes first), and the looks under way."""
+    """Owners, last seen records (bounded in bytes, least recently used goes first), looks under way, and who waits."""
 
     def __init__(self) -> None:
         self._owners: LRUCache[str, tuple[Owner, float]] = LRUCache(_MOST_OWNERS)
@@ -52,6 +68,7 @@ class JobMemory:
         self._errors: LRUCache[str, Seen] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
         self._denials: dict[str, tuple[int, float]] = {}
         self._looked_up: dict[str, tuple[float, float]] = {}
+        self._audiences: dict[str, Audience] = {}
 
     def owner(self, request_id: str, ticks: float) -> Owner | None:
         """The owner, if the ledger said so within the last minute."""
@@ -67,10 +84,13 @@ class JobMemory:
         return self._seen.get(request_id)
 
     def remember(self, request_id: str, seen: Seen) -> None:
-        """Keep the record, unless it alone is larger than the whole memory."""
+        """Keep the record, unless it alone is larger than the whole memory. Who waits for another is told."""
+        before = self._seen.get(request_id)
         self.forget(request_id)
         if _size(seen) <= _MOST_RECORD_BYTES:
             self._seen[request_id] = seen
+        if before is None or before.etag != seen.etag:
+            self._tell(request_id, seen)
 
     def forget(self, request_id: str) -> None:
         """Drop the record, because the job was changed from here."""
@@ -86,6 +106,33 @@ class JobMemory:
         self._errors.pop(request_id, None)
         if _size(seen) <= _MOST_ERROR_BYTES:
             self._errors[request_id] = seen
+        self._tell(request_id, seen)
+
+    def asked_at(self, request_id: str) -> float:
+        """When upstream was last asked for what is remembered, on the monotonic clock."""
+        known = (self._seen.get(request_id), self._errors.get(request_id))
+        return max((seen.asked_at for seen in known if seen is not None), default=-inf)
+
+    def attend(self, request_id: str) -> Audience:
+        """One more waits for the job to change, until it leaves."""
+        audience = self._audiences.setdefault(request_id, Audience())
+        audience.size += 1
+        return audience
+
+    def leave(self, request_id: str) -> None:
+        """One of those who waited does not any more. When nobody does, nobody looks on their behalf."""
+        audience = self._audiences[request_id]
+        audience.size -= 1
+        if not audience.size:
+            del self._audiences[request_id]
+            if audience.looking is not None:
+                audience.looking.cancel()
+
+    def _tell(self, request_id: str, seen: Seen) -> None:
+        audience = self._audiences.get(request_id)
+        if audience is not None:
+            audience.news.set_result(seen)
+            audience.news = _new_future()
 
     def expect(self, request_id: str, team: str) -> None:
         """Upstream gave the job to the team, and the ledger is still to say whether it is the team's."""

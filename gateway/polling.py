@@ -1,8 +1,14 @@
 """FLOW a job is watched: the owner first, then memory, then one shared call to upstream.
 
-However many clients poll one live job, upstream is asked once a second; however old a terminal record is, it is not
-asked again. Ownership is decided before memory is looked at, so nobody learns that another team's job exists.
+However many clients poll one live job or wait for it, upstream is asked once a second; however old a terminal record
+is, it is not asked again. Ownership is decided before memory is looked at, so nobody learns that another team's job
+exists.
 """
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
+from math import inf
 
 from gateway import settlement
 from gateway.cache import How, Served
@@ -12,8 +18,10 @@ from gateway.core.freshness import LIVE_RECORD_FRESH, LIVE_RECORD_STALE
 from gateway.core.policy import Caller
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Owner
-from gateway.memory import Seen
+from gateway.memory import Audience, Seen
+from gateway.settlement import MISSING_AT_FIRST
 from gateway.upstream.client import UpstreamFailure
+from gateway.waits import Wait
 
 
 async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
@@ -58,3 +66,87 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     if shared:
         gw.metrics.polls_coalesced.inc()
     return Served(fresh, How.COLLAPSED if shared else How.MISS, 0.0)
+
+
+def last_seen(gw: Gateway, request_id: str) -> Served[Seen] | None:
+    """The record as it is remembered, while upstream is being asked for another; None where that is too long ago."""
+    seen = gw.jobs.seen(request_id)
+    if seen is None or gw.ticks() - seen.asked_at >= LIVE_RECORD_STALE:
+        return None
+    return Served(seen, How.STALE, gw.ticks() - seen.asked_at)
+
+
+async def watch(
+    gw: Gateway, request_id: str, owner: Owner, etag: bytes, wait: Wait
+) -> AsyncGenerator[Served[Seen] | None, None]:
+    """The job's record whenever it is another than the one tagged `etag`, and then than the one before.
+
+    It ends with the terminal record, when upstream has no such job, and when the wait is over; None comes at each pulse
+    of the wait. What upstream fails to answer is left out: it is asked again a second later. Whoever is given a record
+    drops it before asking for the next, so that those who wait keep none of them in memory.
+
+    Raises LedgerUnavailable where only the ledger has the record.
+    """
+    if gw.jobs.seen(request_id) is None and owner.outcome is not None:
+        await settlement.recall(gw, request_id)
+    with _attending(gw, request_id, owner) as audience:
+        while not wait.is_over:
+            seen = await _next(gw, audience, request_id, etag, wait)
+            if seen is None:
+                if not wait.is_over:
+                    yield None
+                continue
+            if seen.answer.status != 200:
+                if _is_gone(gw, seen, owner):
+                    return
+                continue
+            etag, ended = seen.etag, seen.terminal
+            yield Served(seen, How.HIT, gw.ticks() - seen.asked_at)
+            seen = None
+            if ended:
+                return
+
+
+async def _next(gw: Gateway, audience: Audience, request_id: str, etag: bytes, wait: Wait) -> Seen | None:
+    """The record if it is another by now, else the next sight of the job; None if it is the same or a pulse passes."""
+    seen = gw.jobs.seen(request_id)
+    if seen is None or seen.etag == etag:
+        seen = None
+        news = audience.news
+        await wait.for_either(news)
+        seen = news.result() if news.done() else None
+    return None if seen is None or seen.etag == etag else seen
+
+
+def _is_gone(gw: Gateway, seen: Seen, owner: Owner) -> bool:
+    """Whether upstream said that there is no such job, and of one that it must know by now."""
+    return seen.answer.status == 404 and gw.now() - owner.created_at >= MISSING_AT_FIRST
+
+
+@contextmanager
+def _attending(gw: Gateway, request_id: str, owner: Owner) -> Iterator[Audience]:
+    """Among those who wait for the job; the first of them begins the looking on behalf of all."""
+    audience = gw.jobs.attend(request_id)
+    if audience.looking is None or audience.looking.done():
+        audience.looking = gw.tasks.start(_keep_looking(gw, request_id, owner), "look for those who wait")
+    try:
+        yield audience
+    finally:
+        gw.jobs.leave(request_id)
+
+
+async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
+    """Look at the job once a second, while its end is not remembered. A look of somebody else's spares one."""
+    asked_at = -inf
+    while True:
+        seen = gw.jobs.seen(request_id)
+        ended = seen is not None and seen.terminal
+        seen = None
+        asked_at = max(asked_at, gw.jobs.asked_at(request_id))
+        pause = LIVE_RECORD_FRESH if ended else asked_at + LIVE_RECORD_FRESH - gw.ticks()
+        if pause > 0:
+            await asyncio.sleep(pause)
+            continue
+        asked_at = gw.ticks()
+        with suppress(UpstreamFailure):
+            await settlement.look(gw, request_id, owner)

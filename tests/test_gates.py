@@ -1,10 +1,18 @@
 """What upstream refused is told again until it may be asked."""
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
+
+import httpx
+import pytest
 
 from gateway.gates import close_gate, closed_gate
 from gateway.upstream.client import Answer
-from tests.conftest import House, OpenHouse, team
+from tests.conftest import House, OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 BODY = b'{"error":"Rate limit exceeded for model Veo3: 2 requests per 60 seconds."}'
 REFUSAL = Answer(429, ((b"content-type", b"application/json"), (b"retry-after", b"30")), BODY)
@@ -43,3 +51,157 @@ async def test_ca2_gates_that_opened_are_forgotten(open_house: OpenHouse) -> Non
         close_gate(gw, "default", f"model-{number}", REFUSAL)
         pass_time(house, 30)
     assert list(gw.gates) == [("default", "model-4")]
+
+
+FAIR = "queueing: [{models: [Veo3], fair: true}]\n"
+TEAMS = {f"{name}.yaml": team(name, f"key-{name}") for name in "abc"}
+WAIT = {"Prefer": "wait=30"}
+CREATE = ("POST", f"{Q}/requests")
+
+
+class Rush:
+    """Teams that all want one model, in front of an upstream that refuses it for a while."""
+
+    def __init__(self, house: House, upstream: FakeUpstream) -> None:
+        self.house = house
+        self.upstream = upstream
+        self.creates: dict[str, asyncio.Future[httpx.Response]] = {}
+
+    async def close(self) -> None:
+        """Upstream refuses one create, which closes the gate."""
+        self.upstream.answers[CREATE] = response(BODY, "429 Too Many Requests", "Retry-After: 300")
+        assert (await self.house.client("key-a").create()).status_code == 429
+        del self.upstream.answers[CREATE]
+
+    def open(self) -> None:
+        """The gate's time is over."""
+        pass_time(self.house, 300)
+        for line in self.house.gw.lines.values():
+            line.moved.set()
+
+    async def queue(self, name: str, **headers: str) -> None:
+        """A create such as `a1`, of the team that its name begins with, that waits; it stands in line afterwards."""
+        waiting = self.length()
+        sent = WAIT | headers
+        client = self.house.client(f"key-{name[0]}")
+        self.creates[name] = asyncio.ensure_future(client.create(payload={"prompt": name}, headers=sent))
+        await self.house.eventually(lambda: self.length() == waiting + 1)
+
+    def length(self) -> int:
+        return sum(map(len, self.house.gw.lines.values()))
+
+    def sent(self) -> list[str]:
+        """What upstream was asked for, in order, after the first that was refused."""
+        return [json.loads(each.body)["payload"]["prompt"] for each in self.upstream.creates[1:]]
+
+    async def finish(self) -> dict[str, int]:
+        """Every job ends; the status of each create."""
+        answers: dict[str, int] = {}
+        for name, create in self.creates.items():
+            while not create.done():
+                for job in self.upstream.jobs.values():
+                    job["status"] = "success"
+                await asyncio.sleep(0.02)
+            answers[name] = create.result().status_code
+        return answers
+
+    async def books(self) -> tuple[int, int]:
+        """Reservations without a job, and counters that are wrong."""
+        ledger = self.house.gw.ledger
+        return len(await ledger.open_reservations()), len(await ledger.verify())
+
+
+@pytest.fixture
+async def rush(open_house: OpenHouse) -> AsyncIterator[Rush]:
+    async with FakeUpstream() as upstream:
+        limited = team("a", "key-a", "limits: [3 jobs per day]")
+        house = await open_house(TEAMS | {"a.yaml": limited, "gateway.yaml": FAIR}, upstream=upstream.url)
+        rush = Rush(house, upstream)
+        await rush.close()
+        yield rush
+
+
+async def test_waiting_creates_are_let_through_when_the_gate_opens(rush: Rush) -> None:
+    for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        await rush.queue(name)
+    assert (rush.sent(), await rush.books()) == ([], (0, 0))
+    rush.open()
+    assert set((await rush.finish()).values()) == {200}
+    assert (rush.sent()[0], sorted(rush.sent())) == ("a1", ["a1", "a2", "a3", "b1", "b2", "c1"])
+    assert rush.house.gw.lines == {}
+
+
+async def test_one_at_a_time_and_team_by_team_while_upstream_refuses(rush: Rush) -> None:
+    for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        await rush.queue(name)
+    rush.upstream.answers[CREATE] = response(BODY, "429 Too Many Requests", "Retry-After: 300")
+    for first in ("a1", "b1", "c1", "a2", "b2"):
+        rush.open()
+        answer = await rush.creates[first]
+        assert (answer.status_code, answer.content, answer.headers["retry-after"]) == (429, BODY, "300")
+    assert rush.sent() == ["a1", "b1", "c1", "a2", "b2"]
+    assert (rush.length(), await rush.books()) == (1, (0, 0))
+
+
+async def test_who_does_not_wait_is_told_at_once_and_overtakes_nobody(rush: Rush) -> None:
+    client = rush.house.client("key-b")
+    assert (await client.create()).headers["retry-after"] == "300"
+    rush.upstream.go.clear()
+    for name in ("a1", "a2"):
+        await rush.queue(name)
+    rush.open()
+    await rush.house.eventually(lambda: rush.sent() == ["a1"])
+    told = await client.create()
+    assert (told.status_code, told.content, told.headers["retry-after"]) == (429, BODY, "1")
+    rush.upstream.go.set()
+    await rush.finish()
+    assert rush.sent() == ["a1", "a2"]
+    assert (await client.create()).status_code == 200
+
+
+async def test_who_leaves_the_line_has_asked_for_nothing(rush: Rush) -> None:
+    for name in ("a1", "b1"):
+        await rush.queue(name)
+    rush.creates.pop("a1").cancel()
+    await rush.house.eventually(lambda: rush.length() == 1)
+    rush.open()
+    await rush.finish()
+    assert (rush.sent(), await rush.books()) == (["b1"], (0, 0))
+    assert await rush.house.used("jobs", "a") == 0
+
+
+async def test_a_limit_is_checked_when_the_turn_has_come(rush: Rush) -> None:
+    for number in range(5):
+        await rush.queue(f"a{number}")
+    rush.open()
+    assert sorted((await rush.finish()).values()) == [200, 200, 200, 429, 429]
+    assert (await rush.house.used("jobs", "a"), len(rush.sent())) == (3, 3)
+
+
+async def test_a_wait_that_is_over_in_line_is_told_the_refusal_again(rush: Rush) -> None:
+    await rush.queue("a1", Prefer="wait=1")
+    answer = await rush.creates["a1"]
+    assert (answer.status_code, answer.content, answer.headers["preference-applied"]) == (429, BODY, "wait=1")
+    assert int(answer.headers["retry-after"]) in (298, 299)
+    await rush.house.eventually(lambda: rush.house.gw.lines == {})
+    assert (rush.sent(), await rush.books()) == ([], (0, 0))
+
+
+async def test_a_repeat_has_its_answer_without_standing_in_line(rush: Rush) -> None:
+    rush.open()
+    client, sent = rush.house.client("key-b"), {"Idempotency-Key": "order-1"}
+    first = await client.create(headers=sent)
+    await rush.close()
+    for job in rush.upstream.jobs.values():
+        job["status"] = "success"
+    again = await client.create(headers=sent | WAIT)
+    assert (again.json()["request_id"], again.headers["idempotency-replayed"]) == (first.json()["request_id"], "true")
+    assert rush.length() == 0
+
+
+async def test_a_model_that_is_not_fair_has_no_line(rush: Rush) -> None:
+    rush.upstream.answers[CREATE] = response(BODY, "429 Too Many Requests", "Retry-After: 300")
+    client = rush.house.client("key-b")
+    for _ in range(2):
+        assert (await client.create("Veo3-Fast", headers=WAIT)).status_code == 429
+    assert (len(rush.upstream.creates), rush.length()) == (2, 0)

@@ -1,6 +1,8 @@
 """What is remembered of jobs stays bounded, and an owner is not believed for ever."""
 
 import asyncio
+from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -115,3 +117,39 @@ def test_az3_a_job_is_expected_for_its_team_alone_until_the_ledger_has_said() ->
     assert [jobs.is_expected("one", "a"), jobs.is_expected("one", "b")] == [True, False]
     jobs.stop_expecting("one", "a")
     assert not jobs.is_expected("one", "a")
+
+
+async def test_who_waits_for_a_job_is_told_of_a_record_that_is_another_and_of_errors() -> None:
+    jobs = JobMemory()
+    jobs.remember("one", seen(1))
+    news = jobs.attend("one").news
+    jobs.remember("one", seen(2))  # of the same tag
+    jobs.remember("two", replace(seen(1), etag=b'"f"'))
+    assert not news.done()
+    changed = replace(seen(3), etag=b'"f"')
+    jobs.remember("one", changed)
+    assert news.result() is changed
+    news = jobs.attend("one").news
+    error = replace(seen(1), etag=b"")
+    jobs.remember_error("one", error)
+    assert news.result() is error
+
+
+async def test_nobody_looks_when_nobody_waits_any_more() -> None:
+    jobs = JobMemory()
+    first, second = jobs.attend("one"), jobs.attend("one")
+    assert first is second
+    looking = first.looking = asyncio.ensure_future(asyncio.sleep(60))
+    jobs.leave("one")
+    assert not looking.cancelling()
+    jobs.leave("one")
+    assert looking.cancelling()
+    assert jobs.attend("one") is not first
+
+
+def test_when_upstream_was_last_asked_counts_errors_too() -> None:
+    jobs = JobMemory()
+    assert jobs.asked_at("one") == -inf
+    jobs.remember("one", replace(seen(1), asked_at=5.0))
+    jobs.remember_error("one", replace(seen(1), asked_at=7.0))
+    assert jobs.asked_at("one") == 7.0

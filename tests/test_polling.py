@@ -6,12 +6,13 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from gateway import settlement
+from gateway import polling, settlement
 from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Sighting
 from tests.conftest import Client, House, OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
 
 FILES = {"a.yaml": team("a", "key-a"), "b.yaml": team("b", "key-b")}
 STRANGER = "0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11"
@@ -222,3 +223,23 @@ async def test_up8_an_error_of_upstreams_passes_untouched_and_is_kept_for_a_seco
     assert house.received("get_request") == 1
     await asyncio.sleep(LIVE_RECORD_FRESH)
     assert (await poll(client, request_id)).status_code == 200
+
+
+async def test_2000_pollers_of_100_live_jobs_are_one_call_to_upstream_per_job_and_second(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock of the test's own: each poller asks once a second at an instant of its own, for ten seconds."""
+    monkeypatch.setattr("gateway.duties.SETTLE_EVERY", 3600.0)  # the follower goes by another clock
+    jobs, seconds = 100, 10
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        ids = [await created(house.client("key-a")) for _ in range(jobs)]
+        clock = [house.gw.ticks()]
+        gw = replace(house.gw, ticks=lambda: clock[0])
+        caller = next(each for each in gw.policies.current.callers.values() if each.team.name == "a")
+        began, before = clock[0], len(upstream.received)
+        for number in range(2000 * seconds):
+            clock[0] = began + number / 2000
+            served = await polling.poll(gw, caller, ids[(number * 7919) % 2000 % jobs])
+            assert served.age < 1
+        assert len(upstream.received) - before <= 1.02 * jobs * seconds

@@ -10,7 +10,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Key, Scope, Team
+from gateway.core.policy import Key, PolicySet, Scope, Team
 
 _LONGEST_MODEL = 256
 _WHAT_MAY_BE_USED = "GET …/models lists what it may use"
@@ -40,6 +40,11 @@ def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     """All globs as one pattern. `[` means itself; the translation never tries a run of characters twice."""
     alternatives = [translate(glob.replace("[", "[[]")) for glob in globs]
     return re.compile("|".join(alternatives) or r"(?!)")
+
+
+def is_fair(policy: PolicySet, model: str) -> bool:
+    """Whether creates of the model that wait for upstream are let through team by team. The first match says."""
+    return next((each.fair for each in policy.queueing if matches(each.models, model)), False)
 
 
 def may_use(team: Team, model: str) -> tuple[bool, str]:

@@ -90,6 +90,7 @@ def _gateway_properties() -> Schema:
             "enum": list(Unpriced),
             "description": "What a team with a USD limit gets for a job whose price nobody knows. Default refuse.",
         },
+        "queueing": _list(_queueing(), "How creates wait while upstream refuses a model; the first match counts."),
     }
 
 
@@ -262,6 +263,11 @@ def _price() -> Schema:
         },
     }
     return _table(properties, required=["models", "usd", "per"])
+
+
+def _queueing() -> Schema:
+    fair = {"type": "boolean", "description": "Whether waiting creates are let through team by team."}
+    return _table({"models": {"$ref": "#/$defs/models"}, "fair": fair}, required=["models", "fair"])
 
 
 def _table(properties: Schema, description: str = "", required: Sequence[str] = ()) -> Schema:

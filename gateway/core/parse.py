@@ -13,11 +13,12 @@ from gateway.core.nodes import Mark, Node, Problem, Report, scalars
 from gateway.core.parse_checks import Surroundings, check_pairs, check_teams
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_prices import read_prices
+from gateway.core.parse_queueing import read_queueing
 from gateway.core.parse_sources import IMPLICIT, PlacedCredential, read_credentials
 from gateway.core.parse_team import DEFAULT_FIELDS, PLAIN_KEY, TEAM_FIELDS, PlacedTeam, read_team
 from gateway.core.policy import PolicySet, Unpriced
 
-GATEWAY_FIELDS = ("defaults", "credentials", "prices", "unpriced")
+GATEWAY_FIELDS = ("defaults", "credentials", "prices", "unpriced", "queueing")
 """The sections of the set as a whole; any file may hold them."""
 
 _PLAIN_KEY = re.compile(rf"{PREFIX}[0-9A-Za-z]{{20}}")
@@ -67,6 +68,7 @@ def parse(
         credentials={name: placed.credential for name, placed in credentials.items()},
         prices=prices,
         unpriced=unpriced,
+        queueing=read_queueing(sections["queueing"].items("queueing"), report) if "queueing" in sections else (),
         version=version,
     )
     return Parsed(None if report.has_errors else policy, report.in_order())
@@ -84,7 +86,7 @@ def _collect_sections(files: Sequence[Fields], report: Report) -> Mapping[str, F
     """The file that holds each section; a section in two files is reported."""
     sections: dict[str, Fields] = {}
     for fields in files:
-        for name in ("defaults", "prices", "unpriced"):
+        for name in ("defaults", "prices", "unpriced", "queueing"):
             if not fields.has(name):
                 continue
             first = sections.setdefault(name, fields)

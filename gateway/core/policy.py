@@ -147,6 +147,14 @@ class Price:
     when: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Queueing:
+    """How creates wait for models that match a glob while upstream refuses them: `fair` lets teams through in turn."""
+
+    models: tuple[str, ...]
+    fair: bool = False
+
+
 class Unpriced(StrEnum):
     """What a team with a USD limit gets for a job whose price nobody knows."""
 
@@ -240,6 +248,7 @@ class PolicySet:
     credentials: Mapping[str, Credential]
     prices: tuple[Price, ...] = ()
     unpriced: Unpriced = Unpriced.REFUSE
+    queueing: tuple[Queueing, ...] = ()
     version: str = ""
 
     @cached_property

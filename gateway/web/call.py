@@ -9,6 +9,7 @@ from gateway.core.decide import Decision
 from gateway.core.limits import LimitState
 from gateway.core.policy import Caller, PolicySet
 from gateway.upstream.client import Trace
+from gateway.waits import Wait
 from gateway.web.room import Room
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class Call:
 
     `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
-    `held` are the bytes the call takes up in the room. Of a create, `decision` is what the policy said of it, `job` the
-    id upstream gave it, and `replayed` says that the answer is the first one given again.
+    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call. Of
+    a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
+    answer is the first one given again.
     """
 
     gw: Gateway
@@ -47,6 +49,7 @@ class Call:
     replayed: bool = False
     limits_shown: list[LimitState] = field(default_factory=list)
     held: int = 0
+    wait: Wait | None = None
 
     @property
     def caller(self) -> Caller:
@@ -66,6 +69,11 @@ class Call:
         """Take up so many bytes more until the call is over. Refusal 503 if the gateway has no room for them."""
         self.room.hold(self.caller.team.name, size)
         self.held += size
+
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        self.room.let_go(self.caller.team.name, self.held)
+        self.held = 0
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; None if absent."""

@@ -2,7 +2,8 @@
 
 import re
 
-from gateway.cache import How
+from gateway.cache import How, Served
+from gateway.memory import Seen
 from gateway.web.call import Call
 from gateway.web.respond import Reply
 
@@ -32,6 +33,12 @@ def conditional_reply(call: Call, reply: Reply, etag: bytes, age: float, how: Ho
     if known and unchanged(known, etag):
         return Reply(304, b"", headers)
     return reply.adding(*headers)
+
+
+def told(call: Call, served: Served[Seen]) -> Reply:
+    """A job's record, or upstream's error, as whoever asks for it is told."""
+    seen, answer = served.value, served.value.answer
+    return conditional_reply(call, Reply(answer.status, answer.body, answer.headers), seen.etag, served.age, served.how)
 
 
 def unchanged(if_none_match: list[bytes], etag: bytes) -> bool:

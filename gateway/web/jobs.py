@@ -1,35 +1,55 @@
 """The job routes: create, poll, list, delete."""
 
+import asyncio
 import re
 import secrets
+from contextlib import aclosing, suppress
 from urllib.parse import parse_qsl
 
 from gateway import admission, catalogue, polling, settlement
-from gateway.cache import How
+from gateway.cache import How, Served
 from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
-from gateway.core.headers import JSON
+from gateway.core.headers import JSON, Headers
+from gateway.core.lifecycle import outcome_of
 from gateway.core.limits import limit_states
+from gateway.core.preferences import wait_of
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.memory import Seen
+from gateway.upstream.translate import record_head
+from gateway.waits import Wait
 from gateway.web.bodies import read_draft
 from gateway.web.call import Call
-from gateway.web.conditional import conditional_reply
+from gateway.web.conditional import told, unchanged
 from gateway.web.query import read_number
 from gateway.web.respond import Reply
+from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
 _LARGEST_OFFSET = 10_000_000
+_LAST_LOOK = 0.5
+"""Seconds a client whose wait is over still waits for upstream, so as not to be told a record older than a second."""
+
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
 async def create(call: Call) -> Reply:
-    """`POST …/requests`: admission, then upstream's bytes."""
-    gw = call.gw
+    """`POST …/requests`: admission, then upstream's bytes, or the finished record for those who wait for it."""
+    order = await _read_order(call)
+    wait, applied = _preferred_wait(call)
+    created = await admission.create(call.gw, order, wait)
+    del order  # and with it the body, which nobody needs while the job runs
+    reply = await _answer(call, created, wait)
+    return reply.adding(*applied)
+
+
+async def _read_order(call: Call) -> admission.Order:
     draft = await read_draft(call)
     key = _idempotency_key(call)
     call.model = draft.model if is_model_id(draft.model) else ""
-    detail = await catalogue.detail_for_decision(gw, call.caller, draft.model)
-    order = admission.Order(
+    detail = await catalogue.detail_for_decision(call.gw, call.caller, draft.model)
+    return admission.Order(
         caller=call.caller,
         policy=call.policy,
         draft=draft,
@@ -40,13 +60,55 @@ async def create(call: Call) -> Reply:
         on_decided=call.note_decision,
         on_placed=call.note_job,
     )
-    created = await admission.create(gw, order)
-    call.upstream_seconds, call.replayed = created.upstream_seconds, created.replayed
+
+
+def _preferred_wait(call: Call) -> tuple[Wait | None, Headers]:
+    """What the client would wait by, with the header that tells it so.
+
+    A create is too dear to be refused for want of a place to wait in: then it is answered as one that did not ask.
+    """
+    seconds = wait_of(call.headers(b"prefer"))
+    if seconds is None:
+        return None, ()
+    try:
+        wait = begin_wait(call, seconds)
+    except Refusal:
+        return None, ()
+    end_with_client(call, wait)
+    return wait, (applied(seconds),)
+
+
+async def _answer(call: Call, created: admission.Created, wait: Wait | None) -> Reply:
+    """Upstream's answer to the create; if the job ends while the client waits, its record instead."""
+    gw = call.gw
+    call.let_go()
     call.limits_shown += [
         state for state in limit_states(call.caller, created.used, gw.now()) if state.counter in created.used
     ]
     reply = Reply(created.answer.status, created.answer.body, created.answer.headers)
+    call.upstream_seconds, call.replayed = created.upstream_seconds, created.replayed
+    if wait is not None:
+        reply = await _finished(call, reply, wait) or reply
+        call.upstream_seconds += wait.waited
     return reply.adding((b"idempotency-replayed", b"true")) if created.replayed else reply
+
+
+async def _finished(call: Call, reply: Reply, wait: Wait) -> Reply | None:
+    """The record of the job that this reply names, once it has ended; None if that is not to be had in time."""
+    gw = call.gw
+    head = record_head(reply.body) if reply.status in (200, 201) else None
+    if head is None or outcome_of(head.status) is not None:
+        return None
+    with suppress(LedgerUnavailable, Refusal):
+        owner = await polling.own(gw, call.caller, head.request_id)
+        async with aclosing(polling.watch(gw, head.request_id, owner, b"", wait)) as sights:
+            async for served in sights:
+                if served is not None and served.value.terminal:
+                    answer = served.value.answer
+                    call.hold(len(answer.body))
+                    return Reply(answer.status, answer.body, answer.headers)
+                del served
+    return None
 
 
 def _idempotency_key(call: Call) -> str | None:
@@ -60,15 +122,63 @@ def _idempotency_key(call: Call) -> str | None:
 
 
 async def poll(call: Call) -> Reply:
-    """`GET …/requests/{id}`: the team's own job, from memory or through one shared call."""
+    """`GET …/requests/{id}`: the team's own job, from memory or through one shared call; at its end, if asked so."""
+    seconds = wait_of(call.headers(b"prefer"))
+    if seconds is None:
+        return told(call, await _look(call))
+    wait = await _wait_unless_ended(call, seconds)
+    served = await _look(call)
+    if wait is not None and not _is_awaited(call, served.value):
+        etag = served.value.etag
+        del served  # those who wait keep no record in memory
+        served = await _await_change(call, etag, wait)
+        call.upstream_seconds += wait.waited
+    return told(call, served).adding(applied(seconds))
+
+
+async def _look(call: Call) -> Served[Seen]:
+    """The record as a poll gives it, counted."""
     gw = call.gw
     started = gw.ticks()
     served = await polling.poll(gw, call.caller, call.identifier)
     if served.how in (How.MISS, How.COLLAPSED):
         call.upstream_seconds = gw.ticks() - started
     gw.metrics.cache_requests("jobs", served.how).inc()
-    seen, answer = served.value, served.value.answer
-    return conditional_reply(call, Reply(answer.status, answer.body, answer.headers), seen.etag, served.age, served.how)
+    return served
+
+
+async def _wait_unless_ended(call: Call, seconds: int) -> Wait | None:
+    """A wait for the caller's own job, begun before upstream is asked: more than may wait are refused at once."""
+    await polling.own(call.gw, call.caller, call.identifier)
+    seen = call.gw.jobs.seen(call.identifier)
+    if seen is not None and seen.terminal:
+        return None
+    wait = begin_wait(call, seconds)
+    end_with_client(call, wait)
+    return wait
+
+
+def _is_awaited(call: Call, seen: Seen) -> bool:
+    """Whether a client that waits is told this: the end, upstream's error, or what it said it does not have."""
+    known = call.headers(b"if-none-match")
+    return seen.terminal or not seen.etag or (bool(known) and not unchanged(known, seen.etag))
+
+
+async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
+    """What the client waits for, or when the wait is over the record as it was last seen."""
+    gw, request_id = call.gw, call.identifier
+    owner = await polling.own(gw, call.caller, request_id)
+    async with aclosing(polling.watch(gw, request_id, owner, etag, wait)) as sights:
+        async for served in sights:
+            if served is not None and _is_awaited(call, served.value):
+                return served
+            del served
+    check_key_again(call)
+    try:
+        async with asyncio.timeout(_LAST_LOOK):
+            return await polling.poll(gw, call.caller, request_id)
+    except TimeoutError:
+        return polling.last_seen(gw, request_id) or await polling.poll(gw, call.caller, request_id)
 
 
 async def list_own(call: Call) -> Reply:

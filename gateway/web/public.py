@@ -57,6 +57,8 @@ class PublicApp:
                 await self._stream(call, send, reply, elapsed)
                 elapsed = self._gw.ticks() - call.started
         finally:
+            if call.wait is not None:
+                self._gw.waits.leave(call.wait)
             self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         observe(call, reply, elapsed)
 
@@ -85,7 +87,7 @@ class PublicApp:
         call.upstream_seconds += self._gw.ticks() - call.started - elapsed
 
     def _count_in_flight(self) -> int:
-        return self._room.load.calls
+        return self._room.load.calls + self._room.load.aside
 
     def _begin(self, scope: Scope, receive: Receive) -> Call:
         headers = scope["headers"]

@@ -4,7 +4,7 @@ import re
 
 from gateway.core.policy import Scope
 from gateway.upstream.request import PREFIX
-from gateway.web import files, jobs, models, usage
+from gateway.web import events, files, jobs, models, usage
 from gateway.web.routes import Method, Route, RouteTable, with_head
 
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
@@ -12,7 +12,7 @@ _MODEL_ID = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2}){1,512}
 
 
 def public_routes() -> RouteTable:
-    """GMI's own calls, and the gateway's two."""
+    """GMI's own calls, and the gateway's three."""
     return RouteTable(
         (
             Route("/models", f"{PREFIX}/models", with_head({"GET": Method(models.list_models, Scope.MODELS)})),
@@ -34,6 +34,13 @@ def public_routes() -> RouteTable:
                 _REQUEST_ID,
             ),
             Route("/upload-url", f"{PREFIX}/upload-url", {"POST": Method(files.upload_url, Scope.UPLOADS)}),
+            Route(
+                "/gateway/v1/requests/{id}/events",
+                "/gateway/v1/requests/",
+                with_head({"GET": Method(events.stream, Scope.JOBS_READ)}),
+                _REQUEST_ID,
+                "/events",
+            ),
             Route("/gateway/v1/usage", "/gateway/v1/usage", with_head({"GET": Method(usage.usage, None)})),
             Route("/gateway/v1/explain", "/gateway/v1/explain", {"POST": Method(usage.explain, Scope.JOBS)}),
         )

@@ -1,10 +1,13 @@
 """What the gateway takes on at once: calls, and the bytes they hold, in all and of one team.
 
 A call holds its request's body while it lasts and a large answer until the client has taken it. One team gets a part
-of the room only: however much it leaves half sent or unread, the rest is there for the others.
+of the room only: however much it leaves half sent or unread, the rest is there for the others. A call that does
+nothing but wait for a job steps aside: it costs a connection and a few kilobytes, and is bounded elsewhere.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.core.errors import Code, Refusal
@@ -22,9 +25,10 @@ WRITES = 1.0
 
 @dataclass(slots=True)
 class Load:
-    """Calls under way, and the bytes they hold."""
+    """Calls under way, those that stand aside, and the bytes all of them hold."""
 
     calls: int = 0
+    aside: int = 0
     held: int = 0
 
 
@@ -55,8 +59,22 @@ class Room:
             load = self._teams[team]
             load.calls -= 1
             load.held -= held
-            if not load.calls:
+            if not load.calls and not load.aside:
                 del self._teams[team]
+
+    @contextmanager
+    def aside(self, team: str) -> Iterator[None]:
+        """A call of the team waits, and takes up no room for calls meanwhile. What it holds it goes on holding."""
+        both = (self.load, self._teams[team])
+        for load in both:
+            load.calls -= 1
+            load.aside += 1
+        try:
+            yield
+        finally:
+            for load in both:
+                load.calls += 1
+                load.aside -= 1
 
     def check(self, share: float, team: str | None = None) -> None:
         """Refusal 503 if more calls are under way, in all or of the team, than this share of what is allowed."""
@@ -79,3 +97,8 @@ class Room:
             )
         self.load.held += size
         load.held += size
+
+    def let_go(self, team: str, size: int) -> None:
+        """A call of the team that goes on holds so many bytes less."""
+        self.load.held -= size
+        self._teams[team].held -= size

@@ -29,12 +29,16 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`label` names the route in metrics and logs; `pattern` is what the raw path's last part must look like."""
+    """`label` names the route in metrics and logs.
+
+    `pattern` is what the part of the raw path after `path` must look like, and `tail` what follows that.
+    """
 
     label: str
     path: str
     methods: Mapping[str, Method]
     pattern: re.Pattern[bytes] | None = None
+    tail: str = ""
 
     @property
     def allow(self) -> bytes:
@@ -48,12 +52,14 @@ def with_head(methods: Mapping[str, Method]) -> Mapping[str, Method]:
 
 
 class RouteTable:
-    """Exact paths by dictionary; a path with an id by the folder it stands in."""
+    """Exact paths by dictionary; a path with an id by the folder it stands in, and by what follows the id."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes
         self._exact = {route.path.encode(): route for route in routes if route.pattern is None}
-        self._folders = {route.path.encode(): route for route in routes if route.pattern is not None}
+        with_id = [route for route in routes if route.pattern is not None]
+        self._folders = {route.path.encode(): route for route in with_id if not route.tail}
+        self._tails = {(route.path.encode(), route.tail.encode()): route for route in with_id if route.tail}
 
     def find(self, raw_path: bytes) -> tuple[Route, str] | None:
         """The route of a raw path, and its id as sent (empty where the route has none)."""
@@ -62,6 +68,10 @@ class RouteTable:
             return route, ""
         folder, slash, identifier = raw_path.rpartition(b"/")
         route = self._folders.get(folder + slash)
+        if route is None:
+            tail = slash + identifier
+            folder, slash, identifier = folder.rpartition(b"/")
+            route = self._tails.get((folder + slash, tail))
         if route is None or route.pattern is None or not route.pattern.fullmatch(identifier):
             return None
         return route, identifier.decode("ascii")

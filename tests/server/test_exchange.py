@@ -163,3 +163,27 @@ async def test_what_has_no_body_gets_none_whatever_the_app_sends(connect: Connec
     assert raw.count(b"not for you") == 1
     assert raw.count(b"transfer-encoding") == 1
     await listener.finish(1)
+
+
+async def test_a_length_that_is_known_is_told_to_a_client_of_http_1_0_too(connect: Connect, serve: Serve) -> None:
+    wire = await connect(await serve())
+    await wire.send(b"GET /a HTTP/1.0\r\nHost: gateway\r\nConnection: keep-alive\r\n\r\n")
+    answer = await wire.answer()
+    assert (answer.status, answer.headers["content-length"]) == (200, "0")
+    assert "transfer-encoding" not in answer.headers
+
+
+async def test_a_body_of_unknown_length_ends_with_the_connection_of_a_client_of_http_1_0(connect: Connect) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in (b"one ", b"", b"two"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    listener = await serve_app(app)
+    wire = await connect(listener)
+    await wire.send(b"GET / HTTP/1.0\r\nHost: gateway\r\nConnection: keep-alive\r\n\r\n")
+    head, _, body = (await wire.rest()).partition(b"\r\n\r\n")
+    assert body == b"one two"
+    assert b"connection: close" in head
+    await listener.finish(1)

@@ -1,6 +1,6 @@
 """Calls without a network, and a gateway whose one team has a limit of each kind."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 import pytest
@@ -10,7 +10,8 @@ from gateway.core.policy import Caller, Key, PolicySet, Team
 from gateway.upstream.client import Trace
 from gateway.web.call import Call
 from gateway.web.room import Room
-from tests.conftest import Client, House, OpenHouse, team
+from tests.conftest import Client, House, OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
 
 LIMITS = """
 limits:
@@ -51,3 +52,28 @@ def open_shop(open_house: OpenHouse) -> OpenShop:
         return house, house.client("canary-key-a")
 
     return open_
+
+
+class Studio:
+    """A gateway in front of an upstream whose jobs a test moves on."""
+
+    def __init__(self, house: House, upstream: FakeUpstream) -> None:
+        self.house = house
+        self.upstream = upstream
+        self.client = house.client("key-a")
+
+    async def created(self) -> str:
+        return str((await self.client.create()).json()["request_id"])
+
+    def move(self, job: str, status: str) -> None:
+        self.upstream.jobs[job]["status"] = status
+
+    def looks(self, job: str) -> int:
+        return len(self.upstream.calls("GET", f"{Q}/requests/{job}"))
+
+
+@pytest.fixture
+async def studio(open_house: OpenHouse) -> AsyncIterator[Studio]:
+    async with FakeUpstream() as upstream:
+        files = {"a.yaml": team("a", "key-a"), "b.yaml": team("b", "key-b")}
+        yield Studio(await open_house(files, upstream=upstream.url), upstream)

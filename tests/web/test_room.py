@@ -86,3 +86,27 @@ def test_a_body_as_large_as_allowed_always_has_a_place_in_a_teams_part() -> None
     filled(room, "a", 2)
     assert not refused(room, "a", 100 * MIB)
     assert not refused(room, "a", 1000 * MIB)
+
+
+def test_lp2_a_call_that_waits_takes_up_no_room_but_what_it_holds() -> None:
+    room = Room(calls=40, largest_body=1)
+    filled(room, "a", 41)
+    room.hold("a", 100)
+    with room.aside("a"):
+        room.check(WRITES, "a")
+        assert (room.load.calls, room.load.aside, room.load.held) == (40, 1, 100)
+    with pytest.raises(Refusal):
+        room.check(WRITES, "a")
+    room.let_go("a", 100)
+    assert room.load.held == 0
+
+
+def test_a_team_whose_calls_all_wait_is_not_forgotten() -> None:
+    room = Room(calls=300, largest_body=1)
+    filled(room, "a", 2)
+    room.hold("a", LEAST_BYTES // 3 - 1)
+    with room.aside("a"):
+        room.leave("a", 0)
+        assert refused(room, "a", 2)
+    room.leave("a", LEAST_BYTES // 3 - 1)
+    assert (room.load.calls, room.load.held, dict(room._teams)) == (0, 0, {})

@@ -18,7 +18,8 @@ async def nothing(_: Call) -> Reply:
 GET = Method(nothing, Scope.JOBS_READ)
 LIST = Route("/things", "/v1/things", with_head({"GET": GET, "POST": GET}))
 THING = Route("/things/{id}", "/v1/things/", {"DELETE": GET}, re.compile(rb"[a-z]+"))
-TABLE = RouteTable((LIST, THING))
+PARTS = Route("/things/{id}/parts", "/v1/things/", {"GET": GET}, re.compile(rb"[a-z]+"), "/parts")
+TABLE = RouteTable((LIST, THING, PARTS))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,14 @@ TABLE = RouteTable((LIST, THING))
     [
         (b"/v1/things", (LIST, "")),
         (b"/v1/things/abc", (THING, "abc")),
+        (b"/v1/things/abc/parts", (PARTS, "abc")),
+        (b"/v1/things/ABC/parts", None),
+        (b"/v1/things//parts", None),
+        (b"/v1/things/parts/parts", (PARTS, "parts")),
+        (b"/v1/things/abc/parts/", None),
+        (b"/v1/things/abc//parts", None),
+        (b"/v1/other/abc/parts", None),
+        (b"/parts", None),
         (b"/v1/things/", None),
         (b"/v1/things/ABC", None),
         (b"/v1/things/abc/", None),

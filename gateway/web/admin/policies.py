@@ -34,6 +34,7 @@ async def policies(request: Request) -> Response:
             "credentials": [_credential(current.credentials[name]) for name in sorted(current.credentials)],
             "prices": [_price(price) for price in current.prices],
             "unpriced": current.unpriced,
+            "queueing": msgspec.to_builtins(current.queueing),
         }
     )
 

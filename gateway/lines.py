@@ -1,0 +1,72 @@
+"""A line of creates that wait for one model: each team's in the order they came, and the teams in turn."""
+
+import asyncio
+from collections import deque
+
+from gateway.ledger.values import Reply
+
+_MOST_AT_ONCE = 64
+
+
+class Line:
+    """Who waits, and how many are let through at once: one, until upstream takes it; then two, then four.
+
+    `answer` is upstream's refusal as last heard. `moved` is set when somebody else may be next.
+    """
+
+    def __init__(self, answer: Reply) -> None:
+        self.answer = answer
+        self.moved = asyncio.Event()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._under_way = 0
+        self._at_once = 1
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anybody waits, or was let through and has no answer yet."""
+        return bool(self._waiting) or self._under_way > 0
+
+    def join(self, team: str) -> "asyncio.Future[None]":
+        """One more create of the team waits, behind its others. The future is done when its turn has come."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(team, deque()).append(turn)
+        self.moved.set()
+        return turn
+
+    def leave(self, team: str, turn: "asyncio.Future[None]") -> None:
+        """It does not wait any more, or its turn came when it did not."""
+        if turn.done():
+            self.done(accepted=False)
+            return
+        turns = self._waiting[team]
+        turns.remove(turn)
+        if not turns:
+            del self._waiting[team]
+        self.moved.set()
+
+    def let_through(self) -> None:
+        """It is the turn of as many as may go at once. The team of each goes behind the others."""
+        while self._waiting and self._under_way < self._at_once:
+            team = next(iter(self._waiting))
+            turns = self._waiting.pop(team)
+            turns.popleft().set_result(None)
+            self._under_way += 1
+            if turns:
+                self._waiting[team] = turns
+
+    def done(self, *, accepted: bool) -> None:
+        """One that was let through has its answer. Each that upstream accepts lets twice as many through."""
+        self._under_way -= 1
+        if accepted:
+            self._at_once = min(_MOST_AT_ONCE, 2 * self._at_once)
+        self.moved.set()
+
+    def slow_down(self, answer: Reply) -> None:
+        """Upstream refuses again: one at a time."""
+        self.answer = answer
+        self._at_once = 1
+        self.moved.set()

@@ -1,0 +1,100 @@
+"""A job's record as server-sent events (WHATWG HTML §9.2), one at each change.
+
+An event's id is the record's entity tag, so whoever comes back with it is told what has changed since, and nothing
+twice. A stream holds no record while it waits, and one that its client does not take is asked for nothing more.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+
+from gateway import polling
+from gateway.cache import Served
+from gateway.core.errors import Refusal
+from gateway.ledger.values import Owner
+from gateway.memory import Seen
+from gateway.waits import Wait
+from gateway.web.call import Call
+from gateway.web.conditional import told
+from gateway.web.respond import Reply, Stream
+from gateway.web.waiting import begin_wait
+
+LONGEST_STREAM = 3600.0
+"""Seconds after which a stream ends, for its client to come back, wherever it is then sent."""
+
+COMMENT_AFTER = 10.0
+"""Seconds without an event after which a comment shows that the connection lives: well within 15."""
+
+_TO_TAKE_THE_LAST = 60.0
+_PART = 64 * 1024
+_RETRY = b"retry: 2000\n"
+_COMMENT = b":\n\n"
+_NO_STORE = (b"cache-control", b"private, no-store")
+_HEADERS = ((b"content-type", b"text/event-stream"), _NO_STORE, (b"x-accel-buffering", b"no"))
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+async def stream(call: Call) -> Reply:
+    """`GET …/requests/{id}/events`: the record now and at each change, to its end.
+
+    To one that comes back with the id of the last event there is nothing to tell: 204, which ends its coming back.
+    """
+    gw = call.gw
+    served = await polling.poll(gw, call.caller, call.identifier)
+    gw.metrics.cache_requests("jobs", served.how).inc()
+    if served.value.answer.status != 200:
+        return told(call, served)
+    known = call.header(b"last-event-id") == _id_of(served.value)
+    if known and served.value.terminal:
+        return Reply(204, b"", (_NO_STORE,))
+    owner = await polling.own(gw, call.caller, call.identifier)
+    wait = begin_wait(call, LONGEST_STREAM, COMMENT_AFTER)
+    etag = served.value.etag if known else b""
+    return Reply(200, b"", _HEADERS, stream=Stream(_parts(call, owner, etag, wait), LONGEST_STREAM + _TO_TAKE_THE_LAST))
+
+
+async def _parts(call: Call, owner: Owner, etag: bytes, wait: Wait) -> AsyncGenerator[bytes, None]:
+    """The stream's bytes. It begins and, before the job's end, ends with how soon to come back."""
+    yield _RETRY + b"\n"
+    ended = False
+    async with aclosing(polling.watch(call.gw, call.identifier, owner, etag, wait)) as sights:
+        async for served in sights:
+            if served is None:
+                yield _COMMENT
+                continue
+            if not _hold(call, served):
+                break
+            for part in event_of(served.value):
+                yield part
+            call.let_go()
+            ended = served.value.terminal
+            del served
+    if not ended:
+        yield _RETRY + b"\n"
+
+
+def _hold(call: Call, served: Served[Seen]) -> bool:
+    """Whether there is room for the record until the client has taken it."""
+    try:
+        call.hold(len(served.value.answer.body))
+    except Refusal:
+        return False
+    return True
+
+
+def event_of(seen: Seen) -> Iterator[bytes]:
+    """The event that tells this record. Each line of it is a line of data, whatever ended it (§9.2.6)."""
+    body = seen.answer.body
+    data = b"\ndata: ".join(_LINE_END.split(body)) if b"\n" in body or b"\r" in body else body
+    head = b"event: status\nid: %s\ndata: " % _id_of(seen)
+    if len(data) <= _PART:
+        yield b"%s%s\n\n" % (head, data)
+        return
+    yield head
+    for start in range(0, len(data), _PART):
+        yield data[start : start + _PART]
+    yield b"\n\n"
+
+
+def _id_of(seen: Seen) -> bytes:
+    return seen.etag.strip(b'"')

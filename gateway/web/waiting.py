@@ -1,0 +1,45 @@
+"""A call that waits, as its client asked or because it streams: begun here, ended by `PublicApp` with the call."""
+
+import asyncio
+from functools import partial
+from math import inf
+
+from gateway.core.access import check_scope
+from gateway.core.errors import Code, Refusal
+from gateway.core.headers import Header
+from gateway.core.policy import Scope
+from gateway.waits import Wait
+from gateway.web.auth import check_expiry, identify
+from gateway.web.call import Call
+from gateway.web.streams import client_left
+
+
+def begin_wait(call: Call, seconds: float, pulse: float = inf) -> Wait:
+    """Let the call wait so many seconds from when it came. Refusal 429 or 503 where too many do."""
+    gw, caller = call.gw, call.caller
+    aside = partial(call.room.aside, caller.team.name)
+    wait = Wait(caller, call.started + seconds, gw.ticks, aside, pulse)
+    gw.waits.begin(wait)
+    call.wait = wait
+    return wait
+
+
+def end_with_client(call: Call, wait: Wait) -> None:
+    """End the wait when the client leaves. For a call whose body has been read, and that is not streamed."""
+    leaving = asyncio.get_running_loop().create_task(client_left(call.receive))
+    leaving.add_done_callback(lambda _: wait.end())
+    wait.ended.add_done_callback(lambda _: leaving.cancel())
+
+
+def check_key_again(call: Call) -> None:
+    """Refusal 401 or 403 if the key that was good when the call came is not any more."""
+    caller = identify(call.gw.policies.current, call.scope["headers"])
+    check_expiry(caller.key, call.gw.now())
+    check_scope(caller.key, Scope.JOBS_READ)
+    if caller.team.name != call.caller.team.name:
+        raise Refusal(Code.KEY_INVALID, "This key has been given to another team; ask again.")
+
+
+def applied(seconds: int) -> Header:
+    """What the client is told of its `Prefer: wait` (RFC 7240 §3)."""
+    return (b"preference-applied", b"wait=%d" % seconds)

@@ -1,0 +1,211 @@
+"""`Prefer: wait=N` on a poll and on a create: one answer, when there is something to tell."""
+
+import asyncio
+import time
+
+import httpx
+import pytest
+
+from gateway.core.errors import Code, Refusal
+from gateway.web.waiting import check_key_again
+from tests.conftest import Q
+from tests.scripted_upstream import response
+from tests.web.conftest import Studio, call_with
+
+LONG = {"prefer": "wait=60"}
+
+
+def polling(studio: Studio, job: str, **headers: str) -> "asyncio.Future[httpx.Response]":
+    """A poll under way."""
+    sent = LONG | {name.replace("_", "-"): value for name, value in headers.items()}
+    return asyncio.ensure_future(studio.client.get(f"{Q}/requests/{job}", headers=sent))
+
+
+def creating(studio: Studio, **headers: str) -> "asyncio.Future[httpx.Response]":
+    sent = LONG | {name.replace("_", "-"): value for name, value in headers.items()}
+    return asyncio.ensure_future(studio.client.create(headers=sent))
+
+
+async def waits(studio: Studio, count: int = 1) -> None:
+    await studio.house.eventually(lambda: studio.house.gw.waits.count == count)
+
+
+async def test_a_poll_is_answered_when_the_job_has_ended(studio: Studio) -> None:
+    job = await studio.created()
+    poll = polling(studio, job)
+    await waits(studio)
+    studio.move(job, "processing")
+    looks = studio.looks(job)
+    await studio.house.eventually(lambda: studio.looks(job) > looks)
+    studio.move(job, "success")
+    answer = await poll
+    assert (answer.status_code, answer.json()["status"]) == (200, "success")
+    assert answer.headers["preference-applied"] == "wait=60"
+    assert answer.content == (await studio.client.get(f"{Q}/requests/{job}")).content
+
+
+async def test_a_poll_is_answered_when_its_time_is_over(studio: Studio) -> None:
+    job = await studio.created()
+    started = time.perf_counter()
+    answer = await polling(studio, job, prefer="wait=1")
+    assert time.perf_counter() - started >= 1
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    assert answer.headers["preference-applied"] == "wait=1"
+    assert float(answer.headers["age"]) <= 1
+    assert studio.house.gw.waits.count == 0
+
+
+@pytest.mark.parametrize(("asked", "given"), [("wait=999999", "wait=300"), ("wait=5, wait=9", "wait=5")])
+async def test_lp1_the_value_that_counts_is_told(studio: Studio, asked: str, given: str) -> None:
+    job = await studio.created()
+    studio.move(job, "success")
+    answer = await polling(studio, job, prefer=asked)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, given)
+
+
+@pytest.mark.parametrize("garbage", ["wait=-1", "wait=abc", "wait", "", "return=minimal", "wait=1e9"])
+async def test_lp1_garbage_is_ignored(studio: Studio, garbage: str) -> None:
+    job = await studio.created()
+    for answer in (await polling(studio, job, prefer=garbage), await creating(studio, prefer=garbage)):
+        assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+        assert "preference-applied" not in answer.headers
+
+
+async def test_a_conditional_poll_is_answered_at_the_next_change(studio: Studio) -> None:
+    job = await studio.created()
+    etag = (await studio.client.get(f"{Q}/requests/{job}")).headers["etag"]
+    poll = polling(studio, job, if_none_match=etag)
+    await waits(studio)
+    studio.move(job, "processing")
+    answer = await poll
+    assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+    at_once = await polling(studio, job, if_none_match=etag)
+    assert at_once.content == answer.content
+    unchanged = await polling(studio, job, if_none_match=answer.headers["etag"], prefer="wait=1")
+    assert (unchanged.status_code, unchanged.headers["preference-applied"]) == (304, "wait=1")
+
+
+async def test_a_conditional_poll_of_an_ended_job_is_answered_at_once(studio: Studio) -> None:
+    job = await studio.created()
+    studio.move(job, "failed")
+    etag = (await studio.client.get(f"{Q}/requests/{job}")).headers["etag"]
+    assert (await polling(studio, job, if_none_match=etag)).status_code == 304
+
+
+async def test_a_poll_that_waits_is_told_upstreams_error_at_once(studio: Studio) -> None:
+    job = await studio.created()
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"down"}', "500 Oh")
+    answer = await polling(studio, job)
+    assert (answer.status_code, answer.content) == (500, b'{"error":"down"}')
+
+
+async def test_a_poll_whose_time_is_over_does_not_wait_for_an_upstream_that_hangs(studio: Studio) -> None:
+    job = await studio.created()
+    await studio.client.get(f"{Q}/requests/{job}")
+    hanging = asyncio.ensure_future(asyncio.sleep(60))
+
+    async def hang(*_: object) -> None:
+        await hanging
+
+    poll = polling(studio, job, prefer="wait=2")
+    await waits(studio)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(studio.house.gw.upstream), "get_request", hang)
+        answer = await poll
+    hanging.cancel()
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    assert answer.headers["cache-status"] == "gmi-gateway; hit; detail=stale"
+
+
+async def test_a_create_is_answered_with_the_finished_record(studio: Studio) -> None:
+    create = creating(studio)
+    await waits(studio)
+    await studio.house.eventually(lambda: studio.upstream.jobs)
+    (job,) = studio.upstream.jobs
+    studio.move(job, "success")
+    answer = await create
+    polled = await studio.client.get(f"{Q}/requests/{job}")
+    assert (answer.status_code, answer.content) == (polled.status_code, polled.content)
+    assert answer.headers["preference-applied"] == "wait=60"
+    assert answer.json()["status"] == "success"
+
+
+async def test_a_create_whose_time_is_over_is_answered_as_ever(studio: Studio) -> None:
+    answer = await creating(studio, prefer="wait=1")
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    assert "outcome" not in answer.json()
+    assert answer.headers["preference-applied"] == "wait=1"
+
+
+async def test_a_create_that_is_refused_waits_for_nothing(studio: Studio) -> None:
+    studio.upstream.answers["POST", f"{Q}/requests"] = response(b'{"error":"no"}', "400 Bad Request")
+    answer = await creating(studio)
+    assert (answer.status_code, answer.content) == (400, b'{"error":"no"}')
+
+
+async def test_a_job_that_has_ended_in_its_create_is_told_at_once(studio: Studio) -> None:
+    body = (
+        b'{"request_id":"0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11","model":"Veo3","status":"success","outcome":{},'
+        b'"payload":{},"created_at":1,"updated_at":1,"queued_at":1}'
+    )
+    studio.upstream.answers["POST", f"{Q}/requests"] = response(body)
+    assert (await creating(studio)).content == body
+
+
+async def test_id1_a_repeat_that_waits_is_told_the_end_of_the_first(studio: Studio) -> None:
+    key = {"idempotency_key": "order-1"}
+    await creating(studio, prefer="wait=1", **key)
+    (job,) = studio.upstream.jobs
+    repeat = creating(studio, **key)
+    await waits(studio)
+    studio.move(job, "success")
+    answer = await repeat
+    assert (answer.json()["status"], answer.headers["idempotency-replayed"]) == ("success", "true")
+    at_once = await creating(studio, **key)
+    assert (at_once.content, len(studio.upstream.creates)) == (answer.content, 1)
+
+
+async def test_a_repeat_after_a_restart_is_told_the_end_from_the_ledger(studio: Studio) -> None:
+    key = {"idempotency_key": "order-1"}
+    first = creating(studio, **key)
+    await studio.house.eventually(lambda: studio.upstream.jobs)
+    (job,) = studio.upstream.jobs
+    studio.move(job, "success")
+    record = (await first).content
+    studio.house.gw.jobs.forget(job)
+    looks = studio.looks(job)
+    assert (await creating(studio, **key)).content == record
+    assert studio.looks(job) == looks
+
+
+async def test_ac3_a_create_whose_client_leaves_is_a_job_all_the_same(studio: Studio) -> None:
+    create = creating(studio)
+    await studio.house.eventually(lambda: studio.upstream.jobs)
+    await waits(studio)
+    create.cancel()
+    await waits(studio, 0)
+    listed = (await studio.client.get(f"{Q}/requests")).json()["requests"]
+    assert [record["request_id"] for record in listed] == list(studio.upstream.jobs)
+
+
+async def test_rs5_a_create_that_waits_holds_its_body_no_longer(studio: Studio) -> None:
+    create = asyncio.ensure_future(studio.client.create(payload={"prompt": "p" * 1_000_000}, headers=LONG))
+    await studio.house.eventually(lambda: studio.upstream.jobs)
+    (job,) = studio.upstream.jobs
+    await studio.house.eventually(lambda: studio.looks(job) > 0)
+    ((wait,),) = studio.house.gw.waits._waits.values()
+    load = wait.aside.func.__self__.load  # type: ignore[attr-defined]
+    assert (load.calls, load.aside, load.held) == (0, 1, 0)
+    create.cancel()
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [((), Code.KEY_MISSING), (((b"authorization", b"Bearer gone"),), Code.KEY_INVALID)],
+)
+def test_au8_a_key_is_looked_at_again(headers: tuple[tuple[bytes, bytes], ...], code: Code) -> None:
+    call = call_with(*headers)
+    call.gw = type("Gw", (), {"policies": type("Policies", (), {"current": call.policy})})  # type: ignore[assignment]
+    with pytest.raises(Refusal) as refusal:
+        check_key_again(call)
+    assert refusal.value.code is code
