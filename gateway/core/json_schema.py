@@ -25,7 +25,7 @@ def policy_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gmi-gateway policy file",
-        "description": "One team, or sections of the whole set (defaults, credentials, prices, unpriced), or both.",
+        "description": "One team, or sections of the whole set (defaults, credentials, prices, …), or both.",
         **_table(properties),
         "minProperties": 1,
         "dependentRequired": {name: ["team"] for name in TEAM_FIELDS if name != "team"},

@@ -57,6 +57,8 @@ STRUCTURAL = [
     "credential-name",
     "prices-not-a-list",
     "price-incomplete",
+    "queueing-incomplete",
+    "queueing-word",
     "price-text",
     "price-negative",
     "price-per",

@@ -202,7 +202,7 @@ async def test_every_page_of_the_admin_listener_is_listed(open_house: OpenHouse)
 
 def test_every_call_of_the_public_listener_is_listed() -> None:
     calls = {
-        f"{method} {route.path.removeprefix(PREFIX)}{'{id}' if route.pattern else ''}"
+        f"{method} {route.path.removeprefix(PREFIX)}{'{id}' if route.pattern else ''}{route.tail}"
         for route in public_routes().routes
         for method in set(route.methods) - {"HEAD"}
     }

@@ -9,6 +9,7 @@ defaults: {uploads: {file_types: [png]}}
 credentials:
   default: {api_key: env:GMI_API_KEY, organization: env:GMI_ORG_ID}
   studio: {api_key: [file:/run/secrets/studio, env:STUDIO_OLD], organization: canary-organization-text}
+queueing: [{models: ["seedance-*"], fair: true}]
 prices:
   - {models: [Veo3], usd: 0.40, per: second, seconds: durationSeconds, default_seconds: 8}
   - {models: ["seedance-*"], usd: 0.152, per: second, seconds: duration, when: {resolution: 720p}}
@@ -42,6 +43,7 @@ async def test_defaults_and_overrides_are_taken_in(open_house: OpenHouse) -> Non
     policies = await shown(open_house)
     assert policies["last_reload_successful"] is True
     assert policies["unpriced"] == "refuse"
+    assert policies["queueing"] == [{"models": ["seedance-*"], "fair": True}]
     [marketing] = policies["teams"]
     assert marketing["uploads"]["file_types"] == ["png"]
     assert marketing["models"] == {"allow": ["Veo3*"], "deny": ["Veo3-Ultra"]}
