@@ -49,10 +49,11 @@ def _new_future() -> "asyncio.Future[Seen]":
 class Audience:
     """Those who wait for one job to change. `news` is the next sight of it that is not the last one again.
 
-    `looking` looks at the job on behalf of all of them.
+    `told` is the tag of that last one. `looking` looks at the job on behalf of all of them.
     """
 
     size: int = 0
+    told: bytes = b""
     news: "asyncio.Future[Seen]" = field(default_factory=_new_future)
     looking: "asyncio.Task[None] | None" = None
 
@@ -84,13 +85,10 @@ class JobMemory:
         return self._seen.get(request_id)
 
     def remember(self, request_id: str, seen: Seen) -> None:
-        """Keep the record, unless it alone is larger than the whole memory. Who waits for another is told."""
-        before = self._seen.get(request_id)
+        """Keep the record, unless it alone is larger than the whole memory."""
         self.forget(request_id)
         if _size(seen) <= _MOST_RECORD_BYTES:
             self._seen[request_id] = seen
-        if before is None or before.etag != seen.etag:
-            self._tell(request_id, seen)
 
     def forget(self, request_id: str) -> None:
         """Drop the record, because the job was changed from here."""
@@ -106,7 +104,6 @@ class JobMemory:
         self._errors.pop(request_id, None)
         if _size(seen) <= _MOST_ERROR_BYTES:
             self._errors[request_id] = seen
-        self._tell(request_id, seen)
 
     def asked_at(self, request_id: str) -> float:
         """When upstream was last asked for what is remembered, on the monotonic clock."""
@@ -128,9 +125,11 @@ class JobMemory:
             if audience.looking is not None:
                 audience.looking.cancel()
 
-    def _tell(self, request_id: str, seen: Seen) -> None:
+    def tell(self, request_id: str, seen: Seen) -> None:
+        """Wake those who wait for the job, if this is not what they were told last. Errors are always told."""
         audience = self._audiences.get(request_id)
-        if audience is not None:
+        if audience is not None and (not seen.etag or audience.told != seen.etag):
+            audience.told = seen.etag
             audience.news.set_result(seen)
             audience.news = _new_future()
 

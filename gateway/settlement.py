@@ -62,6 +62,7 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     if answer.status != 200:
         error = Seen(answer, asked_at, terminal=False, etag=b"")
         gw.jobs.remember_error(request_id, error)
+        gw.jobs.tell(request_id, error)
         return error
     head = record_head(answer.body)
     if head is None or head.request_id != request_id:
@@ -75,6 +76,7 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
         await settle(gw, _sighting(head, answer.body), owner, outcome)
     elif before is None or before.etag != seen.etag:
         await _write_down(gw, _sighting(head, answer.body))
+    gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     return seen
 
 
@@ -93,6 +95,7 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
         return None
     seen = Seen(Answer(200, (JSON,), job.record), gw.ticks(), terminal=True, etag=etag_of(job.record))
     gw.jobs.remember(request_id, seen)
+    gw.jobs.tell(request_id, seen)
     return seen
 
 

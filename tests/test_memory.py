@@ -121,18 +121,17 @@ def test_az3_a_job_is_expected_for_its_team_alone_until_the_ledger_has_said() ->
 
 async def test_who_waits_for_a_job_is_told_of_a_record_that_is_another_and_of_errors() -> None:
     jobs = JobMemory()
-    jobs.remember("one", seen(1))
-    news = jobs.attend("one").news
-    jobs.remember("one", seen(2))  # of the same tag
-    jobs.remember("two", replace(seen(1), etag=b'"f"'))
-    assert not news.done()
-    changed = replace(seen(3), etag=b'"f"')
-    jobs.remember("one", changed)
-    assert news.result() is changed
-    news = jobs.attend("one").news
-    error = replace(seen(1), etag=b"")
-    jobs.remember_error("one", error)
-    assert news.result() is error
+    audience = jobs.attend("one")
+    first, changed, error = seen(1), replace(seen(3), etag=b'"f"'), replace(seen(1), etag=b"")
+    for told in (first, changed, error, error):
+        news = audience.news
+        jobs.tell("two", changed)
+        assert not news.done()
+        jobs.tell("one", told)
+        assert news.result() is told
+        if told.etag:
+            jobs.tell("one", told)
+            assert not audience.news.done()
 
 
 async def test_nobody_looks_when_nobody_waits_any_more() -> None:

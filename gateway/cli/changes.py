@@ -64,6 +64,7 @@ def changes_between(old: PolicySet, new: PolicySet, catalogue: Collection[str] |
     """Every change, what holds for all first, then by team. `catalogue` are the model ids known, None for none."""
     found = [*_of_credentials(old, new), *_of_prices(old, new)]
     found += _of_value("", "unpriced", str(old.unpriced), str(new.unpriced))
+    found += _of_value("", "queueing", _queueing(old), _queueing(new))
     for name in sorted(old.teams.keys() | new.teams.keys()):
         if name not in new.teams:
             keys = ", ".join(key.name for key in old.teams[name].keys)
@@ -73,6 +74,11 @@ def changes_between(old: PolicySet, new: PolicySet, catalogue: Collection[str] |
             found.append(Change(name, "team", Kind.GAINED, None, "new"))
         found += _of_team(old.teams.get(name, Team(name)), new.teams[name], catalogue, now)
     return found
+
+
+def _queueing(policy: PolicySet) -> str:
+    entries = (f"{', '.join(each.models)} {'fair' if each.fair else 'not fair'}" for each in policy.queueing)
+    return "; ".join(entries) or "none"
 
 
 def _of_team(old: Team, new: Team, catalogue: Collection[str] | None, now: float) -> Iterator[Change]:

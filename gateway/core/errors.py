@@ -89,9 +89,7 @@ FACTS: Mapping[Code, CodeFacts] = {
     Code.IDEMPOTENCY_MISMATCH: CodeFacts(422, _DENIED, "The idempotency key was used with another body."),
     Code.RATE_LIMITED: CodeFacts(429, _DENIED, "A request rate is used up for this window."),
     Code.QUOTA_EXCEEDED: CodeFacts(429, _DENIED, "A count of jobs, seconds or uploads is used up."),
-    Code.CONCURRENCY_EXCEEDED: CodeFacts(
-        429, _DENIED, "As many jobs as allowed are running, or calls waiting."
-    ),
+    Code.CONCURRENCY_EXCEEDED: CodeFacts(429, _DENIED, "As many jobs as allowed are running, or calls waiting."),
     Code.INTERNAL_ERROR: CodeFacts(500, "proxy_internal_error", "A fault of the gateway; it is logged."),
     Code.UPSTREAM_UNREACHABLE: CodeFacts(502, "destination_unavailable", "No connection to upstream."),
     Code.UPSTREAM_INVALID: CodeFacts(502, "http_protocol_error", "Upstream's answer cannot be trusted."),

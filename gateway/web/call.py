@@ -26,8 +26,8 @@ class Call:
 
     `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
-    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call. Of
-    a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
+    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call.
+    Of a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
     answer is the first one given again.
     """
 

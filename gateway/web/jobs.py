@@ -97,7 +97,7 @@ async def _finished(call: Call, reply: Reply, wait: Wait) -> Reply | None:
     """The record of the job that this reply names, once it has ended; None if that is not to be had in time."""
     gw = call.gw
     head = record_head(reply.body) if reply.status in (200, 201) else None
-    if head is None or outcome_of(head.status) is not None:
+    if head is None or (head.is_full and outcome_of(head.status) is not None):
         return None
     with suppress(LedgerUnavailable, Refusal):
         owner = await polling.own(gw, call.caller, head.request_id)

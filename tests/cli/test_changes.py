@@ -14,6 +14,7 @@ from gateway.core.policy import (
     PayloadRule,
     Period,
     PolicySet,
+    Queueing,
     Source,
     Team,
     Unit,
@@ -62,3 +63,12 @@ def test_an_organisation_that_changes_in_the_file_is_told_and_not_shown() -> Non
 
     (change,) = changes_between(policy("org-1"), policy("org-2"), None, NOON)
     assert change.text == "key from env:A, organisation from the policies, with another value"
+
+
+def test_how_creates_wait_is_told_in_words() -> None:
+    team = Team("a")
+    before = PolicySet({"a": team}, {})
+    after = PolicySet({"a": team}, {}, queueing=(Queueing(("Veo3", "Kling-*"), fair=True), Queueing(("Sora",))))
+    (change,) = changes_between(before, after, None, NOON)
+    assert (change.team, change.subject) == ("", "queueing")
+    assert change.text == "Veo3, Kling-* fair; Sora not fair; was none"

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import Code, Refusal
 from gateway.web.waiting import check_key_again
-from tests.conftest import Q
+from tests.conftest import Q, team
 from tests.scripted_upstream import response
 from tests.web.conftest import Studio, call_with
 
@@ -150,6 +150,22 @@ async def test_a_job_that_has_ended_in_its_create_is_told_at_once(studio: Studio
     )
     studio.upstream.answers["POST", f"{Q}/requests"] = response(body)
     assert (await creating(studio)).content == body
+
+
+def live_jobs(studio: Studio) -> list[str]:
+    return [name for name, job in studio.upstream.jobs.items() if job["status"] != "success"]
+
+
+async def test_a_slot_is_free_when_the_end_is_told(studio: Studio) -> None:
+    policy = team("a", "key-a", "limits: [1 jobs at once]")
+    (studio.house.policies / "a.yaml").write_text(policy)
+    await studio.house.eventually(lambda: studio.house.gw.policies.current.teams["a"].limits)
+    for _ in range(5):
+        create = creating(studio)
+        await studio.house.eventually(lambda: live_jobs(studio))
+        (job,) = live_jobs(studio)
+        studio.move(job, "success")
+        assert (await create).json()["status"] == "success"
 
 
 async def test_id1_a_repeat_that_waits_is_told_the_end_of_the_first(studio: Studio) -> None:
