@@ -115,7 +115,10 @@ async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> C
 
 
 async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
-    """Carry out the create by the time it is now, and tell the line whether upstream takes them again."""
+    """Carry out the create by the time it is now, and tell the line whether upstream takes them again.
+
+    The time does not change whether the policy refuses it, but which windows its claims fall into.
+    """
     accepted = False
     try:
         decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())

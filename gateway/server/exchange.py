@@ -187,14 +187,14 @@ class Exchange:
         given = dict(headers)
         length = given.get(b"content-length")
         self._left = None if length is None else int(length)
-        self._bare = length is None and self.scope["http_version"] == "1.0"
+        self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
+        self._bare = length is None and not self._silent and self.scope["http_version"] == "1.0"
         if self.more_body or state.draining or self._bare:
             self.keep_alive = False
         if given.get(b"connection") == b"close":
             self.keep_alive = False
         elif not self.keep_alive:
             headers = [*headers, (b"connection", b"close")]
-        self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
         if length is None and not self._silent and not self._bare:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         self._head = _head(STATUS_LINE[status] + state.date_line, headers)

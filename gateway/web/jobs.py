@@ -13,7 +13,6 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.headers import JSON, Headers
 from gateway.core.lifecycle import outcome_of
 from gateway.core.limits import limit_states
-from gateway.core.preferences import wait_of
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.memory import Seen
 from gateway.upstream.translate import record_head
@@ -23,7 +22,7 @@ from gateway.web.call import Call
 from gateway.web.conditional import told, unchanged
 from gateway.web.query import read_number
 from gateway.web.respond import Reply
-from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client
+from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client, seconds_asked
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
@@ -67,7 +66,7 @@ def _preferred_wait(call: Call) -> tuple[Wait | None, Headers]:
 
     A create is too dear to be refused for want of a place to wait in: then it is answered as one that did not ask.
     """
-    seconds = wait_of(call.headers(b"prefer"))
+    seconds = seconds_asked(call)
     if seconds is None:
         return None, ()
     try:
@@ -123,7 +122,7 @@ def _idempotency_key(call: Call) -> str | None:
 
 async def poll(call: Call) -> Reply:
     """`GET …/requests/{id}`: the team's own job, from memory or through one shared call; at its end, if asked so."""
-    seconds = wait_of(call.headers(b"prefer"))
+    seconds = seconds_asked(call)
     if seconds is None:
         return told(call, await _look(call))
     wait = await _wait_unless_ended(call, seconds)

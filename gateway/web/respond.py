@@ -44,7 +44,7 @@ class Reply(NamedTuple):
 
     def adding(self, *headers: Header) -> "Reply":
         """The same answer with more headers."""
-        return self._replace(headers=self.headers + headers)
+        return Reply(self.status, self.body, self.headers + headers, self.code, self.message, self.stream)
 
 
 def json_reply(value: Any, *headers: Header) -> Reply:

@@ -8,10 +8,17 @@ from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
 from gateway.core.headers import Header
 from gateway.core.policy import Scope
+from gateway.core.preferences import wait_of
 from gateway.waits import Wait
 from gateway.web.auth import check_expiry, identify
 from gateway.web.call import Call
 from gateway.web.streams import client_left
+
+
+def seconds_asked(call: Call) -> int | None:
+    """What the client says of `wait` in `Prefer`; None for nothing."""
+    prefer = call.headers(b"prefer")
+    return wait_of(prefer) if prefer else None
 
 
 def begin_wait(call: Call, seconds: float, pulse: float = inf) -> Wait:
