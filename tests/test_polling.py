@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway import polling, settlement
+from gateway.cache import How
 from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import LedgerUnavailable
@@ -243,3 +244,16 @@ async def test_2000_pollers_of_100_live_jobs_are_one_call_to_upstream_per_job_an
             served = await polling.poll(gw, caller, ids[(number * 7919) % 2000 % jobs])
             assert served.age < 1
         assert len(upstream.received) - before <= 1.02 * jobs * seconds
+
+
+async def test_a_record_is_last_seen_for_a_minute_only(open_house: OpenHouse) -> None:
+    house = await open_house(FILES, speed=1)
+    request_id = await created(house.client("key-a"))
+    assert polling.last_seen(house.gw, request_id) is None
+    await poll(house.client("key-a"), request_id)
+    age(house, request_id, 59)
+    seen = polling.last_seen(house.gw, request_id)
+    assert seen is not None
+    assert (seen.how, int(seen.age)) == (How.STALE, 59)
+    age(house, request_id, 1)
+    assert polling.last_seen(house.gw, request_id) is None

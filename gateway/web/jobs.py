@@ -36,11 +36,11 @@ _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 async def create(call: Call) -> Reply:
     """`POST …/requests`: admission, then upstream's bytes, or the finished record for those who wait for it."""
     order = await _read_order(call)
-    wait, applied = _preferred_wait(call)
+    wait, said = _preferred_wait(call)
     created = await admission.create(call.gw, order, wait)
     del order  # and with it the body, which nobody needs while the job runs
     reply = await _answer(call, created, wait)
-    return reply.adding(*applied)
+    return reply.adding(*said)
 
 
 async def _read_order(call: Call) -> admission.Order:

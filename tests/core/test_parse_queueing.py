@@ -19,7 +19,7 @@ def test_an_entry_says_for_which_models_and_what() -> None:
         "a.yaml:3:35: `fair` must be `true` or `false`"
     ]
     assert problems(f"{TEAM}queueing: [Veo3]\n") == [
-        "a.yaml:3:12: an entry of `queueing` must be a table of fields: `models` and `fair`"
+        "a.yaml:3:12: an entry of `queueing` must be a table of fields: `models`, `fair`"
     ]
 
 

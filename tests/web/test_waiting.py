@@ -1,12 +1,17 @@
 """`Prefer: wait=N` on a poll and on a create: one answer, when there is something to tell."""
 
 import asyncio
+import hashlib
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
 
+from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
+from gateway.core.policy import Key, PolicySet, Team
 from gateway.web.waiting import check_key_again
 from tests.conftest import Q, team
 from tests.scripted_upstream import response
@@ -215,13 +220,28 @@ async def test_rs5_a_create_that_waits_holds_its_body_no_longer(studio: Studio) 
     create.cancel()
 
 
+def gateway_with(policy: PolicySet) -> Gateway:
+    """As much of a gateway as looks at a key."""
+    return cast("Gateway", SimpleNamespace(policies=SimpleNamespace(current=policy), now=lambda: 0.0))
+
+
 @pytest.mark.parametrize(
     ("headers", "code"),
     [((), Code.KEY_MISSING), (((b"authorization", b"Bearer gone"),), Code.KEY_INVALID)],
 )
 def test_au8_a_key_is_looked_at_again(headers: tuple[tuple[bytes, bytes], ...], code: Code) -> None:
     call = call_with(*headers)
-    call.gw = type("Gw", (), {"policies": type("Policies", (), {"current": call.policy})})  # type: ignore[assignment]
+    call.gw = gateway_with(call.policy)
     with pytest.raises(Refusal) as refusal:
         check_key_again(call)
     assert refusal.value.code is code
+
+
+def test_au8_a_key_that_has_another_team_is_another_key() -> None:
+    call = call_with((b"authorization", b"Bearer key-b"))
+    other = Key("main", hashlib.sha256(b"key-b").hexdigest())
+    policy = PolicySet({"b": Team("b", keys=(other,))}, {})
+    call.gw = gateway_with(policy)
+    with pytest.raises(Refusal) as refusal:
+        check_key_again(call)
+    assert refusal.value.code is Code.KEY_INVALID
