@@ -14,9 +14,9 @@ from gateway.core.access import is_fair
 from gateway.core.decide import Decision, decide
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
-from gateway.core.lifecycle import State
 from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
+from gateway.core.repeats import refusal_in_doubt, refusal_of_another_body, refusal_of_repeat
 from gateway.core.wire import Draft
 from gateway.failpoints import Point, reach
 from gateway.gates import close_gate, closed_gate, line_for, take_turn
@@ -160,12 +160,9 @@ def _first_answer(earlier: Replay | InProgress | Mismatch) -> Created:
         case Replay(reply):
             return Created(reply, {}, replayed=True)
         case InProgress(state):
-            raise _still_running(state)
+            raise refusal_of_repeat(state)
         case Mismatch():
-            raise Refusal(
-                Code.IDEMPOTENCY_MISMATCH,
-                "This Idempotency-Key was used with another body; use a new key for a new request.",
-            )
+            raise refusal_of_another_body()
 
 
 async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int], *, in_turn: bool) -> Created:
@@ -257,11 +254,7 @@ async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure) -
     await settlement.doubt(gw, order.reservation_id)
     if failure.sent is Sent.ANSWERED:
         return failure.as_refusal()
-    return Refusal(
-        Code.OUTCOME_UNKNOWN,
-        "Upstream may or may not have taken this request; look in GET …/requests, where its job appears within a "
-        "minute if there is one, or repeat it with the same Idempotency-Key, which never pays twice.",
-    )
+    return refusal_in_doubt()
 
 
 def _owner(order: Order, price: int, now: float) -> Owner:
@@ -274,21 +267,6 @@ def _owner(order: Order, price: int, now: float) -> Owner:
         created_at=now,
         price=price,
         charge_failed=team.charge_failed,
-    )
-
-
-def _still_running(state: State) -> Refusal:
-    if state is State.UNKNOWN:
-        return Refusal(
-            Code.OUTCOME_UNKNOWN,
-            "It is not yet known whether the first of these equal requests reached upstream; try again.",
-            retry_after=5,
-            status=409,
-        )
-    return Refusal(
-        Code.IDEMPOTENCY_IN_PROGRESS,
-        "The first of these equal requests is still running; try again to get its answer.",
-        retry_after=1,
     )
 
 
