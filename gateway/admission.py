@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.access import is_fair
+from gateway.core.addresses import Target
 from gateway.core.decide import Decision, decide
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
@@ -65,6 +66,7 @@ class Order:
     """One create to be carried out: who, under which policy generation, what, and its ids.
 
     `on_decided` is told the decision, whatever comes of it, and `on_placed` the id of the job that came of it.
+    `webhook` is told how that job ends.
     """
 
     caller: Caller
@@ -76,6 +78,7 @@ class Order:
     trace: Trace
     on_decided: Callable[[Decision], None] = lambda _: None
     on_placed: Callable[[str], None] = lambda _: None
+    webhook: Target | None = None
 
 
 async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created:
@@ -293,6 +296,7 @@ def _reservation(order: Order, decision: Decision, now: float) -> NewReservation
         idempotency_key=f"body {order.draft.body_digest.hex()}" if merged else order.idempotency_key,
         created_at=now,
         repeats_for=team.duplicates_window if merged else REPEATS_FOR,
+        webhook=order.webhook,
     )
 
 

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -26,6 +27,7 @@ from gateway.ledger.faults import LedgerUnreachable
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import AccessLog, configure, log_event
 from gateway.memory import JobMemory
+from gateway.outbound import Outbound, Outside
 from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies
@@ -41,7 +43,7 @@ from gateway.telemetry import Metrics
 from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
-from gateway.upstream.transport import build_transport
+from gateway.upstream.transport import build_transport, trusted_context
 from gateway.waits import Waits
 from gateway.web.admin.app import admin_app
 from gateway.web.admin.scrape import counts_for_siblings, dump_metrics
@@ -49,6 +51,7 @@ from gateway.web.admin.token import AdminToken
 from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
+from gateway.webhooks import missing_secrets
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
@@ -59,6 +62,8 @@ _LAST_WORDS = 5.0
 
 _SPARE_CONNECTIONS = 64
 """Above what calls may be under way, so that none ever waits for a connection."""
+
+_OUTSIDE = Outside()
 
 
 class StartError(Exception):
@@ -95,13 +100,15 @@ class Seat:
     stand_in: StandIn | None
 
 
-async def serve(settings: Settings, environment: Mapping[str, str], seat: Seat | None = None) -> int:
+async def serve(
+    settings: Settings, environment: Mapping[str, str], seat: Seat | None = None, outside: Outside = _OUTSIDE
+) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     ending = Ending()
     if seat is not None:
         ending.on_silence(seat.post.lifeline)
-    async with opened(settings, environment, seat) as (gw, _):
+    async with opened(settings, environment, seat, outside) as (gw, _):
         ending.on_reload(partial(_reload_soon, gw))
         binds = _binds(gw, seat)
         gc.freeze()  # all this stays; to find that out, each full collection would halt every call for 50 ms
@@ -111,9 +118,11 @@ async def serve(settings: Settings, environment: Mapping[str, str], seat: Seat |
 
 
 @asynccontextmanager
-async def running(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, environment: Mapping[str, str], outside: Outside = _OUTSIDE
+) -> AsyncIterator[Running]:
     """A gateway that listens until the block ends, without signals: for the demo and the tests."""
-    async with opened(settings, environment) as (gw, simulator):
+    async with opened(settings, environment, outside=outside) as (gw, simulator):
         listeners = [await listen(bind) for bind in _binds(gw)]
         public, admin = (listener.url for listener in listeners)
         try:
@@ -126,7 +135,7 @@ async def running(settings: Settings, environment: Mapping[str, str]) -> AsyncIt
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, environment: Mapping[str, str], seat: Seat | None = None
+    settings: Settings, environment: Mapping[str, str], seat: Seat | None = None, outside: Outside = _OUTSIDE
 ) -> AsyncIterator[tuple[Gateway, Simulator | None]]:
     """Everything but the listeners: policies read, ledger open, loops going. Closed in the opposite order.
 
@@ -143,9 +152,14 @@ async def opened(
             simulator = await stack.enter_async_context(Simulator())
             stand_in = StandIn(simulator.url)
         credentials = _credentials(policies, environment, stand_in)
+        _check_webhooks(policies, credentials)
         metrics = Metrics(__version__)
-        upstream = _upstream(settings, stand_in.url if stand_in else settings.upstream_url, credentials, metrics)
+        trusted = trusted_context()
+        url = stand_in.url if stand_in else settings.upstream_url
+        upstream = _upstream(settings, url, credentials, metrics, trusted)
         stack.push_async_callback(upstream.close)
+        outbound = Outbound(partial(build_transport, 1, trusted), outside)
+        stack.callback(outbound.close)
         ledger = await _open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
         clock = LedgerClock(_now, time.perf_counter)
@@ -156,6 +170,8 @@ async def opened(
             ledger=ledger,
             leases=Leases(ledger),
             upstream=upstream,
+            credentials=credentials,
+            outbound=outbound,
             catalogue=Cache(),
             jobs=JobMemory(),
             waits=Waits(settings.max_in_flight),
@@ -215,9 +231,17 @@ def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: S
     return credentials
 
 
-def _upstream(settings: Settings, url: str, credentials: Credentials, metrics: Metrics) -> Upstream:
+def _check_webhooks(policies: Policies, credentials: Credentials) -> None:
+    missing = missing_secrets(policies.current, credentials.secret, credentials.fault)
+    if missing:
+        raise StartError("\n".join(missing))
+
+
+def _upstream(
+    settings: Settings, url: str, credentials: Credentials, metrics: Metrics, trusted: ssl.SSLContext
+) -> Upstream:
     limits = UpstreamLimits(settings.upstream_timeout, settings.create_timeout, settings.max_in_flight)
-    transport = build_transport(settings.max_in_flight + _SPARE_CONNECTIONS)
+    transport = build_transport(settings.max_in_flight + _SPARE_CONNECTIONS, trusted)
     return Upstream(url, transport, credentials, metrics, limits)
 
 

@@ -13,6 +13,7 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.lines import Line
 from gateway.logs import AccessLog, log_event
 from gateway.memory import Gate, JobMemory
+from gateway.outbound import Outbound
 from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.settings import Settings
@@ -20,6 +21,7 @@ from gateway.siblings import Siblings
 from gateway.telemetry import Denials, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
 from gateway.waits import Waits
+from gateway.upstream.credentials import Credentials
 
 T = TypeVar("T")
 
@@ -72,6 +74,8 @@ class Gateway:
     ledger: Ledger
     leases: Leases
     upstream: Upstream
+    credentials: Credentials
+    outbound: Outbound
     catalogue: Cache
     jobs: JobMemory
     waits: Waits

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gateway import recovery, settlement
+from gateway import recovery, settlement, webhooks
 from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
@@ -18,6 +18,7 @@ SETTLE_EVERY = 1.0
 ATTEND_EVERY = 2.0
 """Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
 
+DELIVER_EVERY = 0.5
 READ_POLICIES_EVERY = 1.0
 REVIEW_WAITS_EVERY = 0.5
 WRITE_REFUSALS_EVERY = 2.0
@@ -44,6 +45,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "attend", partial(attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
     yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
+    yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
     yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
@@ -97,6 +99,11 @@ async def _review_waits(gw: Gateway) -> None:
     if gw.draining.is_set():
         gw.waits.end_all()
     gw.waits.review(gw.policies.current, gw.now())
+
+
+async def _deliver(gw: Gateway) -> None:
+    with suppress(LedgerUnavailable):
+        await webhooks.deliver(gw)
 
 
 async def _purge(gw: Gateway) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "replay": "run an access log against other policies: who would now be refused, and why",
     "usage": "jobs, money and refused calls of a month or several, by team, key and model",
     "ledger": "migrate, verify or export the ledger",
+    "webhooks": "list what teams' receivers were told, and tell it again",
     "doctor": "look at everything a gateway depends on, and say what to do about what is wrong",
     "completion": "print the completion script of a shell",
 }

@@ -212,7 +212,9 @@ def _duplicates() -> Schema:
 def _webhooks() -> Schema:
     hosts = _globs("Hosts that may be named, such as `hooks.example.com` or `*.example.com`.", ["hooks.example.com"])
     properties = {"hosts": hosts, "secret": {"$ref": "#/$defs/source"}}
-    return _table(properties, "Not yet in effect: where the team's jobs may report to.", required=["hosts", "secret"])
+    return _table(
+        properties, "Where the team's jobs may report to, with `X-Gateway-Webhook`.", required=["hosts", "secret"]
+    )
 
 
 def _credential() -> Schema:

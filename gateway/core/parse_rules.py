@@ -1,8 +1,8 @@
 """What a team's payloads, uploads and webhooks may be."""
 
-import re
 from collections.abc import Iterable
 
+from gateway.core.addresses import HOST_PATTERN
 from gateway.core.nodes import Mark, Node, Report, Scalar, Table, show
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_sources import read_source
@@ -17,8 +17,6 @@ WEBHOOKS_FIELDS = ("hosts", "secret")
 
 LONGEST_WINDOW = 86400.0
 """Seconds an equal create may return the first job: what an idempotency key lives, too."""
-
-_HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 
 
 def read_payload(items: Iterable[Node], report: Report) -> tuple[PayloadRule, ...]:
@@ -122,10 +120,9 @@ def read_webhooks(node: Node | None, report: Report) -> Webhooks | None:
     fields = read_fields(node, WEBHOOKS_FIELDS, "`webhooks`", report) if node is not None else None
     if fields is None:
         return None
-    _warn_idle("webhooks", "nothing is reported", fields.mark, report)
     fields.require("hosts", "secret")
     for item in fields.texts("hosts"):
-        if not _HOST.fullmatch(item.text):
+        if not HOST_PATTERN.fullmatch(item.text):
             problem = f"{show(item.text)} is not a host name such as `hooks.example.com` or `*.example.com`"
             report.error(item.mark, problem)
     secret = read_source(fields.nodes["secret"], "secret", report) if fields.has("secret") else None

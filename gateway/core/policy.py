@@ -194,7 +194,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """Where a team's jobs may report to, and the secret that signs the reports. Not yet in effect."""
+    """The hosts a team's jobs may report to, and the secret that signs the reports."""
 
     hosts: tuple[str, ...]
     secret: Source

@@ -20,6 +20,7 @@ from gateway.ledger import counters, instances, jobs, refusals, replies, reserva
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Work, Writing
+from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
 from gateway.ledger.values import (
     Admitted,
@@ -68,6 +69,7 @@ class Ledger:
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
         self._readers: Readers | None = None
+        self.outbox = Outbox(self._write, self._read)
 
     async def open(self) -> None:
         """Check the database, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from gateway.ledger import counters, snapshots, usage
+from gateway.ledger import counters, deliveries, snapshots, usage
+from gateway.ledger.delivery_values import DeliveryState, Wanted
 from gateway.ledger.engine import Backend, backend_of, ledger_url
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import HEAD, KNOWN, SUCCESSOR, version_of
@@ -36,6 +37,10 @@ class LedgerReader:
     def snapshot(self, name: str) -> Snapshot | None:
         """The answer of upstream kept under this name."""
         return snapshots.load(self.connection, name)
+
+    def deliveries(self, wanted: Wanted) -> tuple[list[DeliveryState], int]:
+        """Deliveries, newest first, and how many there are in all."""
+        return deliveries.page(self.connection, wanted)
 
     def verify(self, at_most: int | None = None) -> list[Difference]:
         """Every counter, or of `at_most` so many, that is not the sum of what its reservations must hold."""

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, sele
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State, money_is_kept, sources_of
-from gateway.ledger import counters, replies
+from gateway.ledger import counters, deliveries, replies
 from gateway.ledger.schema import claims, reservations, without_job
 from gateway.ledger.statement import Statement, instant, switch, text
 from gateway.ledger.values import Admitted, NewReservation, OpenReservation, Owner, Reply, Reserved
@@ -103,6 +103,7 @@ def reserve(connection: Connection, new: NewReservation, now: float, instance: s
             if claim.amount > 0
         ],
     )
+    deliveries.register(connection, new)
     return Admitted(used)
 
 

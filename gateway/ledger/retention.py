@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, exists, select, true, tuple_, update
 
 from gateway.core.lifecycle import State
 from gateway.ledger import counters as counting
+from gateway.ledger import deliveries
 from gateway.ledger.replies import KEPT_FOR
 from gateway.ledger.schema import claims, counters, idempotency, jobs, listed, refusals, reservations, without_job
 from gateway.ledger.statement import Statement, instant
@@ -23,7 +24,7 @@ DIRECT_COUNTERS = DAY
 """The same for request rates, of which there is one a second, and uploads."""
 
 RECORDS = 30 * DAY
-"""Seconds after its create that a job's record is kept."""
+"""Seconds after its create that a job's record is kept, and a delivery after its end."""
 
 REFUSALS = 400 * DAY
 """Seconds counts of refused calls are kept, so that a month can be compared with last year's."""
@@ -90,6 +91,7 @@ def purge(connection: Connection, now: float) -> bool:
         _REPLIES.changes(connection, before=now - KEPT_FOR),
         _RELEASED.changes(connection, before=now - COUNTERS),
         _REFUSALS.changes(connection, before=now - REFUSALS),
+        deliveries.forget(connection, now - RECORDS, BITE),
     )
     return BITE in bites
 

@@ -27,6 +27,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import TRANSITIONS, Outcome, State
+from gateway.core.webhooks import Standing
 
 metadata = MetaData(
     naming_convention={
@@ -200,6 +201,41 @@ refusals = Table(
     sqlite_with_rowid=False,
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True, comment="The `webhook-id`: the same at every attempt."),
+    Column("event", Text, nullable=False, unique=True, comment="What it tells: each event is told once."),
+    Column("kind", Text, nullable=False, comment="What it tells of, such as `job`."),
+    Column("team", Text, nullable=False, comment="The team's name, whose policy must allow the host."),
+    Column(
+        "reservation_id",
+        Text,
+        ForeignKey("reservations.id", ondelete="CASCADE"),
+        unique=True,
+        comment="The reservation whose job's end it tells; NULL where it is about none.",
+    ),
+    Column("host", Text, nullable=False, comment="The receiver's host."),
+    Column("path", Text, nullable=False, comment="The rest of its URL, which may hold a secret of the team's."),
+    Column("body", LargeBinary, comment="What is sent; NULL where it is made of the job's record."),
+    Column("standing", Text, nullable=False, comment="Where it stands: see `gateway.core.webhooks`."),
+    Column("created_at", Double, nullable=False, comment="When it was written down."),
+    Column("due_at", Double, comment="Since when it is tried; NULL until it has happened."),
+    Column("next_attempt_at", Double, comment="When it is tried next, unless that succeeds; NULL for never."),
+    Column("attempts", BigInteger, nullable=False, comment="How often it was tried."),
+    Column("status", BigInteger, comment="The HTTP status of the last answer; NULL if there was none."),
+    Column("problem", Text, comment="Why the last attempt came to nothing; NULL if it did not."),
+    Column("ended_at", Double, comment="When it was delivered or given up; NULL until then."),
+    CheckConstraint(f"standing IN {_any_of(Standing)}", name="standing"),
+    Index("deliveries_by_time", "created_at"),
+    Index("deliveries_by_end", "ended_at"),
+)
+
+due_now = text("standing = 'due'")
+"""Deliveries to try: literally so, for the same reason."""
+
+Index("deliveries_due", deliveries.c.next_attempt_at, **_where(due_now))
+
 
 def transition_guards() -> dict[str, tuple[str, ...]]:
     """By database, what makes it refuse every change of state `TRANSITIONS` does not list."""
@@ -222,7 +258,30 @@ def transition_guards() -> dict[str, tuple[str, ...]]:
     }
 
 
-for _dialect, _statements in transition_guards().items():
-    for _statement in _statements:
-        _guard = DDL(_statement)  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-        event.listen(reservations, "after_create", _guard.execute_if(dialect=_dialect))
+def delivery_triggers() -> dict[str, tuple[str, ...]]:
+    """By database, what makes a job's delivery due when its reservation is settled, and forgets a released one's.
+
+    The database does it, so that it happens in that same transaction even if a gateway of an older version settles.
+    """
+    trigger = "CREATE TRIGGER reservations_delivery AFTER UPDATE OF state ON reservations"
+    ended = "NEW.state IN ('settled', 'released') AND OLD.state <> NEW.state"
+    steps = (
+        "DELETE FROM deliveries WHERE reservation_id = NEW.id AND NEW.state = 'released'; "
+        "UPDATE deliveries SET standing = 'due', due_at = NEW.updated_at, next_attempt_at = NEW.updated_at "
+        "WHERE reservation_id = NEW.id AND standing = 'waiting';"
+    )
+    function = f"LANGUAGE plpgsql AS $$ BEGIN {steps} RETURN NULL; END $$"
+    return {
+        "sqlite": (f"{trigger} WHEN {ended} BEGIN {steps} END",),
+        "postgresql": (
+            f"CREATE FUNCTION reservations_delivery() RETURNS trigger {function}",
+            f"{trigger} FOR EACH ROW WHEN ({ended}) EXECUTE FUNCTION reservations_delivery()",
+        ),
+    }
+
+
+for _table, _triggers in ((reservations, transition_guards()), (deliveries, delivery_triggers())):
+    for _dialect, _statements in _triggers.items():
+        for _statement in _statements:
+            _ddl = DDL(_statement)  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+            event.listen(_table, "after_create", _ddl.execute_if(dialect=_dialect))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.core.addresses import Target
 from gateway.core.claims import Claim
 from gateway.core.headers import Headers
 from gateway.core.lifecycle import Outcome, State, money_is_kept
@@ -12,6 +13,7 @@ class NewReservation:
     """One create about to be sent. `body_digest` is the SHA-256 of the client's bytes, for idempotency.
 
     A create with an `idempotency_key` of the last `repeats_for` seconds, at most a day, is a repeat of that one.
+    `webhook` is told how its job ends.
     """
 
     id: str
@@ -28,6 +30,7 @@ class NewReservation:
     idempotency_key: str | None
     created_at: float
     repeats_for: float
+    webhook: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)

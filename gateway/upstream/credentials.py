@@ -120,16 +120,20 @@ class Credentials:
                 problems.append(f"credential {name!r}: not defined")
                 continue
             if not _secrets([self._read(source) for source in credential.api_keys]):
-                reasons = "; ".join(self._fault(source) for source in credential.api_keys)
+                reasons = "; ".join(self.fault(source) for source in credential.api_keys)
                 problems.append(f"credential {name!r}: no API key: {reasons}")
             organization = credential.organization
             if organization is None or _secrets([self._read(organization)]):
                 continue
             if not organization.optional or self._read(organization).strip():
-                problems.append(f"credential {name!r}: no organisation: {self._fault(organization)}")
+                problems.append(f"credential {name!r}: no organisation: {self.fault(organization)}")
         return problems
 
-    def _fault(self, source: Source) -> str:
+    def secret(self, source: Source) -> Secret | None:
+        """What one source holds now; None if there is nothing that could be used."""
+        return next(iter(_secrets([self._read(source)])), None)
+
+    def fault(self, source: Source) -> str:
         """Why there is nothing in the source that could be sent, without the text it holds."""
         place, path = source.value, source.value if source.kind == "file" else ""
         if source == _DEFAULT_KEY and not self._environment.get(source.value):

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from gateway import admission, catalogue, polling, settlement
 from gateway.cache import How, Served
 from gateway.core.access import is_model_id
+from gateway.core.addresses import Target, read_target
 from gateway.core.errors import Code, Refusal
 from gateway.core.headers import JSON, Headers
 from gateway.core.lifecycle import outcome_of
@@ -46,6 +47,7 @@ async def create(call: Call) -> Reply:
 async def _read_order(call: Call) -> admission.Order:
     draft = await read_draft(call)
     key = _idempotency_key(call)
+    webhook = _webhook(call)
     call.model = draft.model if is_model_id(draft.model) else ""
     detail = await catalogue.detail_for_decision(call.gw, call.caller, draft.model)
     return admission.Order(
@@ -58,6 +60,7 @@ async def _read_order(call: Call) -> admission.Order:
         trace=call.trace,
         on_decided=call.note_decision,
         on_placed=call.note_job,
+        webhook=webhook,
     )
 
 
@@ -118,6 +121,23 @@ def _idempotency_key(call: Call) -> str | None:
     if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise Refusal(Code.INVALID_REQUEST, "Send one Idempotency-Key of 1 to 255 visible ASCII characters.")
     return values[0].decode("ascii")
+
+
+def _webhook(call: Call) -> Target | None:
+    """`X-Gateway-Webhook`: where the job's end is to be told. Refusal 400 unless the team's policy allows it."""
+    values = call.headers(b"x-gateway-webhook")
+    if not values:
+        return None
+    webhooks = call.caller.team.webhooks
+    if webhooks is None:
+        problem = "This team may not use X-Gateway-Webhook; ask your platform team to list `webhooks` in its policy."
+        raise Refusal(Code.INVALID_REQUEST, problem)
+    if len(values) > 1:
+        raise Refusal(Code.INVALID_REQUEST, "Send one X-Gateway-Webhook header with one URL.")
+    try:
+        return read_target(values[0].decode("latin-1"), webhooks.hosts)
+    except ValueError as error:
+        raise Refusal(Code.INVALID_REQUEST, f"The URL in X-Gateway-Webhook {error}.") from None
 
 
 async def poll(call: Call) -> Reply:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.web.admin import health, jobs, months, policies, teams
+from gateway.web.admin import health, jobs, months, policies, teams, webhooks
 from gateway.web.admin.answers import refusal_response, request_id_of
 from gateway.web.admin.guard import Guard
 from gateway.web.admin.scrape import Scrape
@@ -30,6 +30,7 @@ def admin_app(gw: Gateway) -> Starlette:
             Route("/api/jobs", jobs.jobs),
             Route("/api/usage", months.usage),
             Route("/api/denials", jobs.denials),
+            Route("/api/webhooks", webhooks.webhooks),
             Route("/api/policies", policies.policies),
             Route("/reload", policies.reload, methods=["POST"]),
         ],

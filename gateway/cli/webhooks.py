@@ -1,0 +1,113 @@
+"""What teams' receivers were told of their jobs, and telling it again.
+
+`list` shows deliveries, newest first, with the host alone of each URL. `redeliver` takes ids of that list, or `--all`
+with `--team` or `--state`: a gateway that runs sends each within a second, and again for a day until it is taken. What
+has not happened yet is not sent.
+"""
+
+import asyncio
+import json
+from argparse import ArgumentParser, Namespace
+
+from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.cli.options import add_settings
+from gateway.cli.tables import render_table
+from gateway.core.webhooks import Standing
+from gateway.core.wording import rfc3339
+from gateway.ledger.delivery_values import DeliveryState, Wanted
+from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.reader import read_ledger
+from gateway.web.admin.webhooks import delivery_values
+
+HEADER = ("ID", "CREATED", "TEAM", "HOST", "REQUEST", "STATE", "TRIED", "STATUS", "PROBLEM")
+_BITE = 500
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Which deliveries, what to do with them, and how it is shown."""
+    parser.add_argument("action", choices=("list", "redeliver"), help="what to do")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="with `redeliver`: these deliveries")
+    parser.add_argument("--all", action="store_true", help="with `redeliver`: all of --team, of --state, or of both")
+    parser.add_argument("--team", help="this team's alone")
+    parser.add_argument("--state", choices=[each.value for each in Standing], help="those that stand so alone")
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="list so many [default 50]")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    add_settings(parser, "ledger")
+
+
+def run(call: Invocation) -> int:
+    """List or redeliver."""
+    options, url = call.options, call.settings.ledger
+    try:
+        if options.action == "list":
+            return _list(options, url)
+        return _redeliver(options, url, _chosen(options, url), call.now)
+    except LedgerUnavailable as error:
+        raise CannotRunError(str(error)) from None
+
+
+def _wanted(options: Namespace, limit: int) -> Wanted:
+    standing = None if options.state is None else Standing(options.state)
+    return Wanted(options.team, standing, limit=limit)
+
+
+def _list(options: Namespace, url: str) -> int:
+    if options.ids or options.all:
+        raise CannotRunError("`list` takes no ids and no --all; choose with --team and --state")
+    with read_ledger(url) as ledger:
+        found, total = ledger.deliveries(_wanted(options, max(0, options.limit)))
+    if options.format == "json":
+        print(json.dumps({"webhooks": [delivery_values(each) for each in found], "total": total}, indent=2))
+    else:
+        print(render_table(HEADER, list(map(_cells, found)), right=frozenset((6, 7))))
+        if len(found) < total:
+            print(f"… and {total - len(found)} more; see --limit")
+    return 0
+
+
+def _chosen(options: Namespace, url: str) -> list[str]:
+    """The ids to redeliver. Raises CannotRunError for none, and for one that is in no ledger."""
+    chosen_by = options.team is not None or options.state is not None
+    if bool(options.ids) == options.all or (options.all and not chosen_by) or (options.ids and chosen_by):
+        raise CannotRunError("name ids to redeliver, or --all with --team, with --state, or with both")
+    with read_ledger(url) as ledger:
+        _, total = ledger.deliveries(_wanted(options, 0))
+        found, _ = ledger.deliveries(_wanted(options, total))
+    known = {each.id for each in found if each.standing is not Standing.WAITING}
+    unknown = [each for each in options.ids if each not in known]
+    if unknown:
+        raise CannotRunError(f"no delivery that could be sent again is called {', '.join(unknown)}")
+    return options.ids or sorted(known)
+
+
+def _redeliver(options: Namespace, url: str, ids: list[str], now: float) -> int:
+    count = asyncio.run(_make_due(url, ids, now))
+    print(json.dumps({"redelivered": count}) if options.format == "json" else f"due again: {count}")
+    return 0
+
+
+async def _make_due(url: str, ids: list[str], now: float) -> int:
+    ledger = Ledger(url)
+    await ledger.open()
+    try:
+        instant = await ledger.instant()
+        since = now if instant is None else instant
+        bites = [ids[begin : begin + _BITE] for begin in range(0, len(ids), _BITE)]
+        return sum([await ledger.outbox.redeliver(bite, since) for bite in bites])
+    finally:
+        await ledger.close()
+
+
+def _cells(delivery: DeliveryState) -> list[str]:
+    return [
+        delivery.id,
+        rfc3339(delivery.created_at),
+        delivery.team,
+        delivery.host,
+        delivery.request_id or "-",
+        delivery.standing,
+        str(delivery.attempts),
+        "-" if delivery.status is None else str(delivery.status),
+        delivery.problem or "-",
+    ]

@@ -1,0 +1,74 @@
+"""Webhooks as values: what is sent, how it is signed (Standard Webhooks 1.0.0), and when it is tried again."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from enum import StrEnum
+
+from gateway.core.wording import rfc3339
+
+PREFIX = "whsec_"
+"""What a secret begins with that is written in base64."""
+
+TRIED_FOR = 24 * 3600.0
+"""Seconds after which a delivery that nobody took is given up."""
+
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 3600.0
+_GONE = 410
+
+
+class Standing(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    """What it reports has not happened yet."""
+    DUE = "due"
+    """It is tried, and tried again, until the receiver takes it."""
+    DELIVERED = "delivered"
+    """The receiver answered 2xx."""
+    FAILED = "failed"
+    """It was given up."""
+
+
+def signing_key(secret: str) -> bytes:
+    """The key that a secret stands for: base64 after `whsec_`, else the text's own bytes. ValueError if it is none."""
+    if not secret.startswith(PREFIX):
+        key = secret.encode()
+    else:
+        try:
+            key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        except binascii.Error:
+            raise ValueError(f"is no base64 after `{PREFIX}`") from None
+    if not key:
+        raise ValueError("is empty")
+    return key
+
+
+def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`: HMAC-SHA256 over id, time and body."""
+    signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
+    return f"v1,{base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}"
+
+
+def message(kind: str, happened_at: float, data: bytes) -> bytes:
+    """The body: the kind of event, such as `request.success`, when it happened, and `data`, JSON, as it is."""
+    head = json.dumps({"type": kind, "timestamp": rfc3339(happened_at)}, separators=(",", ":"))
+    return b'%s,"data":%s}' % (head[:-1].encode(), data.strip())
+
+
+def is_taken(status: int) -> bool:
+    """Whether the receiver has it. A redirect is a failure: it may lead anywhere."""
+    return 200 <= status < 300
+
+
+def next_attempt(attempts: int, since: float, now: float, luck: float, status: int | None = None) -> float | None:
+    """When to try again after so many attempts that came to nothing; None to give up.
+
+    Pauses double from five seconds to an hour. `luck`, from 0 to 1, spreads them by a fifth up and down. `since` is
+    when it became due. A receiver that answered 410 wants no more of it.
+    """
+    pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (min(attempts, 20) - 1)) * (0.8 + 0.4 * luck)
+    return None if status == _GONE or now + pause > since + TRIED_FOR else now + pause

@@ -1,0 +1,78 @@
+"""Deliveries as values: found, tried, and listed. Times are unix seconds."""
+
+from dataclasses import dataclass
+
+from gateway.core.addresses import Target
+from gateway.core.webhooks import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery that may be tried now, as it was when it was found."""
+
+    id: str
+    host: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery to try. `attempts` counts this one in; `due_at` is since when it is tried, `body` what is sent."""
+
+    id: str
+    team: str
+    target: Target
+    attempts: int
+    due_at: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of an attempt: the status answered, or why there was none, and when to try again, if ever."""
+
+    standing: Standing
+    status: int | None
+    problem: str | None
+    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event that is about no job. One of each `kind` and `event` is told, whoever else notices it."""
+
+    kind: str
+    event: str
+    team: str
+    target: Target
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """One row of the list of deliveries. `status` and `problem` are the last attempt's."""
+
+    id: str
+    kind: str
+    team: str
+    request_id: str | None
+    host: str
+    standing: Standing
+    attempts: int
+    status: int | None
+    problem: str | None
+    created_at: float
+    due_at: float | None
+    next_attempt_at: float | None
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries to list: None is any."""
+
+    team: str | None = None
+    standing: Standing | None = None
+    request_id: str | None = None
+    limit: int = 50
+    offset: int = 0

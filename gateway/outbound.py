@@ -1,0 +1,163 @@
+"""Calls to hosts that are not upstream's: each connection goes to an address that was checked, under the host's name.
+
+A name is resolved once for a call, every address it has must be one that may be called, and the connection is made to
+that very address, so that a name which resolves anew to another one in between (DNS rebinding) gains nothing. TLS is
+verified against the name. No redirect is followed, no cookie kept, and no connection is used twice: what was verified
+for one host is never another's.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import httpx
+
+from gateway.core.addresses import Target, is_public
+
+DEADLINE = 15.0
+"""Seconds for a whole call: name, connection, TLS, request and answer."""
+
+AT_ONCE = 32
+"""Calls under way in this process."""
+
+AT_ONCE_PER_HOST = 4
+"""Of these to one host, so that one that is slow keeps no other waiting."""
+
+_LARGEST_ANSWER = 4096
+"""Bytes of an answer that are read. Only its status matters; the rest lets a well-behaved server finish."""
+
+_RESOLVERS = 8
+_MOST_ADDRESSES = 3
+_CONNECT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a connection goes."""
+
+    address: str
+    port: int
+
+
+Resolve = Callable[[str], Sequence[Endpoint]]
+"""Every place a host has, in the order they are tried. It may block, and raises OSError where there is none."""
+
+
+def resolve(host: str) -> Sequence[Endpoint]:
+    """What the system's resolver knows, at the port of https."""
+    found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+    return [Endpoint(str(place[0]), 443) for *_, place in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The world around the gateway: how names become addresses, and which of those may be called."""
+
+    resolve: Resolve = resolve
+    permits: Callable[[str], bool] = is_public
+
+
+class OutboundFailure(Exception):  # noqa: N818 - the flows speak of failures
+    """A call that brought no answer. The text says why, and names neither path nor address."""
+
+
+class Outbound:
+    """Makes the calls, so many at once. `open_transport` gives a new transport for each."""
+
+    def __init__(self, open_transport: Callable[[], httpx.AsyncBaseTransport], outside: Outside) -> None:
+        self._open_transport = open_transport
+        self._outside = outside
+        self._threads = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolver")
+        self._under_way: Counter[str] = Counter()
+
+    def enter(self, host: str) -> bool:
+        """Take a place for a call to the host, to `leave` again; False if there is none now."""
+        if self._under_way.total() >= AT_ONCE or self._under_way[host] >= AT_ONCE_PER_HOST:
+            return False
+        self._under_way[host] += 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """Give the place back."""
+        self._under_way[host] -= 1
+        self._under_way += Counter()  # drops the hosts that have none
+
+    def full_hosts(self) -> list[str]:
+        """The hosts that no further call may go to now."""
+        return [host for host, count in self._under_way.items() if count >= AT_ONCE_PER_HOST]
+
+    async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
+        """Send `body` to the target; the status it is answered with. Raises OutboundFailure."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await self._post(await self._places(target.host), target, headers, body)
+        except TimeoutError:
+            raise OutboundFailure("no answer in time") from None
+
+    def close(self) -> None:
+        """Let go of the threads; one that still waits for a name is left to it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _places(self, host: str) -> Sequence[Endpoint]:
+        """Where the host is. One address that may not be called spoils all: such a name is not to be trusted."""
+        try:
+            places = await asyncio.get_running_loop().run_in_executor(self._threads, self._outside.resolve, host)
+        except (OSError, UnicodeError):
+            raise OutboundFailure("its name does not resolve") from None
+        if not places:
+            raise OutboundFailure("its name does not resolve")
+        if not all(self._outside.permits(place.address) for place in places):
+            raise OutboundFailure("its name resolves to an address that is not public")
+        return places[:_MOST_ADDRESSES]
+
+    async def _post(self, places: Sequence[Endpoint], target: Target, headers: Mapping[str, str], body: bytes) -> int:
+        """One call at the first place that takes a connection."""
+        fault: httpx.TransportError | None = None
+        for place in places:
+            try:
+                return await self._exchange(_request(place, target, headers, body))
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                fault = error
+            except httpx.TransportError as error:
+                raise OutboundFailure("the connection broke off before an answer") from error
+        raise OutboundFailure("no connection, or no valid certificate for its name") from fault
+
+    async def _exchange(self, request: httpx.Request) -> int:
+        async with self._open_transport() as transport:
+            response = await transport.handle_async_request(request)
+            try:
+                await _skim(response)
+            except httpx.TransportError:
+                pass  # the status has been said
+            finally:
+                await response.aclose()
+            return response.status_code
+
+
+def _request(place: Endpoint, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Request:
+    """The request to one place. Host and the name that TLS verifies are the target's own."""
+    address = f"[{place.address}]" if ":" in place.address else place.address
+    return httpx.Request(
+        "POST",
+        f"https://{address}:{place.port}{target.path}",
+        headers={"Host": target.host, "Accept-Encoding": "identity", "Connection": "close", **headers},
+        content=body,
+        extensions={
+            "sni_hostname": target.host,
+            "timeout": {"connect": _CONNECT, "read": DEADLINE, "write": DEADLINE, "pool": _CONNECT},
+        },
+    )
+
+
+async def _skim(response: httpx.Response) -> None:
+    size = 0
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    async with aclosing(response.stream):
+        async for part in response.stream:
+            size += len(part)
+            if size >= _LARGEST_ANSWER:
+                return
