@@ -174,7 +174,7 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[s
     if told is not None:
         await settlement.release(gw, order.reservation_id, None)
         return Created(told, {})
-    report_limits(gw, order.caller.team.name, decision.claims, used)
+    report_limits(gw, order.caller.team, decision.claims, used)
     answer = await _send(gw, order)
     reach(Point.ANSWERED)
     reply = await _conclude(gw, order, decision, answer)

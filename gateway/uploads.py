@@ -28,7 +28,7 @@ async def _count_and_ask(gw: Gateway, caller: Caller, body: bytes, trace: Trace)
     taken = await gw.ledger.take(claims)
     if isinstance(taken, Full):
         raise refusal_for(taken.claim, taken.used, caller, now, trace.request_id)
-    report_limits(gw, caller.team.name, claims, taken.used)
+    report_limits(gw, caller.team, claims, taken.used)
     try:
         answer = await gw.upstream.upload_url(caller.team.credential, body, trace)
     except UpstreamFailure:

@@ -123,6 +123,7 @@ def _outcome(gw: Gateway, delivery: Delivery, status: int | None, problem: str) 
 
 async def _conclude(gw: Gateway, delivery: Delivery, attempt: Attempt, seconds: float) -> None:
     """Write it down, now or as soon as the ledger takes it, and say it. A log line never holds path or query."""
+    await insist(gw, partial(gw.ledger.outbox.conclude, delivery, attempt, gw.now()))
     facts = {
         "id": delivery.id,
         "team": delivery.team,
@@ -138,4 +139,3 @@ async def _conclude(gw: Gateway, delivery: Delivery, attempt: Attempt, seconds: 
             log_event(logging.ERROR, "webhook given up", **facts, problem=attempt.problem)
         case _:
             log_event(logging.WARNING, "webhook not taken", **facts, problem=attempt.problem)
-    await insist(gw, partial(gw.ledger.outbox.conclude, delivery, attempt, gw.now()))

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.app import Running, running
 from gateway.context import Gateway
+from gateway.outbound import Outside
 from gateway.settings import read_settings
 from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator, parse_fault
@@ -21,6 +22,8 @@ from gateway.simulator import Simulator, parse_fault
 Q = "/api/v1/ie/requestqueue/apikey"
 REAL_KEY = "canary-real-upstream-key-0123456789"
 REAL_ORG = "canary-organization-42"
+HOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""The example secret of the Standard Webhooks specification."""
 
 
 def digest(key: str) -> str:
@@ -129,6 +132,7 @@ async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
             upstream: str | None = None,
             speed: float = 1000,
             origin: str | None = None,
+            outside: Outside | None = None,
             **settings: str,
         ) -> House:
             policies = tmp_path / "policies"
@@ -149,8 +153,11 @@ async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
                 simulator = await stack.enter_async_context(made)
             environment["GATEWAY_UPSTREAM_URL"] = upstream or (simulator.url if simulator else "")
             environment |= {"GMI_API_KEY": REAL_KEY, "GMI_ORG_ID": REAL_ORG}
+            environment["HOOK_SECRET"] = HOOK_SECRET
             environment |= {f"GATEWAY_{name.upper()}": value for name, value in settings.items()}
-            run = await stack.enter_async_context(running(read_settings(environment, {}), environment))
+            run = await stack.enter_async_context(
+                running(read_settings(environment, {}), environment, outside or Outside())
+            )
             http = await stack.enter_async_context(httpx.AsyncClient(timeout=30, trust_env=False))
             return House(run, policies, http, simulator)
 

@@ -18,7 +18,6 @@ from gateway.ledger.delivery_values import DeliveryState, Wanted
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reader import read_ledger
-from gateway.web.admin.webhooks import delivery_values
 
 HEADER = ("ID", "CREATED", "TEAM", "HOST", "REQUEST", "STATE", "TRIED", "STATUS", "PROBLEM")
 _BITE = 500
@@ -58,7 +57,7 @@ def _list(options: Namespace, url: str) -> int:
     with read_ledger(url) as ledger:
         found, total = ledger.deliveries(_wanted(options, max(0, options.limit)))
     if options.format == "json":
-        print(json.dumps({"webhooks": [delivery_values(each) for each in found], "total": total}, indent=2))
+        print(json.dumps({"webhooks": [each.facts() for each in found], "total": total}, indent=2))
     else:
         print(render_table(HEADER, list(map(_cells, found)), right=frozenset((6, 7))))
         if len(found) < total:

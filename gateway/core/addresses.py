@@ -5,9 +5,9 @@ policy lists, and each address that name has must be public. What other parsers 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 LONGEST_URL = 2048
 """Characters; most servers take no more of a request line's target."""
@@ -19,9 +19,24 @@ _HOST = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][
 _URL = re.compile(r"https://([^/?#\\]*)((?:/[!$&-;=@-Z_a-z~%]*)?(?:\?[!$&-;=?-Z_a-z~%/]*)?)", re.IGNORECASE)
 """RFC 3986 §3 without a fragment, which no server ever sees."""
 
+_IPV4_CLOSED = tuple(
+    IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
+        *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        "168.63.129.16/32",  # public by its number; in Azure it is the platform's own
+    )
+)
+"""IANA's registry of special IPv4 addresses (RFC 6890). Written out, because Python's own list differs by version."""
+
+_IPV6_OPEN = IPv6Network("2000::/3")
+"""All that is given out of IPv6: what lies outside is loopback, local, multicast or nobody's."""
+
+_IPV6_CLOSED = tuple(IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+"""What of it is special all the same; `_embedded` looks into 6to4 (2002::/16)."""
+
 _NAT64 = IPv6Network("64:ff9b::/96")
-_NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
-_COMPATIBLE = IPv6Network("::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +73,28 @@ def is_listed(host: str, patterns: Iterable[str]) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, and every IPv4 address that it embeds, is one of the open internet.
+    """Whether an IP address, or the IPv4 address that it embeds, is one of the open internet.
 
-    Private, loopback, link-local (where clouds keep their metadata), shared (100.64.0.0/10), multicast, reserved and
-    documentation addresses are not; neither is what is no address.
+    Private, loopback, link-local (where clouds keep their metadata), shared, multicast, reserved and documentation
+    addresses are not; neither is what is no address.
     """
     try:
         found = ip_address(address)
     except ValueError:
         return False
-    return all(each.is_global and not each.is_multicast and not each.is_reserved for each in _meant_by(found))
+    if isinstance(found, IPv6Address):
+        embedded = _embedded(found)
+        if embedded is None:
+            return found in _IPV6_OPEN and not any(found in network for network in _IPV6_CLOSED)
+        found = embedded
+    return not any(found in network for network in _IPV4_CLOSED)
 
 
-def _meant_by(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address | IPv6Address]:
-    """The addresses a packet to this one may end at: itself, unless it is only a wrapping, and those it embeds.
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address a packet to this one ends at: mapped (RFC 4291), NAT64 (RFC 6052) or 6to4 (RFC 3056).
 
-    `is_global` holds the wrappings of 6to4, Teredo and NAT64 (RFC 3056, 4380, 6052) for public whatever they embed.
+    Teredo (RFC 4380), compatible and locally translated addresses lie in what is closed anyway.
     """
-    if isinstance(address, IPv4Address):
-        yield address
-        return
-    low = IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.ipv4_mapped is not None or (address in _COMPATIBLE and int(address) > 1) or address in _NAT64:
-        yield low
-        return
-    yield address
-    if address in _NAT64_LOCAL:
-        yield IPv4Address("0.0.0.0")  # noqa: S104 - where its network is translated to is the operator's own
-    if address.sixtofour is not None:
-        yield address.sixtofour
-    if address.teredo is not None:
-        yield from address.teredo
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour

@@ -72,6 +72,12 @@ def _inheritable() -> Schema:
             "description": "Whether a job that fails keeps its money. Default false: it is given back.",
         },
         "webhooks": _webhooks(),
+        "notify": {
+            "type": "string",
+            "pattern": "^[Hh][Tt][Tt][Pp][Ss]://",
+            "description": "Where a warning of a limit (`warn`) is posted, on one of the hosts of `webhooks`.",
+            "examples": ["https://hooks.example.com/limits"],
+        },
     }
 
 

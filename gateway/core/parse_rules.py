@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gateway.core.addresses import HOST_PATTERN
+from gateway.core.addresses import HOST_PATTERN, Target, read_target
 from gateway.core.nodes import Mark, Node, Report, Scalar, Table, show
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_sources import read_source
@@ -127,3 +127,19 @@ def read_webhooks(node: Node | None, report: Report) -> Webhooks | None:
             report.error(item.mark, problem)
     secret = read_source(fields.nodes["secret"], "secret", report) if fields.has("secret") else None
     return Webhooks(fields.globs("hosts"), secret) if secret is not None else None
+
+
+def read_notify(fields: Fields, webhooks: Webhooks | None) -> Target | None:
+    """Where the team's warnings go: a URL on one of the hosts of its webhooks, whose secret signs them."""
+    url = fields.text("notify")
+    if url is None:
+        return None
+    if webhooks is None:
+        problem = "`notify` needs `webhooks`, whose `hosts` must list its host and whose `secret` signs what is sent"
+        fields.report.error(fields.place("notify"), problem)
+        return None
+    try:
+        return read_target(url, webhooks.hosts)
+    except ValueError as error:
+        fields.report.error(fields.place("notify"), f"`notify` {error}")
+        return None

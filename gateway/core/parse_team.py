@@ -9,7 +9,7 @@ from gateway.core.nodes import Mark, Node, Scalar, Table
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_instants import check_timezone, read_instant
 from gateway.core.parse_limits import PlacedLimit, PlacedOverride, apply_overrides, read_limits, read_overrides
-from gateway.core.parse_rules import read_duplicates, read_payload, read_uploads, read_webhooks
+from gateway.core.parse_rules import read_duplicates, read_notify, read_payload, read_uploads, read_webhooks
 from gateway.core.policy import Key, Scope, Team
 
 DEFAULT_FIELDS = (
@@ -22,6 +22,7 @@ DEFAULT_FIELDS = (
     "duplicates",
     "charge_failed",
     "webhooks",
+    "notify",
 )
 """What `defaults` may set and a team inherits."""
 
@@ -64,6 +65,7 @@ def read_team(fields: Fields, defaults: Fields | None) -> PlacedTeam:
         fields.items("overrides"), lambda each, field: read_instant(each, field, timezone), report
     )
     limits = apply_overrides(limits, overrides, report)
+    webhooks = read_webhooks(merged.nodes.get("webhooks"), report)
     team = Team(
         name=name,
         description=fields.text("description") or "",
@@ -77,7 +79,8 @@ def read_team(fields: Fields, defaults: Fields | None) -> PlacedTeam:
         uploads=read_uploads(merged.nodes.get("uploads"), report),
         duplicates_window=read_duplicates(merged.nodes.get("duplicates"), report),
         charge_failed=merged.flag("charge_failed", default=False),
-        webhooks=read_webhooks(merged.nodes.get("webhooks"), report),
+        webhooks=webhooks,
+        notify=read_notify(merged, webhooks),
     )
     patterns = (*allow, *deny)
     return PlacedTeam(team, fields.place("team"), merged.place("credential"), keys, patterns, limits, overrides)

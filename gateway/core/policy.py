@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from gateway.core.addresses import Target
+
 
 class Scope(StrEnum):
     """What a key may call: `jobs` covers `jobs:read`."""
@@ -202,7 +204,10 @@ class Webhooks:
 
 @dataclass(frozen=True)
 class Team:
-    """One team's whole policy, defaults already taken in. `duplicates_window` is in seconds, 0 merges nothing."""
+    """One team's whole policy, defaults already taken in.
+
+    `duplicates_window` is in seconds, 0 merges nothing. `notify` is told when a limit is as full as it warns of.
+    """
 
     name: str
     description: str = ""
@@ -217,6 +222,7 @@ class Team:
     duplicates_window: float = 0.0
     charge_failed: bool = False
     webhooks: Webhooks | None = None
+    notify: Target | None = None
 
     @cached_property
     def has_budget(self) -> bool:

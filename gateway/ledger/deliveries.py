@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, null, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from gateway.core.addresses import Target
@@ -43,14 +43,14 @@ _CONCLUDE = Statement(
     )
     .where(_this, due_now, _c.attempts == integer("attempts"))
 )
-_again = _c.standing.in_((Standing.DELIVERED, Standing.FAILED))
+_over = or_(_c.standing == Standing.DELIVERED, _c.standing == Standing.FAILED)
 _REDELIVER = Statement(
     update(deliveries)
     .values(
         standing=Standing.DUE,
         due_at=instant("now"),
         next_attempt_at=instant("now"),
-        attempts=case((_again, 0), else_=_c.attempts),
+        attempts=case((_over, 0), else_=_c.attempts),
         ended_at=null(),
     )
     .where(_this, _c.standing != Standing.WAITING)

@@ -1,9 +1,11 @@
 """Deliveries as values: found, tried, and listed. Times are unix seconds."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.core.addresses import Target
 from gateway.core.webhooks import Standing
+from gateway.core.wording import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """One row of the list of deliveries. `status` and `problem` are the last attempt's."""
+    """One row of the list of deliveries, without the URL's path and query, which may hold a secret of the team's.
+
+    `status` and `problem` are the last attempt's.
+    """
 
     id: str
     kind: str
@@ -66,6 +71,24 @@ class DeliveryState:
     next_attempt_at: float | None
     ended_at: float | None
 
+    def facts(self) -> dict[str, Any]:
+        """The row for programs."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "team": self.team,
+            "request_id": self.request_id,
+            "host": self.host,
+            "state": self.standing.value,
+            "attempts": self.attempts,
+            "status": self.status,
+            "problem": self.problem,
+            "created_at": _instant(self.created_at),
+            "due_at": _instant(self.due_at),
+            "next_attempt_at": _instant(self.next_attempt_at),
+            "ended_at": _instant(self.ended_at),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -76,3 +99,7 @@ class Wanted:
     request_id: str | None = None
     limit: int = 50
     offset: int = 0
+
+
+def _instant(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)

@@ -1,3 +1,4 @@
+from gateway.core.addresses import Target
 from gateway.core.policy import ParameterRule, PayloadRule, Source, Uploads, Webhooks
 from tests.policy_texts import TEAM, problems, team
 
@@ -42,6 +43,12 @@ def test_webhooks() -> None:
     assert team("").webhooks is None
     text = 'webhooks: {hosts: [hooks.example.com, "*.example.org"], secret: env:HOOKS}\n'
     assert team(text).webhooks == Webhooks(("hooks.example.com", "*.example.org"), Source("env", "HOOKS"))
+
+
+def test_notify_is_on_a_host_of_the_webhooks() -> None:
+    text = "webhooks: {hosts: [hooks.example.com], secret: env:HOOKS}\nnotify: https://hooks.example.com/limits\n"
+    assert team("").notify is None
+    assert team(text).notify == Target("hooks.example.com", "/limits")
 
 
 def test_a_payload_rule_that_is_no_table_is_named_where_it_stands() -> None:

@@ -32,7 +32,7 @@ def test_an_organization_may_be_left_out_or_read_from_a_file() -> None:
     "source", ["eyJhbGciOi.x.y", "'env:'", "env:A B", "env:1A", "file:relative", "vault:x", "5", "[]"]
 )
 def test_se1_a_secret_in_place_of_its_source_is_not_quoted(source: str) -> None:
-    _, problem = problems(f"{TEAM}webhooks: {{hosts: [a.example.com], secret: {source}}}\n")
+    (problem,) = problems(f"{TEAM}webhooks: {{hosts: [a.example.com], secret: {source}}}\n")
     expected = "`secret` must be `env:NAME` or `file:/path`: a secret itself never stands in a policy"
     assert problem == f"a.yaml:3:44: {expected}"
 

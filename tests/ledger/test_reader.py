@@ -42,7 +42,7 @@ def test_an_empty_file_is_not_migrated(url: str, tmp_path: Path) -> None:
     (tmp_path / "gateway.db").touch()
     assert ledger_exists(url)
     with (
-        pytest.raises(LedgerUnavailable, match="has no schema, not 0002: run `gmi-gateway ledger migrate`"),
+        pytest.raises(LedgerUnavailable, match="has no schema, not 0003: run `gmi-gateway ledger migrate`"),
         read_ledger(url),
     ):
         pytest.fail("it was read")

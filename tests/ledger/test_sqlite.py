@@ -153,7 +153,7 @@ def test_a_newer_ledger_is_refused_by_name(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert refusal(file) == f"{file} has schema 9999, which is newer than this gateway's 0002: upgrade the gateway"
+    assert refusal(file) == f"{file} has schema 9999, which is newer than this gateway's 0003: upgrade the gateway"
 
 
 def test_le3_a_read_only_file_is_refused(locked_folder: Path) -> None:

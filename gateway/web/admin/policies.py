@@ -73,6 +73,7 @@ def _team(team: Team, now: float) -> dict[str, Any]:
         "webhooks": None
         if team.webhooks is None
         else {"hosts": list(team.webhooks.hosts), "secret": _source(team.webhooks.secret)},
+        "notify": None if team.notify is None else team.notify.host,
     }
 
 

@@ -19,6 +19,7 @@ def test_it_makes_every_table(tmp_path: Path) -> None:
             "alembic_version",
             "claims",
             "counters",
+            "deliveries",
             "idempotency",
             "instances",
             "jobs",

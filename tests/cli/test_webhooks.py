@@ -1,0 +1,96 @@
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.core.addresses import Target
+from gateway.core.webhooks import Standing
+from gateway.ledger.delivery_values import Attempt, Notice
+from gateway.ledger.ledger import Ledger
+from tests.command_line import NOW, Shell
+from tests.postgres import Server, postgres
+
+__all__ = ["postgres"]
+
+TARGET = Target("hooks.example.com", "/in?token=t0ken")
+
+
+@pytest.fixture
+async def ids(shell: Shell, request: pytest.FixtureRequest) -> AsyncIterator[dict[str, str]]:
+    """Three deliveries of `red` and `blue`, of which `red`'s were given up; ids by event."""
+    url = shell.environment["GATEWAY_LEDGER"]
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        url = shell.environment["GATEWAY_LEDGER"] = server.ledger()
+    ledger = Ledger(url)
+    await ledger.open()
+    for team, event in (("red", "one"), ("red", "two"), ("blue", "three")):
+        await ledger.outbox.notify(Notice("limit", event, team, TARGET, b"{}"), NOW)
+    claimed = await ledger.outbox.claim(await ledger.outbox.due(NOW, [], 10), NOW, NOW + 60)
+    for delivery in claimed:
+        if delivery.team == "red":
+            await ledger.outbox.conclude(delivery, Attempt(Standing.FAILED, 410, "answered 410", None), NOW)
+    found = {each.id: each for each in claimed}
+    yield {each.team: each.id for each in found.values()}
+    await ledger.close()
+
+
+async def standings(shell: Shell) -> list[str]:
+    listed = await shell.run_beside("webhooks", "list", "--format", "json")
+    return sorted(each["state"] for each in json.loads(listed.out)["webhooks"])
+
+
+async def test_the_list_shows_hosts_alone(shell: Shell, ids: dict[str, str]) -> None:
+    listed = await shell.run_beside("webhooks", "list", "--team", "blue")
+    assert listed.status == 0
+    header, line = listed.out.splitlines()
+    assert header.split() == ["ID", "CREATED", "TEAM", "HOST", "REQUEST", "STATE", "TRIED", "STATUS", "PROBLEM"]
+    assert line.split() == [ids["blue"], "2026-11-23T12:00:00Z", "blue", TARGET.host, "-", "due", "1", "-", "-"]
+    assert "t0ken" not in (await shell.run_beside("webhooks", "list", "--format", "json")).out
+
+
+async def test_a_list_that_is_cut_says_so(shell: Shell, ids: dict[str, str]) -> None:
+    listed = await shell.run_beside("webhooks", "list", "--state", "failed", "--limit", "1")
+    assert listed.out.splitlines()[-1] == "… and 1 more; see --limit"
+    assert " 410  answered 410" in listed.out
+
+
+async def test_one_delivery_is_made_due_again(shell: Shell, ids: dict[str, str]) -> None:
+    again = await shell.run_beside("webhooks", "redeliver", ids["red"])
+    assert (again.status, again.out, again.err) == (0, "due again: 1\n", "")
+    assert await standings(shell) == ["due", "due", "failed"]
+
+
+@pytest.mark.parametrize("ids", ["sqlite", "postgresql"], indirect=True)
+async def test_all_of_a_team_or_a_state_are(shell: Shell, ids: dict[str, str]) -> None:
+    again = await shell.run_beside("webhooks", "redeliver", "--all", "--team", "red", "--format", "json")
+    assert (again.status, json.loads(again.out)) == (0, {"redelivered": 2})
+    assert await standings(shell) == ["due"] * 3
+    none = await shell.run_beside("webhooks", "redeliver", "--all", "--state", "failed")
+    assert none.out == "due again: 0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["redeliver"], "name ids to redeliver, or --all with --team, with --state, or with both"),
+        (["redeliver", "--all"], "name ids to redeliver, or --all with --team, with --state, or with both"),
+        (["redeliver", "x", "--all", "--team", "red"], "name ids to redeliver, or --all"),
+        (["redeliver", "x", "--team", "red"], "name ids to redeliver, or --all"),
+        (["redeliver", "msg_x"], "no delivery that could be sent again is called msg_x"),
+        (["list", "msg_x"], "`list` takes no ids and no --all; choose with --team and --state"),
+    ],
+)
+async def test_what_is_unclear_is_refused(shell: Shell, ids: dict[str, str], words: list[str], problem: str) -> None:
+    refused = await shell.run_beside("webhooks", *words)
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.startswith(f"gmi-gateway webhooks: {problem}")
+    assert await standings(shell) == ["due", "failed", "failed"]
+
+
+def test_without_a_ledger_none_is_made(shell: Shell, tmp_path: Path) -> None:
+    refused = shell.run("webhooks", "redeliver", "msg_x")
+    assert refused.status == 2
+    assert refused.err.startswith("gmi-gateway webhooks: there is no ledger at ")
+    assert not (tmp_path / "gateway.db").exists()

@@ -1,0 +1,199 @@
+"""Calls to hosts that teams name: to a checked address, under the host's own name, and no further."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gateway import outbound
+from gateway.core.addresses import Target
+from gateway.outbound import AT_ONCE, AT_ONCE_PER_HOST, Endpoint, Outbound, OutboundFailure, Outside
+from gateway.upstream.transport import build_transport
+from tests.receiver import HOST, certificates, outside, port_of, tls
+from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
+
+__all__ = ["certificates"]
+
+TARGET = Target(HOST, "/in/a?b=c%2Bd")
+Open = Callable[[Outside], Outbound]
+
+
+@pytest.fixture
+async def open_outbound(certificates: Path) -> AsyncIterator[Open]:
+    trusted = ssl.create_default_context(cafile=certificates / "root.pem")
+    opened = []
+
+    def open_(world: Outside) -> Outbound:
+        made = Outbound(partial(build_transport, 1, trusted), world)
+        opened.append(made)
+        return made
+
+    yield open_
+    for made in opened:
+        made.close()
+
+
+async def test_ss2_the_checked_address_is_called_under_the_hosts_name(certificates: Path, open_outbound: Open) -> None:
+    names: list[str | None] = []
+    context = tls(certificates)
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    async with ScriptedUpstream(answering(response()), tls=context) as receiver:
+        assert await open_outbound(outside(receiver)).post(TARGET, {"X-A": "b"}, b"{}") == 200
+    (request,) = receiver.requests
+    assert names == [HOST]
+    assert (request.method, request.target, request.body) == ("POST", "/in/a?b=c%2Bd", b"{}")
+    assert request.header("host") == HOST
+    assert {name for name, _ in request.headers} <= {
+        *("host", "accept", "accept-encoding", "connection", "content-type", "content-length", "user-agent", "x-a"),
+    }
+
+
+async def test_tls_is_verified_against_the_hosts_name(certificates: Path, open_outbound: Open) -> None:
+    async with ScriptedUpstream(answering(response()), tls=tls(certificates, "other.example.org")) as receiver:
+        calls = open_outbound(outside(receiver))
+        with pytest.raises(OutboundFailure, match="no valid certificate for its name"):
+            await calls.post(TARGET, {}, b"{}")
+        assert await calls.post(Target("other.example.org", "/"), {}, b"{}") == 200
+
+
+async def test_no_connection_of_one_host_serves_another(certificates: Path, open_outbound: Open) -> None:
+    async with ScriptedUpstream(answering(response()), tls=tls(certificates)) as receiver:
+        calls = open_outbound(outside(receiver))
+        for _ in range(2):
+            await calls.post(TARGET, {}, b"{}")
+        with pytest.raises(OutboundFailure):
+            await calls.post(Target("other.example.org", "/"), {}, b"{}")
+    assert [len(connection.requests) for connection in receiver.connections[:2]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["169.254.169.254"], ["8.8.8.8", "10.0.0.1"], ["64:ff9b::7f00:1"], ["::ffff:10.0.0.1"]]
+)
+async def test_ss2_a_name_with_an_address_that_is_not_public_is_never_called(
+    certificates: Path, open_outbound: Open, addresses: list[str]
+) -> None:
+    async with ScriptedUpstream(answering(response()), tls=tls(certificates)) as receiver:
+        places = [Endpoint(address, port_of(receiver)) for address in addresses]
+        with pytest.raises(OutboundFailure, match="an address that is not public"):
+            await open_outbound(Outside(lambda _: places)).post(TARGET, {}, b"{}")
+    assert receiver.connections == []
+
+
+async def test_a_name_is_resolved_once(certificates: Path, open_outbound: Open) -> None:
+    asked: list[str] = []
+    async with ScriptedUpstream(answering(response()), tls=tls(certificates)) as receiver:
+        world = outside(receiver)
+
+        def rebinding(host: str) -> Sequence[Endpoint]:
+            asked.append(host)
+            return world.resolve(host) if len(asked) == 1 else [Endpoint("10.0.0.1", 443)]
+
+        assert await open_outbound(Outside(rebinding, world.permits)).post(TARGET, {}, b"{}") == 200
+    assert asked == [HOST]
+
+
+@pytest.mark.parametrize("fault", [socket.gaierror("no such name"), UnicodeError("label too long"), None])
+async def test_a_name_without_an_address_is_a_failure(open_outbound: Open, fault: Exception | None) -> None:
+    def resolve(_host: str) -> Sequence[Endpoint]:
+        if fault is not None:
+            raise fault
+        return []
+
+    with pytest.raises(OutboundFailure, match="its name does not resolve"):
+        await open_outbound(Outside(resolve)).post(TARGET, {}, b"{}")
+
+
+def test_the_systems_resolver_is_asked_for_the_port_of_https() -> None:
+    assert Endpoint("127.0.0.1", 443) in outbound.resolve("localhost")
+
+
+async def test_the_next_address_is_tried_when_one_takes_no_connection(certificates: Path, open_outbound: Open) -> None:
+    async with ScriptedUpstream(answering(response()), tls=tls(certificates)) as receiver:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            places = [Endpoint("127.0.0.1", closed.getsockname()[1]), Endpoint("127.0.0.1", port_of(receiver))]
+            assert await open_outbound(Outside(lambda _: places, lambda _: True)).post(TARGET, {}, b"{}") == 200
+
+
+async def test_an_address_of_ipv6_is_called(certificates: Path, open_outbound: Open) -> None:
+    server = await asyncio.start_server(_answer_once, "::1", 0, ssl=tls(certificates))
+    places = [Endpoint("::1", server.sockets[0].getsockname()[1])]
+    assert await open_outbound(Outside(lambda _: places, lambda _: True)).post(TARGET, {}, b"{}") == 204
+    server.close()
+
+
+async def _answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n{}")
+    writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+async def test_ss3_a_redirect_is_not_followed(certificates: Path, open_outbound: Open) -> None:
+    moved = response(b"", "302 Found", "Location: https://hooks.example.com/else")
+    async with ScriptedUpstream(answering(moved), tls=tls(certificates)) as receiver:
+        assert await open_outbound(outside(receiver)).post(TARGET, {}, b"{}") == 302
+    assert len(receiver.requests) == 1
+
+
+async def test_of_a_huge_answer_only_the_beginning_is_read(certificates: Path, open_outbound: Open) -> None:
+    sent = 0
+
+    async def huge(connection: Connection) -> None:
+        nonlocal sent
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while sent < 1_000_000_000:
+            await connection.send(b"x" * 65536)
+            sent += 65536
+
+    async with ScriptedUpstream(huge, tls=tls(certificates)) as receiver:
+        assert await open_outbound(outside(receiver)).post(TARGET, {}, b"{}") == 200
+    assert sent < 20_000_000
+
+
+async def test_an_answer_that_breaks_off_after_its_head_is_one(certificates: Path, open_outbound: Open) -> None:
+    async def short(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+    async with ScriptedUpstream(short, tls=tls(certificates)) as receiver:
+        assert await open_outbound(outside(receiver)).post(TARGET, {}, b"{}") == 200
+
+
+async def test_a_connection_that_ends_before_an_answer_is_a_failure(certificates: Path, open_outbound: Open) -> None:
+    async def silent(connection: Connection) -> None:
+        await connection.request()
+
+    async with ScriptedUpstream(silent, tls=tls(certificates)) as receiver:
+        with pytest.raises(OutboundFailure, match="broke off before an answer"):
+            await open_outbound(outside(receiver)).post(TARGET, {}, b"{}")
+
+
+async def test_a_receiver_that_dawdles_is_left(
+    certificates: Path, open_outbound: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
+
+    async def drip(connection: Connection) -> None:
+        await connection.request()
+        await connection.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n" * 100, 0.1)
+
+    async with ScriptedUpstream(drip, tls=tls(certificates)) as receiver:
+        with pytest.raises(OutboundFailure, match="no answer in time"):
+            await open_outbound(outside(receiver)).post(TARGET, {}, b"{}")
+
+
+def test_so_many_calls_are_under_way_to_a_host_and_in_all(open_outbound: Open) -> None:
+    calls = open_outbound(Outside())
+    assert [calls.enter("a") for _ in range(AT_ONCE_PER_HOST + 1)] == [True] * AT_ONCE_PER_HOST + [False]
+    assert calls.full_hosts() == ["a"]
+    taken = [calls.enter(f"host-{number}") for number in range(AT_ONCE)]
+    assert sum(taken) == AT_ONCE - AT_ONCE_PER_HOST
+    calls.leave("a")
+    assert calls.full_hosts() == []
+    assert calls.enter("a")

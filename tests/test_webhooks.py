@@ -1,0 +1,422 @@
+"""A team's receiver is told how its job ended: once where nothing fails, and in the end whatever fails."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import outbound, webhooks
+from gateway.app import StartError
+from gateway.core.lifecycle import Outcome
+from gateway.core.webhooks import Standing, sign, signing_key
+from gateway.ledger.delivery_values import DeliveryState, Wanted
+from gateway.ledger.values import Sighting
+from gateway.logs import logger
+from gateway.simulator import Settings, Simulator
+from gateway.upstream.credentials import Secret
+from tests.conftest import HOOK_SECRET, REAL_KEY, House, OpenHouse, Q, team
+from tests.ledger.samples import run_sql
+from tests.policy_texts import policy
+from tests.postgres import Server, postgres
+from tests.receiver import HOST, WEBHOOKS, certificates, outside, port_of, tls, trusting
+from tests.scripted_upstream import Connection, Received, Script, ScriptedUpstream, answering, response
+from tests.served import environment_of, eventually, served
+
+__all__ = ["certificates", "postgres", "trusting"]
+
+POLICY = {"a.yaml": team("a", "key", WEBHOOKS)}
+HEADERS = {"X-Gateway-Webhook": f"https://{HOST}/in?token=t0ken"}
+TAKEN = response(b"{}")
+
+
+@pytest.fixture
+async def receiver(trusting: Path) -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream(answering(TAKEN), tls=tls(trusting)) as receiver:
+        yield receiver
+
+
+def check(request: Received) -> Any:
+    """The event of a delivery whose signature is right, as a receiver would check it."""
+    message_id, timestamp = request.header("webhook-id") or "", int(request.header("webhook-timestamp") or "0")
+    expected = sign(signing_key(HOOK_SECRET), message_id, timestamp, request.body)
+    assert request.header("webhook-signature") == expected
+    assert abs(timestamp - time.time()) < 300  # noqa: TID251 - a receiver's own clock
+    return json.loads(request.body)
+
+
+async def told(house: House) -> list[DeliveryState]:
+    found, total = await house.gw.ledger.outbox.page(Wanted())
+    assert len(found) == total
+    return found
+
+
+async def stands(house: House, standing: Standing, count: int = 1) -> bool:
+    return [each.standing for each in await told(house)] == [standing] * count
+
+
+async def hurry(house: House) -> None:
+    """Make what waits for its next attempt due now, as time would."""
+    for each in await told(house):
+        if each.standing is Standing.DUE:
+            await house.gw.ledger.outbox.redeliver([each.id], house.gw.now())
+
+
+async def ended(house: House, request_id: str) -> Any:
+    """The job's terminal record, as a client gets it."""
+
+    async def terminal() -> bool:
+        answer = await house.client("key").get(f"{Q}/requests/{request_id}")
+        return answer.json()["status"] in ("success", "failed", "cancelled")
+
+    await house.eventually(terminal)
+    return (await house.client("key").get(f"{Q}/requests/{request_id}")).content
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(("model", "outcome"), [("Veo3", "success"), ("luma-ray-2", "failed")])
+async def test_the_end_of_a_job_is_told_with_its_record_and_a_signature(
+    open_house: OpenHouse,
+    receiver: ScriptedUpstream,
+    request: pytest.FixtureRequest,
+    backend: str,
+    outcome: str,
+    model: str,
+) -> None:
+    server: Server | None = request.getfixturevalue("postgres") if backend == "postgresql" else None
+    settings = {} if server is None else {"ledger": server.ledger()}
+    house = await open_house(POLICY, outside=outside(receiver), **settings)
+    created = await house.client("key").create(model, headers=HEADERS)
+    assert created.status_code == 200, created.text
+    await house.eventually(lambda: stands(house, Standing.DELIVERED), 15)
+    record = await ended(house, created.json()["request_id"])
+    (request_,) = receiver.requests
+    event = check(request_)
+    assert (request_.method, request_.target) == ("POST", "/in?token=t0ken")
+    assert request_.header("content-type") == "application/json"
+    assert list(event) == ["type", "timestamp", "data"]
+    assert event["type"] == f"request.{outcome}"
+    assert request_.body.endswith(b'"data":' + record.strip() + b"}")
+    (row,) = await told(house)
+    assert (row.kind, row.team, row.host, row.attempts, row.status) == ("job", "a", HOST, 1, 200)
+    assert row.request_id == created.json()["request_id"]
+
+
+async def test_hd2_the_header_never_reaches_upstream(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
+    async with ScriptedUpstream(answering(response(b'{"request_id":"r1","status":"queued"}'))) as upstream:
+        house = await open_house(POLICY, upstream=upstream.url, outside=outside(receiver))
+        assert (await house.client("key").create(headers=HEADERS)).status_code == 200
+    create = next(each for each in upstream.requests if each.method == "POST")
+    assert create.header("x-gateway-webhook") is None
+    assert HOST.encode() not in create.body
+
+
+async def test_a_job_that_ended_in_its_create_is_told_too(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
+    house = await open_house(POLICY, outside=outside(receiver))
+    created = await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+    assert created.json()["status"] == "success"
+    await house.eventually(lambda: len(receiver.requests) == 1)
+    assert check(receiver.requests[0])["data"]["request_id"] == created.json()["request_id"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.EXPIRED])
+async def test_a_job_that_is_cancelled_or_expires_is_told_of_with_what_was_last_seen(
+    open_house: OpenHouse, receiver: ScriptedUpstream, outcome: Outcome
+) -> None:
+    house = await open_house(POLICY, speed=0.001, outside=outside(receiver))
+    created = await house.client("key").create(headers=HEADERS)
+    seen = Sighting(created.json()["request_id"], outcome.value, None)
+    assert await house.gw.ledger.settle(seen, outcome, house.gw.now())
+    await house.eventually(lambda: len(receiver.requests) == 1)
+    event = check(receiver.requests[0])
+    assert event["type"] == f"request.{outcome}"
+    assert event["data"]["request_id"] == created.json()["request_id"]
+
+
+async def test_what_has_not_ended_is_not_told(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
+    house = await open_house(POLICY, speed=0.001, outside=outside(receiver))
+    await house.client("key").create(headers=HEADERS)
+    assert await stands(house, Standing.WAITING)
+    await webhooks.deliver(house.gw)
+    assert receiver.connections == []
+
+
+async def test_a_create_that_made_no_job_is_told_of_by_nobody(
+    open_house: OpenHouse, receiver: ScriptedUpstream
+) -> None:
+    house = await open_house(POLICY, outside=outside(receiver))
+    house.break_upstream("create_request:429")
+    assert (await house.client("key").create(headers=HEADERS)).status_code == 429
+    assert await told(house) == []
+
+
+async def test_an_idempotent_repeat_registers_nothing_more(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
+    house = await open_house(POLICY, outside=outside(receiver))
+    once = {"Idempotency-Key": "k"}
+    for webhook in (HEADERS, HEADERS, {"X-Gateway-Webhook": f"https://{HOST}/other"}):
+        assert (await house.client("key").create(headers=webhook | once)).status_code == 200
+    await house.eventually(lambda: stands(house, Standing.DELIVERED), 15)
+    assert [each.target for each in receiver.requests] == ["/in?token=t0ken"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("http://hooks.example.com/", "The URL in X-Gateway-Webhook must be an absolute `https://` URL"),
+        ("https://evil.example.com/", "The URL in X-Gateway-Webhook must be on a host that the team's policy lists"),
+        ("https://hooks.example.com:8443/", "The URL in X-Gateway-Webhook must not name a port"),
+        ("https://u:p@hooks.example.com/", "The URL in X-Gateway-Webhook must not hold a user name"),
+        ("", "The URL in X-Gateway-Webhook must be an absolute `https://` URL"),
+    ],
+)
+async def test_ss1_a_url_that_may_not_be_called_is_refused_before_anything_else(
+    open_house: OpenHouse, value: str, problem: str
+) -> None:
+    house = await open_house(POLICY)
+    refused = await house.client("key").create(headers={"X-Gateway-Webhook": value})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    assert refused.json()["error"].startswith(problem)
+    assert house.received("create_request") == 0
+    assert await told(house) == []
+
+
+async def test_two_headers_and_a_team_without_webhooks_are_refused(open_house: OpenHouse) -> None:
+    house = await open_house(POLICY | {"b.yaml": team("b", "b-key")})
+    names = [("Authorization", "Bearer key"), *(("X-Gateway-Webhook", f"https://{HOST}/"),) * 2]
+    body = {"model": "Veo3", "payload": {"prompt": "x"}}
+    twice = await house.http.post(f"{house.running.public_url}{Q}/requests", headers=names, json=body)
+    assert (twice.status_code, twice.json()["error"]) == (400, "Send one X-Gateway-Webhook header with one URL.")
+    without = await house.client("b-key").create(headers=HEADERS)
+    assert (without.status_code, without.json()["code"]) == (400, "invalid_request")
+    assert "ask your platform team to list `webhooks` in its policy" in without.json()["error"]
+    assert house.received("create_request") == 0
+
+
+def one_after_the_other(*answers: bytes) -> tuple[Script, ...]:
+    """One answer a connection."""
+    return tuple(answering(each) for each in answers)
+
+
+async def test_what_is_not_taken_is_tried_again_with_the_same_id(
+    open_house: OpenHouse, trusting: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = (
+        response(b"", "500 Internal Server Error"),
+        response(b"", "302 Found", f"Location: https://{HOST}/else"),
+        response(b"", "429 Too Many Requests"),
+    )
+
+    async def reset(connection: Connection) -> None:
+        await connection.request()
+        connection.reset()
+
+    scripts = (*one_after_the_other(*refusals), reset, answering(TAKEN))
+    logger.addHandler(caplog.handler)
+    async with ScriptedUpstream(*scripts, tls=tls(trusting)) as receiver:
+        house = await open_house(POLICY, outside=outside(receiver))
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        for number in range(1, 5):
+            await house.eventually(lambda number=number: len(lines_of(caplog)) == number)
+            (row,) = await told(house)
+            assert row.standing is Standing.DUE
+            assert (row.next_attempt_at or 0) > house.gw.now()
+            await hurry(house)
+        await house.eventually(lambda: stands(house, Standing.DELIVERED))
+    logger.removeHandler(caplog.handler)
+    assert len({each.header("webhook-id") for each in receiver.requests}) == 1
+    assert [check(each)["type"] for each in receiver.requests] == ["request.success"] * 5
+    lines = lines_of(caplog)
+    assert [line["status"] for line in lines] == [500, 302, 429, None, 200]
+    assert [line.get("problem") for line in lines] == [
+        *("answered 500", "answered 302", "answered 429", "the connection broke off before an answer", None),
+    ]
+    assert {line["host"] for line in lines} == {HOST}
+    assert "t0ken" not in caplog.text + str(lines)
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """What the log says of attempts."""
+    return [vars(record)["fields"] for record in caplog.records if record.message.startswith("webhook ")]
+
+
+async def tried(house: House, number: int) -> bool:
+    (row,) = await told(house)
+    return row.attempts == number and row.problem is not None and row.standing is not Standing.WAITING
+
+
+async def test_a_receiver_that_is_down_hinders_nobody_and_is_told_later(
+    open_house: OpenHouse, receiver: ScriptedUpstream
+) -> None:
+    house = await open_house(POLICY, outside=outside())
+    for _ in range(3):
+        assert (await house.client("key").create("seedream-5.0-lite", headers=HEADERS)).status_code == 200
+    await house.eventually(lambda: stands_tried(house, 3))
+    assert await house.gw.ledger.verify() == []
+    assert {each.problem for each in await told(house)} == {"its name does not resolve"}
+    house.gw.outbound._outside = outside(receiver)
+    await hurry(house)
+    await house.eventually(lambda: stands(house, Standing.DELIVERED, 3))
+    assert len({each.header("webhook-id") for each in receiver.requests}) == 3
+
+
+async def stands_tried(house: House, count: int) -> bool:
+    return [each.attempts for each in await told(house) if each.problem] == [1] * count
+
+
+async def test_a_slow_receiver_keeps_no_other_waiting(
+    open_house: OpenHouse, trusting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = asyncio.Event()
+
+    async def slow_for_one(connection: Connection) -> None:
+        request = await connection.request()
+        if request.target == "/slow":
+            await held.wait()
+        await connection.send(TAKEN)
+
+    async with ScriptedUpstream(slow_for_one, tls=tls(trusting, "other.example.org")) as receiver:
+        house = await open_house(POLICY, outside=outside(receiver))
+        for _ in range(outbound.AT_ONCE_PER_HOST + 2):
+            slow = {"X-Gateway-Webhook": "https://other.example.org/slow"}
+            assert (await house.client("key").create("seedream-5.0-lite", headers=slow)).status_code == 200
+        await house.eventually(lambda: len(receiver.requests) == outbound.AT_ONCE_PER_HOST)
+        assert house.gw.outbound.full_hosts() == ["other.example.org"]
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        # another host's is tried meanwhile, and refused for its certificate
+        await house.eventually(lambda: any_problem(house))
+        assert len(receiver.requests) == outbound.AT_ONCE_PER_HOST
+        held.set()
+        await house.eventually(lambda: delivered(house, outbound.AT_ONCE_PER_HOST + 2))
+
+
+async def any_problem(house: House) -> bool:
+    return any(each.host == HOST and each.problem for each in await told(house))
+
+
+async def delivered(house: House, count: int) -> bool:
+    return [each.standing for each in await told(house)].count(Standing.DELIVERED) == count
+
+
+async def test_gone_is_not_asked_again_until_somebody_says_so(open_house: OpenHouse, trusting: Path) -> None:
+    gone, taken = response(b"", "410 Gone"), TAKEN
+    async with ScriptedUpstream(*one_after_the_other(gone, taken), tls=tls(trusting)) as receiver:
+        house = await open_house(POLICY, outside=outside(receiver))
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        await house.eventually(lambda: stands(house, Standing.FAILED))
+        (row,) = await told(house)
+        assert (row.status, row.problem, row.next_attempt_at) == (410, "answered 410", None)
+        assert await house.gw.ledger.outbox.redeliver([row.id], house.gw.now()) == 1
+        await house.eventually(lambda: stands(house, Standing.DELIVERED))
+
+
+@pytest.mark.parametrize("later", ["", "webhooks: {hosts: [else.example.com], secret: env:HOOK_SECRET}", None])
+async def test_a_policy_that_no_longer_allows_it_stops_a_delivery(
+    open_house: OpenHouse, receiver: ScriptedUpstream, later: str | None
+) -> None:
+    house = await open_house(POLICY | {"b.yaml": team("b", "b-key")}, speed=0.001, outside=outside(receiver))
+    created = await house.client("key").create(headers=HEADERS)
+    if later is None:
+        (house.policies / "a.yaml").unlink()
+    else:
+        (house.policies / "a.yaml").write_text(team("a", "key", later))
+    assert (await house.http.post(f"{house.running.admin_url}/reload")).status_code == 200
+    seen = Sighting(created.json()["request_id"], "success", None)
+    await house.gw.ledger.settle(seen, Outcome.SUCCESS, house.gw.now())
+    await house.eventually(lambda: stands(house, Standing.FAILED))
+    (row,) = await told(house)
+    assert row.problem == "the team's policy does not allow it any more"
+    assert receiver.connections == []
+
+
+async def test_a_secret_that_cannot_be_read_is_waited_for(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
+    house = await open_house(POLICY, outside=outside(receiver))
+    known = house.gw.credentials._environment
+    house.gw.credentials._environment = {name: text for name, text in known.items() if name != "HOOK_SECRET"}
+    await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+    await house.eventually(lambda: tried(house, 1))
+    assert (await told(house))[0].problem == "the secret that signs it cannot be read"
+    assert receiver.connections == []
+    house.gw.credentials._environment = known
+    await hurry(house)
+    await house.eventually(lambda: stands(house, Standing.DELIVERED))
+
+
+async def test_a_gateway_whose_team_cannot_sign_does_not_start(open_house: OpenHouse) -> None:
+    files = {"a.yaml": team("a", "key", WEBHOOKS.replace("HOOK_SECRET", "OTHER"))}
+    with pytest.raises(StartError) as refused:
+        await open_house(files)
+    assert str(refused.value) == "webhooks of team 'a': no secret: OTHER is not set"
+
+
+def test_a_secret_that_is_no_base64_is_told_of_without_it() -> None:
+    policies = policy("team: a\nmodels: {allow: [Veo3]}\n" + WEBHOOKS + "\n")
+    problems = webhooks.missing_secrets(policies, lambda _: Secret("whsec_s3cr3t!"), lambda source: source.value)
+    assert problems == ["webhooks of team 'a': the secret in HOOK_SECRET is no base64 after `whsec_`"]
+    assert webhooks.missing_secrets(policies, lambda _: Secret(HOOK_SECRET), lambda source: source.value) == []
+
+
+async def test_of_two_gateways_one_sends_each_event(
+    open_house: OpenHouse, receiver: ScriptedUpstream, postgres: Server
+) -> None:
+    ledger = postgres.ledger()
+    first = await open_house(POLICY, outside=outside(receiver), ledger=ledger)
+    second = await open_house({}, upstream=first.upstream.url, outside=outside(receiver), ledger=ledger)
+    for number in range(20):
+        house = (first, second)[number % 2]
+        assert (await house.client("key").create("seedream-5.0-lite", headers=HEADERS)).status_code == 200
+    await first.eventually(lambda: stands(first, Standing.DELIVERED, 20), 20)
+    ids = [each.header("webhook-id") for each in receiver.requests]
+    assert len(ids) == len(set(ids)) == 20
+
+
+PROGRAM = """
+import asyncio, os, sys
+from gateway.app import serve
+from gateway.outbound import Endpoint, Outside
+from gateway.settings import read_settings
+places = [Endpoint("127.0.0.1", int(os.environ["RECEIVER"]))]
+environment = {name: text for name, text in os.environ.items() if name != "RECEIVER"}
+outside = Outside(lambda host: places, lambda address: True)
+sys.exit(asyncio.run(serve(read_settings(environment, {}), environment, None, outside)))
+"""
+"""The gateway as `serve` runs it, but that every name is the receiver on this machine."""
+
+
+async def test_kl1_what_was_settled_before_a_kill_is_told_after_the_restart(
+    tmp_path: Path, trusting: Path, upstream: str
+) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(POLICY["a.yaml"])
+    environment = environment_of(tmp_path, upstream) | {
+        "HOOK_SECRET": HOOK_SECRET,
+        "SSL_CERT_FILE": str(trusting / "root.pem"),
+    }
+    command = (sys.executable, "-c", PROGRAM)
+    async with ScriptedUpstream(Connection.hold, tls=tls(trusting)) as silent:
+        down = environment | {"RECEIVER": str(port_of(silent))}
+        async with served(down, command) as gateway:
+            created = await gateway.client("key").create("seedream-5.0-lite", headers=HEADERS)
+            assert created.status_code == 200, created.text
+            await gateway.ends(signal.SIGKILL)
+    url = environment["GATEWAY_LEDGER"]
+    assert run_sql(url, "SELECT standing FROM deliveries") == [("due",)]
+    run_sql(url, "UPDATE deliveries SET next_attempt_at = 0")  # as if the lease of the killed had run out
+    async with ScriptedUpstream(answering(TAKEN), tls=tls(trusting)) as receiver:
+        async with served(environment | {"RECEIVER": str(port_of(receiver))}, command):
+            await eventually(lambda: has(receiver, 1))
+        assert check(receiver.requests[0])["data"]["request_id"] == created.json()["request_id"]
+
+
+async def has(receiver: ScriptedUpstream, count: int) -> bool:
+    return len(receiver.requests) == count
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[str]:
+    async with Simulator(Settings(keys=(REAL_KEY,), speed=2000)) as simulator:
+        yield simulator.url
