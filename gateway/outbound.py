@@ -148,6 +148,7 @@ def _request(place: Endpoint, target: Target, headers: Mapping[str, str], body: 
         content=body,
         extensions={
             "sni_hostname": target.host,
+            "target": target.path.encode(),
             "timeout": {"connect": _CONNECT, "read": DEADLINE, "write": DEADLINE, "pool": _CONNECT},
         },
     )

@@ -18,7 +18,7 @@ from tests.scripted_upstream import Connection, ScriptedUpstream, answering, res
 
 __all__ = ["certificates"]
 
-TARGET = Target(HOST, "/in/a?b=c%2Bd")
+TARGET = Target(HOST, "/in/../a?b=c%2Bd%2F")
 Open = Callable[[Outside], Outbound]
 
 
@@ -45,10 +45,10 @@ async def test_ss2_the_checked_address_is_called_under_the_hosts_name(certificat
         assert await open_outbound(outside(receiver)).post(TARGET, {"X-A": "b"}, b"{}") == 200
     (request,) = receiver.requests
     assert names == [HOST]
-    assert (request.method, request.target, request.body) == ("POST", "/in/a?b=c%2Bd", b"{}")
+    assert (request.method, request.target, request.body) == ("POST", "/in/../a?b=c%2Bd%2F", b"{}")
     assert request.header("host") == HOST
     assert {name for name, _ in request.headers} <= {
-        *("host", "accept", "accept-encoding", "connection", "content-type", "content-length", "user-agent", "x-a"),
+        *("host", "accept-encoding", "connection", "content-length", "x-a"),
     }
 
 

@@ -5,9 +5,13 @@ import json
 import os
 import shutil
 import sys
+import time
+from typing import Any
 
 import pytest
 
+from gateway.core.webhooks import message, sign, signing_key
+from tests.conftest import HOOK_SECRET
 from tests.docs.conftest import OpenShell, Shell
 from tests.docs.pages import CLIENTS, Block
 
@@ -30,7 +34,16 @@ async def run(shell: Shell, *program: str) -> str:
     return printed.decode()
 
 
-@pytest.mark.parametrize("block", CLIENTS.blocks("python"), ids=repr)
+def checks_signatures(block: Block) -> bool:
+    return "webhook-signature" in block.text
+
+
+def calls(language: str) -> list[Block]:
+    """The examples that make a job."""
+    return [block for block in CLIENTS.blocks(language) if not checks_signatures(block)]
+
+
+@pytest.mark.parametrize("block", calls("python"), ids=repr)
 async def test_an_example_in_python(block: Block, open_shell: OpenShell) -> None:
     shell = await open_shell()
     values = f"GATEWAY = {shell.house.running.public_url!r}; KEY = {shell.keys['marketing']!r}\n"
@@ -39,9 +52,72 @@ async def test_an_example_in_python(block: Block, open_shell: OpenShell) -> None
 
 
 @needs_node
-@pytest.mark.parametrize("block", CLIENTS.blocks("js"), ids=repr)
+@pytest.mark.parametrize("block", calls("js"), ids=repr)
 async def test_an_example_in_javascript(block: Block, open_shell: OpenShell) -> None:
     shell = await open_shell()
     gateway, key = json.dumps(shell.house.running.public_url), json.dumps(shell.keys["marketing"])
     program = f"const GATEWAY = {gateway}, KEY = {key};\n{block.text}"
     assert "https://artifacts.example/" in await run(shell, NODE or "node", "--input-type=module", "-e", program)
+
+
+def signed() -> tuple[dict[str, str], str]:
+    """The headers and the body of an event that is signed as the gateway does it."""
+    now, body = int(time.time()), message("request.success", 1_800_000_000, b'{"prompt":"\xc3\xa4"}')  # noqa: TID251 - a receiver's clock
+    signature = sign(signing_key(HOOK_SECRET), "msg_1", now, body)
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now), "webhook-signature": f"v1,AAAA {signature}"}
+    return headers, body.decode()
+
+
+def altered() -> list[tuple[dict[str, str], str]]:
+    """Events that are not the gateway's: another body, id, time, signature, or none of today."""
+    headers, body = signed()
+    return [
+        (headers, body + " "),
+        (headers | {"webhook-id": "msg_2"}, body),
+        (headers | {"webhook-timestamp": str(int(headers["webhook-timestamp"]) - 1)}, body),
+        (headers | {"webhook-timestamp": "1795435200"}, body),
+        (headers | {"webhook-signature": "v1,AAAA"}, body),
+    ]
+
+
+async def test_the_example_in_python_tells_signatures_apart() -> None:
+    (block,) = filter(checks_signatures, CLIENTS.blocks("python"))
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    headers, body = signed()
+    assert names["read_event"](HOOK_SECRET, headers, body.encode())["data"] == {"prompt": "ä"}
+    for other, text in altered():
+        with pytest.raises(ValueError):
+            names["read_event"](HOOK_SECRET, other, text.encode())
+
+
+@needs_node
+async def test_the_example_in_javascript_tells_signatures_apart() -> None:
+    (block,) = filter(checks_signatures, CLIENTS.blocks("js"))
+    values = (
+        f"const SECRET = {json.dumps(HOOK_SECRET)}, SIGNED = {json.dumps(signed())}, OTHERS = {json.dumps(altered())};"
+    )
+    program = """
+      console.log(readEvent(SECRET, SIGNED[0], Buffer.from(SIGNED[1])).data.prompt);
+      for (const [headers, body] of OTHERS) {
+        try {
+          readEvent(SECRET, headers, Buffer.from(body));
+          console.log("believed");
+        } catch {
+          console.log("refused");
+        }
+      }"""
+    ran = await asyncio.create_subprocess_exec(
+        NODE or "node",
+        "--input-type=module",
+        "-e",
+        f"{block.text}\n{values}\n{program}",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await ran.communicate()
+    assert printed.decode().split() == ["ä", *["refused"] * len(altered())]
+
+
+def test_the_example_event_is_shaped_as_events_are() -> None:
+    shown = next(block.text for block in CLIENTS.blocks("text") if "webhook-id" in block.text)
+    assert shown.splitlines()[-1].startswith(message("request.success", 1795435200, b"{").decode()[:-2])

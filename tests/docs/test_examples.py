@@ -72,6 +72,7 @@ def test_what_the_ledger_keeps_is_kept_as_long_as_is_said() -> None:
         "A job's last record": retention.RECORDS,
         "Counters": retention.COUNTERS,
         "Counts of refused calls": retention.REFUSALS,
+        "Webhook deliveries": retention.RECORDS,
     }
     for what, seconds in days.items():
         assert re.search(rf"\| {what}.* {seconds / 86400:.0f} days", kept), what
