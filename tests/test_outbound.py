@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway import outbound
@@ -156,13 +157,21 @@ async def test_of_a_huge_answer_only_the_beginning_is_read(certificates: Path, o
     assert sent < 20_000_000
 
 
-async def test_an_answer_that_breaks_off_after_its_head_is_one(certificates: Path, open_outbound: Open) -> None:
-    async def short(connection: Connection) -> None:
-        await connection.request()
-        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+class Broken(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """A transport whose answers break off after the head."""
 
-    async with ScriptedUpstream(short, tls=tls(certificates)) as receiver:
-        assert await open_outbound(outside(receiver)).post(TARGET, {}, b"{}") == 200
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"half"
+        raise httpx.ReadError("broken off")
+
+
+async def test_an_answer_that_breaks_off_after_its_head_is_one() -> None:
+    calls = Outbound(Broken, Outside(lambda _: [Endpoint("8.8.8.8", 443)]))
+    assert await calls.post(TARGET, {}, b"{}") == 200
+    calls.close()
 
 
 async def test_a_connection_that_ends_before_an_answer_is_a_failure(certificates: Path, open_outbound: Open) -> None:

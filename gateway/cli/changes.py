@@ -10,6 +10,7 @@ from gateway.cli.policy_words import (
     credential_text,
     key_text,
     limit_text,
+    notify_text,
     price_text,
     rule_text,
     uploads_text,
@@ -197,6 +198,11 @@ def _of_webhooks(old: Team, new: Team, _: Times) -> Iterator[Change]:
         yield Change(new.name, "webhooks", Kind.CHANGED, before, after)
 
 
+def _of_notify(old: Team, new: Team, _: Times) -> Iterator[Change]:
+    if old.notify != new.notify:
+        yield Change(new.name, "notify", Kind.CHANGED, notify_text(old.notify), notify_text(new.notify))
+
+
 _COMPARISONS: Mapping[str, Callable[[Team, Team, Times], Iterator[Change]]] = {
     "timezone": lambda old, new, _: _of_value(new.name, "timezone", old.timezone, new.timezone),
     "credential": lambda old, new, _: _of_value(new.name, "credential", old.credential, new.credential),
@@ -213,4 +219,5 @@ _COMPARISONS: Mapping[str, Callable[[Team, Team, Times], Iterator[Change]]] = {
         new.name, "charge_failed", str(old.charge_failed).lower(), str(new.charge_failed).lower()
     ),
     "webhooks": _of_webhooks,
+    "notify": _of_notify,
 }

@@ -3,6 +3,7 @@
 Parts that mean the same have the same words: what has no order is put into one.
 """
 
+from gateway.core.addresses import Target
 from gateway.core.money import format_usd
 from gateway.core.policy import (
     FILE_TYPES,
@@ -93,6 +94,11 @@ def webhooks_text(webhooks: Webhooks | None) -> str:
     if webhooks is None:
         return "none"
     return f"to {', '.join(webhooks.hosts)}, signed with {source_text(webhooks.secret)}"
+
+
+def notify_text(target: Target | None) -> str:
+    """`https://hooks.example.com/limits`, without its query."""
+    return "nobody" if target is None else f"https://{target.host}{target.path.partition('?')[0]}"
 
 
 def _literal(value: str | float | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.changes import changes_between
+from gateway.core.addresses import Target
 from gateway.core.policy import (
     Credential,
     Key,
@@ -35,6 +36,7 @@ OTHERS: dict[str, Any] = {
     "duplicates_window": 3.0,
     "charge_failed": True,
     "webhooks": Webhooks(("a.example",), Source("env", "A")),
+    "notify": Target("a.example", "/limits"),
 }
 
 
@@ -47,6 +49,14 @@ def test_every_field_that_has_an_effect_is_compared(name: str) -> None:
     assert change.team == "a"
     assert change.text
     assert changes_between(after, after, None, NOON) == []
+
+
+def test_an_address_for_warnings_whose_query_changes_is_told_of_without_it() -> None:
+    def policy(token: str) -> PolicySet:
+        return PolicySet({"a": Team("a", notify=Target("a.example", f"/limits?token={token}"))}, {})
+
+    (change,) = changes_between(policy("t0ken-1"), policy("t0ken-2"), None, NOON)
+    assert (change.subject, "t0ken" in str(change)) == ("notify", False)
 
 
 def test_a_field_nobody_taught_to_speak_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Parts of a policy in words: what is not in a golden of `diff`."""
 
-from gateway.cli.policy_words import key_text, limit_text, rule_text, uploads_text, webhooks_text
+from gateway.cli.policy_words import key_text, limit_text, notify_text, rule_text, uploads_text, webhooks_text
+from gateway.core.addresses import Target
 from gateway.core.policy import Key, Limit, Override, ParameterRule, Period, Unit, Uploads
 from tests.core.worlds import NOON, at
 
@@ -31,3 +32,8 @@ def test_a_rule_names_each_of_its_conditions() -> None:
 def test_nothing_has_words_too() -> None:
     assert uploads_text(Uploads((), relay=True)) == "no file type, up to 50 MiB, relayed"
     assert webhooks_text(None) == "none"
+
+
+def test_whom_warnings_go_to_is_told_without_the_query() -> None:
+    assert notify_text(None) == "nobody"
+    assert notify_text(Target("a.example", "/limits?token=t0ken")) == "https://a.example/limits"
