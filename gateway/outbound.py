@@ -8,9 +8,10 @@ for one host is never another's.
 
 import asyncio
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -30,7 +31,9 @@ AT_ONCE_PER_HOST = 4
 _LARGEST_ANSWER = 4096
 """Bytes of an answer that are read. Only its status matters; the rest lets a well-behaved server finish."""
 
-_RESOLVERS = 8
+_LOOKUPS = 8
+"""Names looked up at a time, each in a thread: a resolver that hangs holds no more than these."""
+
 _MOST_ADDRESSES = 3
 _CONNECT = 5.0
 
@@ -71,7 +74,8 @@ class Outbound:
     def __init__(self, open_transport: Callable[[], httpx.AsyncBaseTransport], outside: Outside) -> None:
         self._open_transport = open_transport
         self._outside = outside
-        self._threads = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolver")
+        self._room = asyncio.Semaphore(_LOOKUPS)
+        self._lookups: set[asyncio.Future[Sequence[Endpoint]]] = set()
         self._under_way: Counter[str] = Counter()
 
     def enter(self, host: str) -> bool:
@@ -99,20 +103,38 @@ class Outbound:
             raise OutboundFailure("no answer in time") from None
 
     def close(self) -> None:
-        """Let go of the threads; one that still waits for a name is left to it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Wait for no name any more. A thread that hangs does not keep the process from ending."""
+        for lookup in self._lookups:
+            lookup.cancel()
 
     async def _places(self, host: str) -> Sequence[Endpoint]:
         """Where the host is. One address that may not be called spoils all: such a name is not to be trusted."""
         try:
-            places = await asyncio.get_running_loop().run_in_executor(self._threads, self._outside.resolve, host)
-        except (OSError, UnicodeError):
+            places = await self._look_up(host)
+        except (OSError, ValueError):
             raise OutboundFailure("its name does not resolve") from None
         if not places:
             raise OutboundFailure("its name does not resolve")
         if not all(self._outside.permits(place.address) for place in places):
             raise OutboundFailure("its name resolves to an address that is not public")
         return places[:_MOST_ADDRESSES]
+
+    async def _look_up(self, host: str) -> Sequence[Endpoint]:
+        """Ask the resolver in a thread, which keeps its place until it is done, whoever stopped waiting."""
+        await self._room.acquire()
+        found: Future[Sequence[Endpoint]] = Future()
+        lookup = asyncio.wrap_future(found)
+        self._lookups.add(lookup)
+        lookup.add_done_callback(self._looked_up)
+        arguments = (self._outside.resolve, host, found)
+        threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
+        return await asyncio.shield(lookup)
+
+    def _looked_up(self, lookup: asyncio.Future[Sequence[Endpoint]]) -> None:
+        self._lookups.discard(lookup)
+        self._room.release()
+        if not lookup.cancelled():
+            lookup.exception()  # who asked may be gone
 
     async def _post(self, places: Sequence[Endpoint], target: Target, headers: Mapping[str, str], body: bytes) -> int:
         """One call at the first place that takes a connection."""
@@ -136,6 +158,16 @@ class Outbound:
             finally:
                 await response.aclose()
             return response.status_code
+
+
+def _resolve_into(resolve: Resolve, host: str, found: Future[Sequence[Endpoint]]) -> None:
+    found.set_running_or_notify_cancel()
+    try:
+        places = resolve(host)
+    except (OSError, ValueError) as error:  # ValueError: no name at all, such as one with an overlong label
+        found.set_exception(error)
+    else:
+        found.set_result(places)
 
 
 def _request(place: Endpoint, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Request:

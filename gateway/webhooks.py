@@ -69,24 +69,25 @@ def _leave_all(gw: Gateway, wanted: list[DueDelivery], claimed: set[str]) -> Non
 async def _attempt(gw: Gateway, delivery: Delivery) -> None:
     """Send it once, and write down what came of it."""
     began = gw.ticks()
-    status: int | None = None
-    problem = ""
     try:
-        webhooks = _allowed(gw, delivery)
-        if webhooks is None:
-            await _conclude(gw, delivery, Attempt(Standing.FAILED, None, _NOT_ALLOWED, None), 0.0)
-            return
-        try:
-            status = await gw.outbound.post(delivery.target, _headers(gw, delivery, webhooks), delivery.body)
-            problem = "" if is_taken(status) else f"answered {status}"
-        except OutboundFailure as failure:
-            problem = str(failure)
+        attempt = await _send(gw, delivery)
     finally:
         gw.outbound.leave(delivery.target.host)
-    await _conclude(gw, delivery, _outcome(gw, delivery, status, problem), gw.ticks() - began)
+    await _conclude(gw, delivery, attempt, gw.ticks() - began)
 
 
-_NOT_ALLOWED = "the team's policy does not allow it any more"
+async def _send(gw: Gateway, delivery: Delivery) -> Attempt:
+    """One attempt. The policy is asked anew: what it allowed when the job was created may be long ago."""
+    webhooks = _allowed(gw, delivery)
+    if webhooks is None:
+        return Attempt(Standing.FAILED, None, "the team's policy does not allow it any more", None)
+    try:
+        status = await gw.outbound.post(delivery.target, _headers(gw, delivery, webhooks), delivery.body)
+    except OutboundFailure as failure:
+        return _not_taken(gw, delivery, None, str(failure))
+    if is_taken(status):
+        return Attempt(Standing.DELIVERED, status, None, None)
+    return _not_taken(gw, delivery, status, f"answered {status}")
 
 
 def _allowed(gw: Gateway, delivery: Delivery) -> Webhooks | None:
@@ -113,9 +114,7 @@ def _headers(gw: Gateway, delivery: Delivery, webhooks: Webhooks) -> dict[str, s
     }
 
 
-def _outcome(gw: Gateway, delivery: Delivery, status: int | None, problem: str) -> Attempt:
-    if not problem:
-        return Attempt(Standing.DELIVERED, status, None, None)
+def _not_taken(gw: Gateway, delivery: Delivery, status: int | None, problem: str) -> Attempt:
     luck = random.random()  # noqa: S311 - jitter, no secret
     again = next_attempt(delivery.attempts, delivery.due_at, gw.now(), luck, status)
     return Attempt(Standing.FAILED if again is None else Standing.DUE, status, problem, again)

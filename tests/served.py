@@ -14,6 +14,7 @@ import httpx
 
 from tests.conftest import REAL_KEY, Client
 
+
 @dataclass
 class Served:
     """A gateway that listens. `said` grows with what it writes to stderr."""

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,26 @@ async def test_a_name_without_an_address_is_a_failure(open_outbound: Open, fault
 
     with pytest.raises(OutboundFailure, match="its name does not resolve"):
         await open_outbound(Outside(resolve)).post(TARGET, {}, b"{}")
+
+
+async def test_a_resolver_that_hangs_holds_up_neither_the_caller_nor_the_end(
+    open_outbound: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.2)
+    answer, asked = threading.Event(), list[str]()
+
+    def hanging(host: str) -> Sequence[Endpoint]:
+        asked.append(host)
+        answer.wait(30)
+        return []
+
+    calls = open_outbound(Outside(hanging))
+    attempts = [calls.post(Target(f"host-{number}.example.com", "/"), {}, b"{}") for number in range(20)]
+    failures = await asyncio.gather(*attempts, return_exceptions=True)
+    assert {str(failure) for failure in failures} == {"no answer in time"}
+    assert len(asked) == 8
+    calls.close()
+    answer.set()
 
 
 def test_the_systems_resolver_is_asked_for_the_port_of_https() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ __all__ = ["certificates", "postgres", "trusting"]
 POLICY = {"a.yaml": team("a", "key", WEBHOOKS)}
 HEADERS = {"X-Gateway-Webhook": f"https://{HOST}/in?token=t0ken"}
 TAKEN = response(b"{}")
+SHELTERED = "tests.sheltered"
 
 
 @pytest.fixture
@@ -369,19 +369,6 @@ async def test_of_two_gateways_one_sends_each_event(
     assert len(ids) == len(set(ids)) == 20
 
 
-PROGRAM = """
-import asyncio, os, sys
-from gateway.app import serve
-from gateway.outbound import Endpoint, Outside
-from gateway.settings import read_settings
-places = [Endpoint("127.0.0.1", int(os.environ["RECEIVER"]))]
-environment = {name: text for name, text in os.environ.items() if name != "RECEIVER"}
-outside = Outside(lambda host: places, lambda address: True)
-sys.exit(asyncio.run(serve(read_settings(environment, {}), environment, None, outside)))
-"""
-"""The gateway as `serve` runs it, but that every name is the receiver on this machine."""
-
-
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 async def test_kl1_what_was_settled_before_a_kill_is_told_after_the_restart(
     tmp_path: Path, trusting: Path, upstream: str, request: pytest.FixtureRequest, backend: str
@@ -395,10 +382,9 @@ async def test_kl1_what_was_settled_before_a_kill_is_told_after_the_restart(
     if backend == "postgresql":
         server: Server = request.getfixturevalue("postgres")
         environment["GATEWAY_LEDGER"] = server.ledger()
-    command = (sys.executable, "-c", PROGRAM)
     async with ScriptedUpstream(Connection.hold, tls=tls(trusting)) as silent:
         down = environment | {"RECEIVER": str(port_of(silent))}
-        async with served(down, command) as gateway:
+        async with served(down, SHELTERED) as gateway:
             created = await gateway.client("key").create("seedream-5.0-lite", headers=HEADERS)
             assert created.status_code == 200, created.text
             await gateway.ends(signal.SIGKILL)
@@ -406,7 +392,7 @@ async def test_kl1_what_was_settled_before_a_kill_is_told_after_the_restart(
     assert run_sql(url, "SELECT standing FROM deliveries") == [("due",)]
     run_sql(url, "UPDATE deliveries SET next_attempt_at = 0")  # as if the lease of the killed had run out
     async with ScriptedUpstream(answering(TAKEN), tls=tls(trusting)) as receiver:
-        async with served(environment | {"RECEIVER": str(port_of(receiver))}, command):
+        async with served(environment | {"RECEIVER": str(port_of(receiver))}, SHELTERED):
             await eventually(lambda: has(receiver, 1))
         assert check(receiver.requests[0])["data"]["request_id"] == created.json()["request_id"]
 
