@@ -14,6 +14,8 @@ from gateway.app import StartError
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
 from gateway.ledger.delivery_values import DeliveryState, Wanted
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.outbox import Outbox
 from gateway.ledger.values import Sighting
 from gateway.logs import logger
 from gateway.simulator import Settings, Simulator
@@ -326,6 +328,22 @@ async def test_a_policy_that_no_longer_allows_it_stops_a_delivery(
     (row,) = await told(house)
     assert row.problem == "the team's policy does not allow it any more"
     assert receiver.connections == []
+
+
+async def test_a_claim_that_fails_leaves_its_place_to_the_next(
+    open_house: OpenHouse, receiver: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object) -> None:
+        raise LedgerUnavailable("away")
+
+    house = await open_house(POLICY, outside=outside(receiver))
+    with monkeypatch.context() as away:
+        away.setattr(Outbox, "claim", unavailable)
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        for _ in range(outbound.AT_ONCE_PER_HOST + 1):
+            with pytest.raises(LedgerUnavailable):
+                await webhooks.deliver(house.gw)
+    await house.eventually(lambda: stands(house, Standing.DELIVERED))
 
 
 async def test_a_secret_that_cannot_be_read_is_waited_for(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
