@@ -5,20 +5,15 @@ list has shown, that there is no job. From the reservation on, the create runs t
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.access import is_fair
-from gateway.core.addresses import Target
 from gateway.core.decide import Decision, decide
-from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Caller, PolicySet
 from gateway.core.refusals import refusal_for
 from gateway.core.repeats import refusal_in_doubt, refusal_of_another_body, refusal_of_repeat
-from gateway.core.wire import Draft
 from gateway.failpoints import Point, reach
 from gateway.gates import close_gate, closed_gate, line_for, take_turn
 from gateway.ledger.instances import LEASE
@@ -28,57 +23,18 @@ from gateway.ledger.values import (
     Full,
     InProgress,
     Mismatch,
-    NewReservation,
-    Owner,
     Replay,
     Reply,
 )
 from gateway.lines import Line
 from gateway.logs import log_event
 from gateway.notices import report_limits
-from gateway.upstream.client import Answer, Sent, Trace, UpstreamFailure
+from gateway.orders import Created, Order, owner_of, reservation_of
+from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.waits import Wait
-
-REPEATS_FOR = 24 * 3600.0
-"""Seconds a client's idempotency key stands for its first create."""
 
 REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 """Refusals of upstream that a repeat with the same idempotency key gets again: asking anew cannot change them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """Upstream's answer to a create. `replayed` when it is the first answer given again.
-
-    `used` is each counter it took from, afterwards; empty where everything was given back.
-
-    `upstream_seconds` is what upstream took for it.
-    """
-
-    answer: Reply
-    used: Mapping[str, int]
-    replayed: bool = False
-    upstream_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One create to be carried out: who, under which policy generation, what, and its ids.
-
-    `on_decided` is told the decision, whatever comes of it, and `on_placed` the id of the job that came of it.
-    `webhook` is told how that job ends.
-    """
-
-    caller: Caller
-    policy: PolicySet
-    draft: Draft
-    detail: ModelDetail | None
-    reservation_id: str
-    idempotency_key: str | None
-    trace: Trace
-    on_decided: Callable[[Decision], None] = lambda _: None
-    on_placed: Callable[[str], None] = lambda _: None
-    webhook: Target | None = None
 
 
 async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created:
@@ -105,7 +61,7 @@ async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created
 async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | InProgress | Mismatch | None:
     """The create that this one repeats, if it may be a repeat at all."""
     now = gw.now()
-    new = _reservation(order, decision, now)
+    new = reservation_of(order, decision, now)
     return None if new.idempotency_key is None else await gw.ledger.earlier(new, now)
 
 
@@ -136,7 +92,7 @@ async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
 async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: bool = False) -> Created:
     reach(Point.ADMITTED)
     now = gw.now()
-    reserved = await gw.ledger.reserve(_reservation(order, decision, now), now)
+    reserved = await gw.ledger.reserve(reservation_of(order, decision, now), now)
     match reserved:
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
@@ -237,7 +193,7 @@ async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answe
 async def _commit(gw: Gateway, order: Order, decision: Decision, answer: Answer) -> Reply:
     """Upstream accepted: the job is the team's. An answer that names no job leaves its outcome unknown."""
     reply = _reply(answer)
-    owner = _owner(order, decision.price, gw.now())
+    owner = owner_of(order, decision.price, gw.now())
     job = await settlement.place(gw, order.reservation_id, owner, answer, reply)
     if job is not None:
         order.on_placed(job)
@@ -258,46 +214,6 @@ async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure) -
     if failure.sent is Sent.ANSWERED:
         return failure.as_refusal()
     return refusal_in_doubt()
-
-
-def _owner(order: Order, price: int, now: float) -> Owner:
-    team = order.caller.team
-    return Owner(
-        team=team.name,
-        key=order.caller.key.name,
-        model=order.draft.model,
-        credential=team.credential,
-        created_at=now,
-        price=price,
-        charge_failed=team.charge_failed,
-    )
-
-
-def _reservation(order: Order, decision: Decision, now: float) -> NewReservation:
-    """The order as the ledger takes it.
-
-    Where the team's policy merges duplicates, a create without a key stands under its own bytes for a while; no key of
-    a client's is like that, because theirs hold no space.
-    """
-    team = order.caller.team
-    merged = order.idempotency_key is None and team.duplicates_window > 0
-    return NewReservation(
-        id=order.reservation_id,
-        team=team.name,
-        key=order.caller.key.name,
-        model=order.draft.model,
-        credential=team.credential,
-        price=decision.price,
-        seconds=decision.seconds,
-        charge_failed=team.charge_failed,
-        claims=decision.claims,
-        body_digest=order.draft.body_digest,
-        payload_digest=order.draft.payload_digest,
-        idempotency_key=f"body {order.draft.body_digest.hex()}" if merged else order.idempotency_key,
-        created_at=now,
-        repeats_for=team.duplicates_window if merged else REPEATS_FOR,
-        webhook=order.webhook,
-    )
 
 
 def _reply(answer: Answer) -> Reply:

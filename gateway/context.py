@@ -20,8 +20,8 @@ from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.telemetry import Denials, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
-from gateway.waits import Waits
 from gateway.upstream.credentials import Credentials
+from gateway.waits import Waits
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from gateway.core.lifecycle import outcome_of
 from gateway.core.limits import limit_states
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.memory import Seen
+from gateway.orders import Created, Order
 from gateway.upstream.translate import record_head
 from gateway.waits import Wait
 from gateway.web.bodies import read_draft
@@ -44,13 +45,13 @@ async def create(call: Call) -> Reply:
     return reply.adding(*said)
 
 
-async def _read_order(call: Call) -> admission.Order:
+async def _read_order(call: Call) -> Order:
     draft = await read_draft(call)
     key = _idempotency_key(call)
     webhook = _webhook(call)
     call.model = draft.model if is_model_id(draft.model) else ""
     detail = await catalogue.detail_for_decision(call.gw, call.caller, draft.model)
-    return admission.Order(
+    return Order(
         caller=call.caller,
         policy=call.policy,
         draft=draft,
@@ -80,7 +81,7 @@ def _preferred_wait(call: Call) -> tuple[Wait | None, Headers]:
     return wait, (applied(seconds),)
 
 
-async def _answer(call: Call, created: admission.Created, wait: Wait | None) -> Reply:
+async def _answer(call: Call, created: Created, wait: Wait | None) -> Reply:
     """Upstream's answer to the create; if the job ends while the client waits, its record instead."""
     gw = call.gw
     call.let_go()
