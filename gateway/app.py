@@ -185,16 +185,21 @@ async def opened(
             draining=asyncio.Event(),
             wake=asyncio.Event(),
         )
-        await gw.siblings.open(counts_for_siblings(gw))
-        stack.push_async_callback(gw.siblings.close)
-        stack.push_async_callback(dump_metrics, gw)
-        stack.push_async_callback(gw.leases.close)
-        stack.callback(gw.access_log.close)
-        stack.push_async_callback(gw.refusals.write)
-        stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
-        stack.push_async_callback(begin_duties(gw, clock))
-        show_policies(gw)
+        await _set_going(gw, clock, stack)
         yield gw, simulator
+
+
+async def _set_going(gw: Gateway, clock: LedgerClock, stack: AsyncExitStack) -> None:
+    """Begin what goes on all the while. It ends in the opposite order: duties first, then what calls left to do."""
+    await gw.siblings.open(counts_for_siblings(gw))
+    stack.push_async_callback(gw.siblings.close)
+    stack.push_async_callback(dump_metrics, gw)
+    stack.push_async_callback(gw.leases.close)
+    stack.callback(gw.access_log.close)
+    stack.push_async_callback(gw.refusals.write)
+    stack.push_async_callback(gw.tasks.finish, _LAST_WORDS)
+    stack.push_async_callback(begin_duties(gw, clock))
+    show_policies(gw)
 
 
 def _now() -> float:
