@@ -8,6 +8,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def prepared(text: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
+    with running_server() as server:
+        server.run("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug of this machine
+        server.run("SELECT pg_reload_conf()")
+        yield server
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A server of its own, with the settings it comes with: what it commits is on the disk."""
     folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
     folder.chmod(0o755)  # the server does not run as root
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
@@ -69,10 +79,10 @@ def postgres() -> Iterator[Server]:
 
     info = get_server(folder / "data", cleanup_mode=None).get_postmaster_info()
     server = Server(str(info.socket_dir), info.pid)
-    server.run("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug of this machine
-    server.run("SELECT pg_reload_conf()")
-    yield server
-    os.kill(server.pid, signal.SIGQUIT)
-    while (folder / "data" / "postmaster.pid").exists():
-        time.sleep(0.02)
-    shutil.rmtree(folder)
+    try:
+        yield server
+    finally:
+        os.kill(server.pid, signal.SIGQUIT)
+        while (folder / "data" / "postmaster.pid").exists():
+            time.sleep(0.02)
+        shutil.rmtree(folder)
