@@ -1,6 +1,9 @@
 """Counters: taken below a ceiling in one guarded statement, never read first and written later."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from sqlalchemy import Connection, Double, case, cast, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -68,6 +71,51 @@ def take(connection: Connection, claims: Iterable[Claim], *, direct: bool) -> di
             raise Undo(Full(claim, value_of(connection, claim.counter)))
         used[claim.counter] = row[0]
     return used
+
+
+def take_together(connection: Connection, orders: Sequence[Sequence[Claim]]) -> list[dict[str, int] | None]:
+    """`take` for several at once, with one statement to a counter: what each one alone would be given, in their order.
+
+    None, with nothing taken, for those of which a counter has not enough for all: alone, some may still fit.
+    """
+    demands: dict[str, _Demand] = {}
+    for claim in chain.from_iterable(orders):
+        demands.setdefault(claim.counter, _Demand()).add(claim)
+    values: dict[str, int] = {}
+    for name, demand in sorted(demands.items()):
+        row = _TAKE.row(
+            connection, counter=name, amount=demand.amount, ceiling=demand.ceiling, ends=demand.ends, direct=False
+        )
+        if row is not None:
+            values[name] = row[0] - demand.amount
+    fitting = [all(claim.counter in values for claim in claims) for claims in orders]
+    too_much: Counter[str] = Counter()
+    for claims, fits in zip(orders, fitting, strict=True):
+        too_much.update({claim.counter: claim.amount for claim in claims if not fits and claim.counter in values})
+    give_back(connection, too_much.items())
+    return [_add(values, claims) if fits else None for claims, fits in zip(orders, fitting, strict=True)]
+
+
+def _add(values: dict[str, int], claims: Iterable[Claim]) -> dict[str, int]:
+    """Count these claims in the values; what the counters they are on have come to."""
+    for claim in claims:
+        values[claim.counter] += claim.amount
+    return {claim.counter: values[claim.counter] for claim in claims}
+
+
+@dataclass(slots=True)
+class _Demand:
+    """What several claims on one counter ask for together, and the lowest of their ceilings."""
+
+    amount: int = 0
+    ceiling: int = UNBOUNDED
+    ends: float | None = None
+
+    def add(self, claim: Claim) -> None:
+        self.amount += claim.amount
+        self.ends = claim.window_ends
+        if claim.ceiling is not None and claim.amount > 0:
+            self.ceiling = min(self.ceiling, claim.ceiling)
 
 
 def take_directly(connection: Connection, claims: Iterable[Claim]) -> Admitted:

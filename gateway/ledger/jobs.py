@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from gateway.core.freshness import LONGEST_INTERVAL, follow_interval
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
+from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
 from gateway.ledger.schema import jobs, listed, reservations
 from gateway.ledger.statement import Statement, blob, instant, switch, text
@@ -83,16 +84,7 @@ def place(connection: Connection, placement: Placement, now: float) -> OwnedByAn
 
     If the id cannot become this reservation's, the reservation is in doubt unless it has ended, and its job unplaced.
     """
-    placed = _INSERT.changes(
-        connection,
-        reservation=placement.reservation_id,
-        request=placement.request_id,
-        status=placement.status,
-        complete=placement.complete,
-        record=placement.record,
-        now=now,
-        next_look_at=now + FIRST_LOOK,
-    )
+    placed = _INSERT.changes(connection, **_as_job(placement, now))
     if not placed:
         holder = _HOLDER.row(connection, request=placement.request_id)
         if holder == (placement.reservation_id,):
@@ -105,6 +97,30 @@ def place(connection: Connection, placement: Placement, now: float) -> OwnedByAn
         last = Sighting(placement.request_id, placement.status, None, placement.complete)
         end(connection, last, placement.outcome, now)
     return None
+
+
+def place_together(
+    connection: Connection, placements: Sequence[tuple[Placement, float]]
+) -> list[OwnedByAnother | Apart | None]:
+    """`place` for several at once. APART are those whose job has ended; raises Separate unless all else can be."""
+    living = [(placement, now) for placement, now in placements if placement.outcome is None]
+    if _INSERT.run_many(connection, [_as_job(placement, now) for placement, now in living]) != len(living):
+        raise Separate
+    _PLACE.run_many(connection, [{"reservation": placement.reservation_id, "now": now} for placement, now in living])
+    replies.keep_replies(connection, [(placement.reservation_id, placement.reply) for placement, _ in living])
+    return [None if placement.outcome is None else APART for placement, _ in placements]
+
+
+def _as_job(placement: Placement, now: float) -> dict[str, Any]:
+    return {
+        "reservation": placement.reservation_id,
+        "request": placement.request_id,
+        "status": placement.status,
+        "complete": placement.complete,
+        "record": placement.record,
+        "now": now,
+        "next_look_at": now + FIRST_LOOK,
+    }
 
 
 def refuse(connection: Connection, reservation_id: str, request_id: str, now: float, reply: Reply | None) -> bool:

@@ -19,7 +19,7 @@ from gateway.core.lifecycle import Outcome
 from gateway.ledger import counters, instances, jobs, refusals, replies, reservations, retention, snapshots, usage
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.operation import Work, Writing
+from gateway.ledger.operation import Together, Work, Writing
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
 from gateway.ledger.values import (
@@ -66,6 +66,7 @@ class Ledger:
         self._timed = timed
         self.instance = uuid.uuid4().hex
         self.replicas = 0
+        self._reserve_together = partial(reservations.reserve_together, instance=self.instance)
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
         self._readers: Readers | None = None
@@ -103,7 +104,8 @@ class Ledger:
         """Take every claim of a create or none, unless its idempotency key stands for an earlier one."""
         work = partial(reservations.reserve, new=new, now=now, instance=self.instance)
         again = partial(reservations.reserve_again, new=new, now=now, instance=self.instance)
-        return await self._submit("reserve", work, again, new.team)
+        together: Together[Reserved] = Together(self._reserve_together, (new, now))
+        return await self._submit("reserve", work, again, new.team, together)
 
     async def renew(self, now: float) -> None:
         """Say that this gateway is there. One that does not for `LEASE` seconds counts as gone."""
@@ -126,11 +128,13 @@ class Ledger:
         """From here on upstream may have read the create. False if it is not `reserved` any more: do not send it."""
         work = partial(reservations.mark_sent, reservation_id=reservation_id, now=now)
         again = partial(reservations.mark_sent_again, reservation_id=reservation_id, now=now)
-        return await self._submit("mark_sent", work, again)
+        together = Together(reservations.mark_sent_together, (reservation_id, now))
+        return await self._submit("mark_sent", work, again, together=together)
 
     async def place(self, placement: Placement, now: float) -> OwnedByAnother | None:
         """Upstream named the job: it is the reservation's for ever. A repeat changes nothing."""
-        return await self._write("place", jobs.place, placement, now)
+        work = partial(jobs.place, placement=placement, now=now)
+        return await self._submit("place", work, work, together=Together(jobs.place_together, (placement, now)))
 
     async def release(self, reservation_id: str, now: float, reply: Reply | None) -> bool:
         """There is no job: every claim comes back. False if the reservation had already ended.
@@ -253,7 +257,9 @@ class Ledger:
 
         return await self._submit(name, bound, bound)
 
-    async def _submit(self, name: str, work: Work[T], again: Work[T] | None, lane: str = "") -> T:
+    async def _submit(
+        self, name: str, work: Work[T], again: Work[T] | None, lane: str = "", together: Together[T] | None = None
+    ) -> T:
         """Do `work` on a writing thread. It is done even if the caller goes away.
 
         `again` is done instead after an attempt of which nobody knows whether it was committed; with None that is the
@@ -262,7 +268,7 @@ class Ledger:
         if self._writer is None:
             raise LedgerUnavailable(_CLOSED)
         with self._measured(name):
-            return await self._writer.write(work, again, lane)
+            return await self._writer.write(work, again, lane, together)
 
     async def _read(
         self, name: str, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,6 +13,10 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 
+class Separate(Exception):  # noqa: N818 - a way out, not a mistake
+    """Raised where operations are done together, to take back all of it and have each done by itself."""
+
+
 class Undo(Exception):  # noqa: N818 - a way out, not a mistake
     """Raised inside an operation to take back what it did so far and still answer `result`."""
 
@@ -21,11 +25,31 @@ class Undo(Exception):  # noqa: N818 - a way out, not a mistake
         self.result = result
 
 
+class Apart:
+    """Stands for a result: this operation was left out, and must be done by itself."""
+
+
+APART = Apart()
+
+
+@dataclass(frozen=True, slots=True)
+class Together(Generic[T]):
+    """How an operation is done in one go with others, at a fraction of the cost.
+
+    `all_of` is the same function for all that go together. It gets their items, no two of which may depend on each
+    other, and gives each one's result, or APART. What it raises takes back all of them, and each is done by itself.
+    """
+
+    all_of: Callable[[Connection, Sequence[Any]], Sequence[T | Apart]]
+    item: Any
+
+
 @dataclass(eq=False, slots=True)
 class Operation(Generic[T]):
     """One piece of work, and who waits for its result where.
 
-    `again` is done instead of `work` when nobody knows whether an earlier attempt was committed; None forbids it.
+    Operations of one `lane` are done one after the other, unless they are done `together`. Once it is `doubtful`,
+    because nobody knows whether an earlier attempt was committed, `again` is done instead of `work`; None forbids it.
     After `expires`, on the monotonic clock, nobody waits any more and no attempt is begun.
     """
 
@@ -33,7 +57,10 @@ class Operation(Generic[T]):
     again: Work[T] | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[T]
+    lane: str = ""
+    together: Together[T] | None = None
     expires: float = math.inf
+    doubtful: bool = False
     result: Any = None
     error: Exception | None = None
 
@@ -52,14 +79,32 @@ class Writing(Protocol):
 
     healthy: bool
 
-    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "", /) -> asyncio.Future[T]:
+    def write(
+        self, work: Work[T], again: Work[T] | None = None, lane: str = "", together: Together[T] | None = None, /
+    ) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
-        It runs, whatever becomes of the one who waits for it. Operations of one lane run one after the other.
+        It runs, whatever becomes of the one who waits for it. Operations of one lane run one after the other, or
+        `together`.
         """
 
     def stop(self) -> None:
         """Finish what was handed over and let go of the database. Blocks until that is done."""
+
+
+def groups_of(operations: Iterable[Operation[Any]]) -> list[list[Operation[Any]]]:
+    """What can be done together, each group where its first stood; all else by itself."""
+    groups: dict[object, list[Operation[Any]]] = {}
+    for operation in operations:
+        kind = operation if operation.together is None else operation.together.all_of
+        groups.setdefault(kind, []).append(operation)
+    return list(groups.values())
+
+
+def do_together(group: Sequence[Operation[T]], connection: Connection) -> Sequence[T | Apart]:
+    """Do a group in one go: each one's result, or APART."""
+    parts = [operation.together for operation in group if operation.together is not None]
+    return parts[0].all_of(connection, [part.item for part in parts])
 
 
 def answer(operations: Sequence[Operation[Any]]) -> None:

@@ -1,5 +1,7 @@
 """Idempotency: (team, key, body) has one answer for a day. The table's primary key decides who was first."""
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import Connection, delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -102,10 +104,20 @@ def keep_reply(connection: Connection, reservation_id: str, reply: Reply | None)
     if reply is None:
         _FORGET.changes(connection, reservation=reservation_id)
         return
-    _ANSWER.changes(
+    keep_replies(connection, [(reservation_id, reply)])
+
+
+def keep_replies(connection: Connection, replies: Iterable[tuple[str, Reply]]) -> None:
+    """`keep_reply` for several creates, each by its reservation's id."""
+    _ANSWER.run_many(
         connection,
-        reservation=reservation_id,
-        status=reply.status,
-        headers=encode_headers(reply.headers),
-        body=reply.body,
+        [
+            {
+                "reservation": reservation_id,
+                "status": reply.status,
+                "headers": encode_headers(reply.headers),
+                "body": reply.body,
+            }
+            for reservation_id, reply in replies
+        ],
     )

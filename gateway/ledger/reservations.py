@@ -1,5 +1,7 @@
 """The life of a reservation in the ledger. A change of state is one update, guarded by the states it may come from."""
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
@@ -7,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, sele
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State, money_is_kept, sources_of
 from gateway.ledger import counters, deliveries, replies
+from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.schema import claims, reservations, without_job
 from gateway.ledger.statement import Statement, instant, switch, text
 from gateway.ledger.values import Admitted, NewReservation, OpenReservation, Owner, Reply, Reserved
@@ -71,24 +74,75 @@ def reserve(connection: Connection, new: NewReservation, now: float, instance: s
         if earlier is not None:
             return earlier
     used = counters.take(connection, new.claims, direct=False)
-    _INSERT.changes(
+    _write_down(connection, [(new, now)], instance)
+    return Admitted(used)
+
+
+def reserve_together(
+    connection: Connection, orders: Sequence[tuple[NewReservation, float]], instance: str
+) -> list[Reserved | Apart]:
+    """`reserve` for several at once. APART are those that do not all fit, and a second one with the same key."""
+    results: dict[str, Reserved] = {}
+    new_ones = _claim_keys(connection, orders, results)
+    admitted: list[tuple[NewReservation, float]] = []
+    taken = counters.take_together(connection, [new.claims for new, _ in new_ones])
+    for (new, now), used in zip(new_ones, taken, strict=True):
+        if used is not None:
+            results[new.id] = Admitted(used)
+            admitted.append((new, now))
+        elif new.idempotency_key is not None:
+            replies.keep_reply(connection, new.id, None)
+    _write_down(connection, admitted, instance)
+    return [results.get(new.id, APART) for new, _ in orders]
+
+
+def _claim_keys(
+    connection: Connection, orders: Sequence[tuple[NewReservation, float]], results: dict[str, Reserved]
+) -> list[tuple[NewReservation, float]]:
+    """Those of the creates that their keys stand for now. Of what came of an earlier one, the result is put down.
+
+    Keys are claimed in their order, so that two transactions never wait for each other in a circle.
+    """
+    new_ones: list[tuple[NewReservation, float]] = []
+    keyed: dict[tuple[str, str], tuple[NewReservation, float]] = {}
+    for new, now in orders:
+        if new.idempotency_key is None:
+            new_ones.append((new, now))
+        else:
+            keyed.setdefault((new.team, new.idempotency_key), (new, now))
+    for _, (new, now) in sorted(keyed.items(), key=itemgetter(0)):
+        earlier = replies.claim_key(connection, new, now)
+        if earlier is None:
+            new_ones.append((new, now))
+        else:
+            results[new.id] = earlier
+    return new_ones
+
+
+def _write_down(connection: Connection, admitted: Sequence[tuple[NewReservation, float]], instance: str) -> None:
+    _INSERT.run_many(
         connection,
-        id=new.id,
-        team=new.team,
-        key=new.key,
-        model=new.model,
-        credential=new.credential,
-        state=State.RESERVED.value,
-        refused=False,
-        outcome=None,
-        price=new.price,
-        seconds=new.seconds,
-        charge_failed=new.charge_failed,
-        body_digest=new.body_digest,
-        payload_digest=new.payload_digest,
-        created_at=new.created_at,
-        updated_at=now,
-        instance=instance,
+        [
+            {
+                "id": new.id,
+                "team": new.team,
+                "key": new.key,
+                "model": new.model,
+                "credential": new.credential,
+                "state": State.RESERVED.value,
+                "refused": False,
+                "outcome": None,
+                "price": new.price,
+                "seconds": new.seconds,
+                "charge_failed": new.charge_failed,
+                "body_digest": new.body_digest,
+                "payload_digest": new.payload_digest,
+                "created_at": new.created_at,
+                "updated_at": now,
+                "instance": instance,
+            }
+            for new, now in admitted
+        ],
     )
     _INSERT_CLAIM.run_many(
         connection,
@@ -99,12 +153,13 @@ def reserve(connection: Connection, new: NewReservation, now: float, instance: s
                 "amount": claim.amount,
                 "on_settle": claim.on_settle.value,
             }
+            for new, _ in admitted
             for claim in new.claims
             if claim.amount > 0
         ],
     )
-    deliveries.register(connection, new)
-    return Admitted(used)
+    for new, _ in admitted:
+        deliveries.register(connection, new)
 
 
 def reserve_again(connection: Connection, new: NewReservation, now: float, instance: str) -> Reserved:
@@ -122,6 +177,13 @@ def reserve_again(connection: Connection, new: NewReservation, now: float, insta
 def mark_sent(connection: Connection, reservation_id: str, now: float) -> bool:
     """From here on upstream may have read the create. False if it is not `reserved` any more."""
     return _MARK_SENT.changes(connection, reservation=reservation_id, now=now) == 1
+
+
+def mark_sent_together(connection: Connection, marks: Sequence[tuple[str, float]]) -> list[bool]:
+    """`mark_sent` for several at once. Raises Separate unless all of them can be."""
+    if _MARK_SENT.run_many(connection, [{"reservation": name, "now": now} for name, now in marks]) != len(marks):
+        raise Separate
+    return [True] * len(marks)
 
 
 def mark_sent_again(connection: Connection, reservation_id: str, now: float) -> bool:

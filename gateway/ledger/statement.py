@@ -4,7 +4,8 @@ SQLAlchemy's layer costs four times what SQLite itself needs for a guarded upser
 on the one thread that writes. Reads, which are rare and many-shaped, go through SQLAlchemy as usual.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import BigInteger, BindParameter, Boolean, Connection, Double, LargeBinary, Text, bindparam
@@ -13,8 +14,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 Row = tuple[Any, ...]
-Compiled = tuple[str, tuple[str, ...], Mapping[str, Any]]
-"""SQL in a driver's dialect, the names of its parameters in their order, and the values of those that never change."""
+Compiled = tuple[str, Callable[[Mapping[str, Any]], Row], Mapping[str, Any]]
+"""SQL in a driver's dialect, what puts named values in its parameters' order, and those values that never change."""
 
 
 def text(name: str) -> BindParameter[str]:
@@ -68,16 +69,20 @@ class Statement:
         """Run it; every row it gives, all fetched: a half-read statement would keep its transaction from ending."""
         return cast("list[Row]", self._execute(connection, values).fetchall())
 
-    def run_many(self, connection: Connection, many: Iterable[Mapping[str, Any]]) -> None:
-        """Run it once for each set of values."""
-        sql, names, constants = self._compile(connection)
-        parameters = [tuple([{**constants, **values}[name] for name in names]) for values in many]
-        driver_of(connection).cursor().executemany(sql, parameters)
+    def run_many(self, connection: Connection, many: Iterable[Mapping[str, Any]]) -> int:
+        """Run it once for each set of values; how many rows it changed in all."""
+        sql, in_order, constants = self._compile(connection)
+        parameters = [in_order({**constants, **values} if constants else values) for values in many]
+        if not parameters:
+            return 0
+        cursor = driver_of(connection).cursor()
+        cursor.executemany(sql, parameters)
+        return cursor.rowcount
 
     def _execute(self, connection: Connection, values: Mapping[str, Any]) -> DBAPICursor:
-        sql, names, constants = self._compile(connection)
+        sql, in_order, constants = self._compile(connection)
         cursor = driver_of(connection).cursor()
-        cursor.execute(sql, tuple([values[name] if name in values else constants[name] for name in names]))
+        cursor.execute(sql, in_order({**constants, **values} if constants else values))
         return cursor
 
     def _compile(self, connection: Connection) -> Compiled:
@@ -86,9 +91,16 @@ class Statement:
             compiled = self._construct.compile(dialect=connection.dialect)
             assert isinstance(compiled, SQLCompiler)
             constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
-            found = str(compiled), tuple(compiled.positiontup or ()), constants
+            found = str(compiled), _in_order(tuple(compiled.positiontup or ())), constants
             self._compiled[connection.dialect.name] = found
         return found
+
+
+def _in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Row]:
+    """What takes the values of these names, in this order. One that is missing is a KeyError."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple([values[name] for name in names])
 
 
 def driver_of(connection: Connection) -> DBAPIConnection:

@@ -11,13 +11,15 @@ cancelling a future does not reach into the queue.
 import asyncio
 import queue
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
-from gateway.ledger.operation import Operation, T, Undo, Work, answer
+from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together, groups_of
 from gateway.ledger.statement import driver_of
 
 MOST_AT_ONCE = 256
@@ -38,7 +40,9 @@ class Writer:
         self.healthy = True
         self._thread.start()
 
-    def write(self, work: Work[T], again: Work[T] | None = None, _lane: str = "", /) -> asyncio.Future[T]:
+    def write(
+        self, work: Work[T], again: Work[T] | None = None, _lane: str = "", together: Together[T] | None = None, /
+    ) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
         A file always says whether a commit took place, and all go one after the other: `again` and the lane
@@ -48,7 +52,7 @@ class Writer:
             raise LedgerUnavailable("the ledger is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put(Operation(work, again, loop, future))
+        self._waiting.put(Operation(work, again, loop, future, together=together))
         return future
 
     def stop(self) -> None:
@@ -92,8 +96,8 @@ class Writer:
             with self._engine.connect() as connection:
                 connection.begin()
                 begun = True
-                for operation in batch:
-                    _run(operation, connection)
+                for group in groups_of(batch):
+                    _run_group(group, connection)
                 connection.commit()
         except FAULTS as error:
             if begun and len(batch) > 1:
@@ -116,19 +120,48 @@ def _operations(waiting: list[Operation[Any] | None]) -> list[Operation[Any]]:
     return [operation for operation in waiting if operation is not None]
 
 
+def _run_group(group: Sequence[Operation[Any]], connection: Connection) -> None:
+    """Do the group in one go, and then by itself what was left out. Raises if the transaction itself is lost."""
+    for operation in _run_together(group, connection) if len(group) > 1 else group:
+        _run(operation, connection)
+
+
+def _run_together(group: Sequence[Operation[Any]], connection: Connection) -> Sequence[Operation[Any]]:
+    """Do the group in one go, if it can be. Those that are left out."""
+    try:
+        results = _in_savepoint(connection, partial(do_together, group))
+    except Exception:
+        if not driver_of(connection).in_transaction:
+            raise
+        return group
+    for operation, result in zip(group, results, strict=True):
+        operation.result, operation.error = result, None
+    return [operation for operation in group if operation.result is APART]
+
+
 def _run(operation: Operation[Any], connection: Connection) -> None:
-    """Work in a savepoint; result and error are kept until the commit. Raises if the transaction itself is lost."""
-    cursor = driver_of(connection).cursor()
-    cursor.execute("SAVEPOINT operation")
+    """Do one operation. Result and error are kept until the commit. Raises if the transaction itself is lost."""
     operation.result = operation.error = None
     try:
-        operation.result = operation.work(connection)
+        operation.result = _in_savepoint(connection, operation.work)
     except Undo as undo:
         operation.result = undo.result
-        cursor.execute("ROLLBACK TO operation")
     except Exception as error:
         if not driver_of(connection).in_transaction:
             raise
         operation.error = unavailable(error) if isinstance(error, FAULTS) else error
-        cursor.execute("ROLLBACK TO operation")
-    cursor.execute("RELEASE operation")
+
+
+def _in_savepoint(connection: Connection, work: Work[T]) -> T:
+    """What `work` gives. What it did is taken back if it raises, and only that."""
+    driver = driver_of(connection)
+    driver.execute("SAVEPOINT operation")
+    try:
+        result = work(connection)
+    except Exception:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK TO operation")
+            driver.execute("RELEASE operation")
+        raise
+    driver.execute("RELEASE operation")
+    return result

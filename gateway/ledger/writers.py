@@ -1,9 +1,14 @@
-"""The threads that write to PostgreSQL, one transaction to an operation.
+"""The threads that write to PostgreSQL, operations of one kind together in one transaction where they can be.
 
-Operations of one lane, which are one team's creates, run one after the other: they would wait for each other's
-counters anyway, and so a team whose counters are locked keeps one connection and nobody else. A transaction takes
-counters in the order of their names, whichever gateway runs it, so two never wait for each other in a circle; should
-they do so over something else, the loser is tried again.
+A transaction costs the server a disk flush and this process several round trips, whatever is in it. So while one with
+creates is under way, those that come meanwhile wait and go together in the next; the same for marks and placements.
+Nothing of that may tie teams together: a group waits but a moment for a lock, and what cannot be done with it is done
+by itself, behind its own lane alone. Operations of one lane, which are one team's creates, would wait for each other's
+counters anyway, and so a team whose counters are locked keeps one connection and nobody else. It goes apart from the
+groups until it succeeds again.
+
+A transaction takes counters in the order of their names, whichever gateway runs it, so two never wait for each other
+in a circle; should they do so over something else, the loser is tried again.
 
 A connection can be lost while it commits, and then nobody knows whether it did. What is tried after that is `again`,
 which every operation that can be repeated brings along: it finds out first.
@@ -14,15 +19,25 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
-from gateway.ledger.operation import Operation, T, Undo, Work, answer
+from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together
 from gateway.ledger.postgresql import PATIENCE, WRITERS, state_of
 from gateway.ledger.statement import driver_of
+
+MOST_AT_ONCE = 64
+"""Operations in one transaction: more would only hold their locks for longer."""
+
+GROUPS = 2
+"""Connections for what is done together; the others are for what is not."""
+
+GROUP_PATIENCE = 0.2
+"""Seconds a group waits for a lock, which is how long a team whose counters are locked can hold up others."""
 
 RETRIES = 3
 """Times an operation is tried again that lost its connection or a conflict with another."""
@@ -34,6 +49,9 @@ _CONFLICTS = ("40001", "40P01", "23505")
 """Serialization failure, deadlock, and a row that is there already: an attempt whose connection was lost has only now
 been committed.
 """
+
+_LOCKED = ("55P03", "57014")
+"""A lock was not to be had in time, or the statement did not end in time."""
 
 _READ_ONLY = "25006"
 """The server is a standby: after a failover the primary answers under the same address."""
@@ -54,18 +72,25 @@ class Writers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._faults = (*FAULTS, engine.dialect.loaded_dbapi.Error)
-        self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="ledger-writer")
+        self._alone = ThreadPoolExecutor(WRITERS - GROUPS, thread_name_prefix="ledger-writer")
+        self._grouped = ThreadPoolExecutor(GROUPS, thread_name_prefix="ledger-group-writer")
         self._own = threading.local()
         self._connections: set[Connection] = set()
         self._lanes: dict[str, deque[Operation[Any]]] = {}
-        self._guard = threading.Lock()
+        self._groups: dict[object, deque[Operation[Any]]] = {}
+        self._locked: set[str] = set()
+        self._guard = threading.Condition()
+        self._unfinished = 0
         self._stopped = False
         self.healthy = True
 
-    def write(self, work: Work[T], again: Work[T] | None = None, lane: str = "", /) -> asyncio.Future[T]:
+    def write(
+        self, work: Work[T], again: Work[T] | None = None, lane: str = "", together: Together[T] | None = None, /
+    ) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
-        It runs whatever becomes of the one who waits for it, in the order of its `lane`; without one, beside all else.
+        It runs whatever becomes of the one who waits for it: `together` with others, or in the order of its `lane`, or
+        without one beside all else.
         """
         if self._stopped:
             raise LedgerUnavailable("the ledger is closed")
@@ -73,65 +98,115 @@ class Writers:
         future: asyncio.Future[T] = loop.create_future()
         giving_up = loop.call_later(PATIENCE, _give_up, future)
         future.add_done_callback(lambda _: giving_up.cancel())
-        operation = Operation(work, again, loop, future, time.monotonic() + PATIENCE)
+        operation = Operation(work, again, loop, future, lane, together, time.monotonic() + PATIENCE)
         with self._guard:
-            if lane in self._lanes:
-                self._lanes[lane].append(operation)
+            self._unfinished += 1
+            if together is None or lane in self._lanes or lane in self._locked:
+                self._queue_alone(operation)
             else:
-                self._begin(lane, operation)
+                self._queue_with_others(operation, together.all_of)
         return future
 
     def stop(self) -> None:
         """Finish what was handed over, then end the threads and their connections. Blocks until they have."""
         with self._guard:
             self._stopped = True
-        self._threads.shutdown()
+            self._guard.wait_for(lambda: not self._unfinished)
+        self._grouped.shutdown()
+        self._alone.shutdown()
         for connection in self._connections:
             connection.close()
         self._engine.dispose()
 
-    def _begin(self, lane: str, operation: Operation[Any]) -> None:
-        if lane:
-            self._lanes.setdefault(lane, deque())
-        self._threads.submit(self._serve, lane, operation)
+    def _queue_with_others(self, operation: Operation[Any], kind: object) -> None:
+        if kind not in self._groups:
+            self._groups[kind] = deque()
+            self._grouped.submit(self._serve_group, kind)
+        self._groups[kind].append(operation)
 
-    def _serve(self, lane: str, operation: Operation[Any]) -> None:
+    def _queue_alone(self, operation: Operation[Any]) -> None:
+        if operation.lane in self._lanes:
+            self._lanes[operation.lane].append(operation)
+            return
+        if operation.lane:
+            self._lanes[operation.lane] = deque()
+        self._alone.submit(self._serve, operation)
+
+    def _serve(self, operation: Operation[Any]) -> None:
         """Carry out one operation. The next of its lane queues up behind the other lanes: all get their turn."""
-        following: Operation[Any] | None = operation
-        while following is not None:
-            self._carry_out(following)
-            answer([following])
-            with self._guard:
-                waiting = self._lanes.get(lane)
-                following = waiting.popleft() if waiting else None
-                if following is None:
-                    self._lanes.pop(lane, None)
-                elif not self._stopped:
-                    self._begin(lane, following)
-                    return
+        self._carry_out(operation)
+        with self._guard:
+            self._finish([operation])
+            waiting = self._lanes.get(operation.lane)
+            if waiting:
+                self._alone.submit(self._serve, waiting.popleft())
+            else:
+                self._lanes.pop(operation.lane, None)
+
+    def _serve_group(self, kind: object) -> None:
+        """Carry out what waits of one kind. The next group of the kind queues up behind the other kinds."""
+        with self._guard:
+            waiting = self._groups[kind]
+            group = [waiting.popleft() for _ in range(min(len(waiting), MOST_AT_ONCE))]
+        apart = self._carry_out_together(group)
+        with self._guard:
+            self._finish([operation for operation in group if operation not in apart])
+            for operation in apart:
+                self._queue_alone(operation)
+            if waiting:
+                self._grouped.submit(self._serve_group, kind)
+            else:
+                del self._groups[kind]
+
+    def _finish(self, operations: list[Operation[Any]]) -> None:
+        answer(operations)
+        self._unfinished -= len(operations)
+        self._guard.notify_all()
+
+    def _carry_out_together(self, group: list[Operation[Any]]) -> set[Operation[Any]]:
+        """Attempt the group once. Those that must be done by themselves."""
+
+        def work(connection: Connection) -> Sequence[Any]:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {GROUP_PATIENCE * 1000:.0f}")
+            return do_together(group, connection)
+
+        try:
+            results = self._attempt(work)
+        except _Lost as lost:
+            for operation in group:
+                operation.error, operation.doubtful = unavailable(lost.fault), lost.doubtful
+            return set(group)
+        except Exception as error:  # noqa: BLE001 - whoever it came from meets it again alone
+            if state_of(error) in _LOCKED:
+                with self._guard:
+                    self._locked |= {operation.lane for operation in group if operation.lane}
+            return set(group)
+        for operation, result in zip(group, results, strict=True):
+            operation.result, operation.error = result, None
+        return {operation for operation in group if operation.result is APART}
 
     def _carry_out(self, operation: Operation[Any]) -> None:
         """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more."""
-        work = operation.work
         for attempt in range(1 + RETRIES):
             if attempt:
                 time.sleep(random.uniform(0.1, 0.5) * _PAUSE * 2**attempt)  # noqa: S311 - jitter, no secret
             if time.monotonic() > operation.expires:
                 operation.error = operation.error or LedgerUnavailable("the ledger is too busy")
                 return
+            work = operation.again if operation.doubtful else operation.work
+            if work is None:
+                return
             try:
                 operation.result = self._attempt(work)
             except _Lost as lost:
                 operation.error = unavailable(lost.fault)
-                if lost.doubtful:
-                    if operation.again is None:
-                        return
-                    work = operation.again
+                operation.doubtful = operation.doubtful or lost.doubtful
             except Exception as error:  # noqa: BLE001 - an operation fails alone
                 operation.error = unavailable(error) if isinstance(error, self._faults) else error
                 return
             else:
                 operation.error = None
+                self._locked.discard(operation.lane)
                 return
 
     def _attempt(self, work: Work[T]) -> T:
