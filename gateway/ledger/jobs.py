@@ -4,16 +4,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Double,
+    Row,
+    Select,
+    Text,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.freshness import LONGEST_INTERVAL, follow_interval
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
 from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
+from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import jobs, listed, reservations
-from gateway.ledger.statement import Statement, blob, instant, switch, text
+from gateway.ledger.statement import Bytes, Statement, blob, instant, switch, text
 from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 
 FIRST_LOOK = 5.0
@@ -35,32 +50,50 @@ class Listing:
 
 
 _job, _reservation = jobs.c, reservations.c
-_this_reservation = _reservation.id == text("reservation")
-_columns = ("request_id", "reservation_id", "team", "model", "created_at", "status", "complete")
-_INSERT = Statement(
-    insert(jobs)
-    .from_select(
-        [*_columns, "looked_at", "next_look_at", "settled_at", "record"],
-        select(
-            text("request"),
-            _reservation.id,
-            _reservation.team,
-            _reservation.model,
-            _reservation.created_at,
-            text("status"),
-            switch("complete"),
-            instant("now"),
-            instant("next_look_at"),
-            null(),
-            blob("record"),
-        ).where(_this_reservation, may_become(State.PLACED)),
+
+
+def _insert(rows: Sequence[Parameters]) -> ClauseElement:
+    new = given(rows)
+    values = {
+        "request_id": new.c.request,
+        "reservation_id": _reservation.id,
+        "team": _reservation.team,
+        "model": _reservation.model,
+        "created_at": _reservation.created_at,
+        "status": new.c.status,
+        "complete": new.c.complete,
+        "record": new.c.record,
+        "looked_at": new.c.now,
+        "next_look_at": new.c.next_look_at,
+    }
+    placeable = (
+        select(*values.values())
+        .join_from(new, reservations, _reservation.id == new.c.reservation)
+        .where(may_become(State.PLACED))
     )
-    .on_conflict_do_nothing(index_elements=["request_id"])
+    wanted = insert(jobs).from_select([*values], placeable).on_conflict_do_nothing(index_elements=["request_id"])
+    return wanted.returning(_job.request_id)
+
+
+_INSERT = RowsStatement(
+    {
+        "request": Text,
+        "reservation": Text,
+        "status": Text,
+        "complete": Boolean,
+        "record": Bytes,
+        "now": Double,
+        "next_look_at": Double,
+    },
+    _insert,
 )
-_PLACE = Statement(
-    update(reservations)
-    .values(state=State.PLACED, updated_at=instant("now"))
-    .where(_this_reservation, may_become(State.PLACED))
+_PLACE = RowsStatement(
+    {"reservation": Text, "now": Double},
+    lambda rows: (
+        update(reservations)
+        .values(state=State.PLACED, updated_at=rows[-1]["now"])
+        .where(_reservation.id.in_([row["reservation"] for row in rows]), may_become(State.PLACED))
+    ),
 )
 _HOLDER = Statement(select(_job.reservation_id).where(_job.request_id == text("request")))
 _seen = {
@@ -84,14 +117,14 @@ def place(connection: Connection, placement: Placement, now: float) -> OwnedByAn
 
     If the id cannot become this reservation's, the reservation is in doubt unless it has ended, and its job unplaced.
     """
-    placed = _INSERT.changes(connection, **_as_job(placement, now))
+    placed = _INSERT.run(connection, [_as_job(placement, now)])
     if not placed:
         holder = _HOLDER.row(connection, request=placement.request_id)
         if holder == (placement.reservation_id,):
             return None
         doubt(connection, placement.reservation_id, now, refused=False)
         return OwnedByAnother()
-    _PLACE.changes(connection, reservation=placement.reservation_id, now=now)
+    _PLACE.run(connection, [(placement.reservation_id, now)])
     replies.keep_reply(connection, placement.reservation_id, placement.reply)
     if placement.outcome is not None:
         last = Sighting(placement.request_id, placement.status, None, placement.complete)
@@ -104,23 +137,18 @@ def place_together(
 ) -> list[OwnedByAnother | Apart | None]:
     """`place` for several at once. APART are those whose job has ended; raises Separate unless all else can be."""
     living = [(placement, now) for placement, now in placements if placement.outcome is None]
-    if _INSERT.run_many(connection, [_as_job(placement, now) for placement, now in living]) != len(living):
+    if _INSERT.run(connection, [_as_job(placement, now) for placement, now in living]) != len(living):
         raise Separate
-    _PLACE.run_many(connection, [{"reservation": placement.reservation_id, "now": now} for placement, now in living])
+    _PLACE.run(connection, [(placement.reservation_id, now) for placement, now in living])
     replies.keep_replies(connection, [(placement.reservation_id, placement.reply) for placement, _ in living])
     return [None if placement.outcome is None else APART for placement, _ in placements]
 
 
-def _as_job(placement: Placement, now: float) -> dict[str, Any]:
-    return {
-        "reservation": placement.reservation_id,
-        "request": placement.request_id,
-        "status": placement.status,
-        "complete": placement.complete,
-        "record": placement.record,
-        "now": now,
-        "next_look_at": now + FIRST_LOOK,
-    }
+def _as_job(placement: Placement, now: float) -> tuple[Any, ...]:
+    return (
+        *(placement.request_id, placement.reservation_id, placement.status),
+        *(placement.complete, placement.record, now, now + FIRST_LOOK),
+    )
 
 
 def refuse(connection: Connection, reservation_id: str, request_id: str, now: float, reply: Reply | None) -> bool:
@@ -128,18 +156,10 @@ def refuse(connection: Connection, reservation_id: str, request_id: str, now: fl
 
     Where the id is somebody's already the create is released, like any that is refused. False if it had ended before.
     """
-    if not _INSERT.changes(
-        connection,
-        reservation=reservation_id,
-        request=request_id,
-        status=Outcome.FAILED.value,
-        complete=False,
-        record=None,
-        now=now,
-        next_look_at=now,
-    ):
+    failed = (request_id, reservation_id, Outcome.FAILED.value, False, None, now, now)
+    if not _INSERT.run(connection, [failed]):
         return release(connection, reservation_id, now, reply)
-    _PLACE.changes(connection, reservation=reservation_id, now=now)
+    _PLACE.run(connection, [(reservation_id, now)])
     forgive(connection, reservation_id)
     end(connection, Sighting(request_id, Outcome.FAILED.value, None, complete=False), Outcome.FAILED, now)
     replies.keep_reply(connection, reservation_id, reply)

@@ -1,15 +1,16 @@
 """Idempotency: (team, key, body) has one answer for a day. The table's primary key decides who was first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, null, select, update
+from sqlalchemy import BigInteger, Connection, Text, Update, delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from gateway.core.headers import Headers
 from gateway.core.lifecycle import State
+from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import idempotency, reservations
-from gateway.ledger.statement import Statement, blob, instant, integer, text
+from gateway.ledger.statement import Bytes, Statement, instant, text
 from gateway.ledger.values import InProgress, Mismatch, NewReservation, Replay, Reply
 
 KEPT_FOR = 24 * 3600.0
@@ -57,11 +58,15 @@ _FIND = Statement(
         idempotency.c.created_at > instant("stale"),
     )
 )
-_ANSWER = Statement(
-    update(idempotency)
-    .values(status=integer("status"), headers=blob("headers"), body=blob("body"))
-    .where(idempotency.c.reservation_id == text("reservation"))
-)
+
+
+def _answer(rows: Sequence[Parameters]) -> Update:
+    answers = given(rows)
+    values = {name: answers.c[name] for name in ("status", "headers", "body")}
+    return update(idempotency).values(values).where(idempotency.c.reservation_id == answers.c.reservation)
+
+
+_ANSWER = RowsStatement({"reservation": Text, "status": BigInteger, "headers": Bytes, "body": Bytes}, _answer)
 _FORGET = Statement(delete(idempotency).where(idempotency.c.reservation_id == text("reservation")))
 
 
@@ -109,15 +114,5 @@ def keep_reply(connection: Connection, reservation_id: str, reply: Reply | None)
 
 def keep_replies(connection: Connection, replies: Iterable[tuple[str, Reply]]) -> None:
     """`keep_reply` for several creates, each by its reservation's id."""
-    _ANSWER.run_many(
-        connection,
-        [
-            {
-                "reservation": reservation_id,
-                "status": reply.status,
-                "headers": encode_headers(reply.headers),
-                "body": reply.body,
-            }
-            for reservation_id, reply in replies
-        ],
-    )
+    rows = [(name, reply.status, encode_headers(reply.headers), reply.body) for name, reply in replies]
+    _ANSWER.run(connection, rows)

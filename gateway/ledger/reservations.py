@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Double, Row, Text, delete, insert, or_, select, update
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State, money_is_kept, sources_of
 from gateway.ledger import counters, deliveries, replies
 from gateway.ledger.operation import APART, Apart, Separate
+from gateway.ledger.rows import RowsStatement, types_of
 from gateway.ledger.schema import claims, reservations, without_job
 from gateway.ledger.statement import Statement, instant, switch, text
 from gateway.ledger.values import Admitted, NewReservation, OpenReservation, Owner, Reply, Reserved
@@ -22,12 +23,20 @@ def may_become(target: State) -> ColumnElement[bool]:
     return or_(*(_c.state == source for source in sources_of(target)))
 
 
-_INSERT = Statement(insert(reservations))
-_INSERT_CLAIM = Statement(insert(claims))
+_INSERT = RowsStatement(types_of(reservations), lambda rows: insert(reservations).values(rows))
+_INSERT_CLAIMS = RowsStatement(types_of(claims), lambda rows: insert(claims).values(rows))
 _MARK_SENT = Statement(
     update(reservations)
     .values(state=State.SENT, updated_at=instant("now"))
     .where(_c.id == text("reservation"), may_become(State.SENT))
+)
+_MARK_ALL_SENT = RowsStatement(
+    {"reservation": Text, "now": Double},
+    lambda rows: (
+        update(reservations)
+        .values(state=State.SENT, updated_at=rows[-1]["now"])
+        .where(_c.id.in_([row["reservation"] for row in rows]), may_become(State.SENT))
+    ),
 )
 _STATE = Statement(select(_c.state).where(_c.id == text("reservation")))
 _DOUBT = Statement(
@@ -120,39 +129,21 @@ def _claim_keys(
 
 
 def _write_down(connection: Connection, admitted: Sequence[tuple[NewReservation, float]], instance: str) -> None:
-    _INSERT.run_many(
+    _INSERT.run(
         connection,
         [
-            {
-                "id": new.id,
-                "team": new.team,
-                "key": new.key,
-                "model": new.model,
-                "credential": new.credential,
-                "state": State.RESERVED.value,
-                "refused": False,
-                "outcome": None,
-                "price": new.price,
-                "seconds": new.seconds,
-                "charge_failed": new.charge_failed,
-                "body_digest": new.body_digest,
-                "payload_digest": new.payload_digest,
-                "created_at": new.created_at,
-                "updated_at": now,
-                "instance": instance,
-            }
+            (
+                *(new.id, new.team, new.key, new.model, new.credential, State.RESERVED.value, False, None),
+                *(new.price, new.seconds, new.charge_failed, new.body_digest, new.payload_digest),
+                *(new.created_at, now, instance),
+            )
             for new, now in admitted
         ],
     )
-    _INSERT_CLAIM.run_many(
+    _INSERT_CLAIMS.run(
         connection,
         [
-            {
-                "reservation_id": new.id,
-                "counter": claim.counter,
-                "amount": claim.amount,
-                "on_settle": claim.on_settle.value,
-            }
+            (new.id, claim.counter, claim.amount, claim.on_settle.value)
             for new, _ in admitted
             for claim in new.claims
             if claim.amount > 0
@@ -181,7 +172,7 @@ def mark_sent(connection: Connection, reservation_id: str, now: float) -> bool:
 
 def mark_sent_together(connection: Connection, marks: Sequence[tuple[str, float]]) -> list[bool]:
     """`mark_sent` for several at once. Raises Separate unless all of them can be."""
-    if _MARK_SENT.run_many(connection, [{"reservation": name, "now": now} for name, now in marks]) != len(marks):
+    if _MARK_ALL_SENT.run(connection, marks) != len(marks):
         raise Separate
     return [True] * len(marks)
 

@@ -40,10 +40,10 @@ def switch(name: str) -> BindParameter[bool]:
 
 def blob(name: str) -> BindParameter[bytes]:
     """The same for bytes."""
-    return bindparam(name, type_=_Bytes)
+    return bindparam(name, type_=Bytes)
 
 
-class _Bytes(LargeBinary):
+class Bytes(LargeBinary):
     """Bytes that say so when they are NULL, because PostgreSQL has to know the type of every parameter."""
 
     render_bind_cast = True
