@@ -10,6 +10,7 @@ from gateway.ledger import postgresql, sqlite
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Writing
 from gateway.ledger.readers import Readers
+from gateway.ledger.turn import Turn
 from gateway.ledger.values import Durability
 from gateway.ledger.writer import Writer
 from gateway.ledger.writers import Writers
@@ -44,7 +45,7 @@ BACKENDS: Mapping[str, Backend] = {
         sqlite.name_of,
         sqlite.reading_engine,
         lambda url: Readers(sqlite.reading_engine(url), None),
-        lambda url: Writer(sqlite.writing_engine(url)),
+        lambda url: Writer(sqlite.writing_engine(url), Turn(sqlite.name_of(url), sqlite.BUSY_TIMEOUT)),
         None,
         sqlite.durability,
     ),

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from gateway.ledger.statement import Row, driver_of
 
-SIZES = (64, 16, 4, 1)
+SIZES = (64, 32, 16, 8, 4, 2, 1)
 """Rows at a time. A statement is compiled and kept for each, so there are few."""
 
 Parameters = Mapping[str, BindParameter[Any]]

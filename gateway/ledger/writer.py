@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together, groups_of
 from gateway.ledger.statement import driver_of
+from gateway.ledger.turn import Turn
 
 MOST_AT_ONCE = 256
 """Operations in one transaction."""
@@ -32,8 +33,9 @@ PROBE_EVERY = 1.0
 class Writer:
     """Runs operations in the order they are handed over. `healthy` says whether the last ones could be written."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turn: Turn) -> None:
         self._engine = engine
+        self._turn = turn
         self._waiting: queue.SimpleQueue[Operation[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._stopped = False
@@ -61,6 +63,7 @@ class Writer:
         self._waiting.put(None)
         self._thread.join()
         self._engine.dispose()
+        self._turn.close()
 
     def _serve(self) -> None:
         while True:
@@ -93,7 +96,7 @@ class Writer:
         """
         begun = False
         try:
-            with self._engine.connect() as connection:
+            with self._turn.taken(), self._engine.connect() as connection:
                 connection.begin()
                 begun = True
                 for group in groups_of(batch):
@@ -111,7 +114,7 @@ class Writer:
 
     def _probe(self) -> None:
         """Write a page that says nothing: a ledger nobody dares to use would otherwise never be found well again."""
-        with suppress(*FAULTS), self._engine.begin() as connection:
+        with suppress(*FAULTS), self._turn.taken(), self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA user_version = 1")
             self.healthy = True
 

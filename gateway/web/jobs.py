@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import secrets
 from contextlib import aclosing, suppress
 from urllib.parse import parse_qsl
 
@@ -15,6 +14,7 @@ from gateway.core.headers import JSON, Headers
 from gateway.core.lifecycle import outcome_of
 from gateway.core.limits import limit_states
 from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.values import new_reservation_id
 from gateway.memory import Seen
 from gateway.orders import Created, Order
 from gateway.upstream.translate import record_head
@@ -56,7 +56,7 @@ async def _read_order(call: Call) -> Order:
         policy=call.policy,
         draft=draft,
         detail=detail,
-        reservation_id=secrets.token_hex(16),
+        reservation_id=new_reservation_id(call.gw.now()),
         idempotency_key=key,
         trace=call.trace,
         on_decided=call.note_decision,

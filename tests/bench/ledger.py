@@ -21,7 +21,7 @@ import uvloop
 from gateway.app import SWITCH_INTERVAL
 from gateway.core.claims import Claim, OnSettle
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Admitted, NewReservation, Placement, Reply
+from gateway.ledger.values import Admitted, NewReservation, Placement, Reply, new_reservation_id
 from tests.postgres import running_server
 
 NOW = 1_800_000_000.0
@@ -108,7 +108,7 @@ async def _measure(ledger: Ledger, case: Case, seconds: float) -> Result:
 
 
 async def _create(ledger: Ledger, team: str) -> None:
-    reservation, request = uuid.uuid4().hex, str(uuid.uuid4())
+    reservation, request = new_reservation_id(time.time()), str(uuid.uuid4())  # noqa: TID251 - real ids
     assert isinstance(await ledger.reserve(_reservation(reservation, team), NOW), Admitted)
     assert await ledger.mark_sent(reservation, NOW)
     placement = Placement(reservation, request, "queued", RECORD % request.encode(), True, None, REPLY)

@@ -14,6 +14,7 @@ from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Undo
 from gateway.ledger.sqlite import BUSY_TIMEOUT, writing_engine
+from gateway.ledger.turn import Turn
 from gateway.ledger.writer import Writer
 
 
@@ -22,7 +23,7 @@ async def writer(file: Path) -> AsyncIterator[Writer]:
     engine = writing_engine(ledger_url(f"sqlite:///{file}"))
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE lines (line TEXT PRIMARY KEY)")
-    writer = Writer(engine)
+    writer = Writer(engine, Turn(str(file), BUSY_TIMEOUT))
     yield writer
     await asyncio.to_thread(writer.stop)
 
@@ -129,7 +130,7 @@ async def test_ac3_it_is_done_though_nobody_waits_any_more(writer: Writer) -> No
 
 
 def test_it_is_done_though_the_loop_has_ended(file: Path) -> None:
-    writer = Writer(writing_engine(ledger_url(f"sqlite:///{file}")))
+    writer = Writer(writing_engine(ledger_url(f"sqlite:///{file}")), Turn(str(file), BUSY_TIMEOUT))
 
     async def leave() -> None:
         writer.write(lambda connection: connection.exec_driver_sql("CREATE TABLE lines (line TEXT)"))
