@@ -7,11 +7,11 @@ own lock, also where this one does not reach.
 """
 
 import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _WRITING, _NEXT = 0, 1
 """The two bytes that are locked: by the one who writes, and by the one who does so next."""
@@ -25,7 +25,7 @@ class Turn:
 
     def __init__(self, file: str, patience: float) -> None:
         self._patience = patience
-        self._file = os.open(f"{file}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = Path(f"{file}-turn").open("ab")  # noqa: SIM115 - open as long as this is
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -42,8 +42,8 @@ class Turn:
             self._unlock(_WRITING)
 
     def close(self) -> None:
-        """Take no more turns."""
-        os.close(self._file)
+        """Take no more turns. Closing again does nothing."""
+        self._file.close()
 
     def _lock(self, byte: int, deadline: float) -> None:
         while True:
