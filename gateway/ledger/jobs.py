@@ -37,6 +37,9 @@ FIRST_LOOK = 5.0
 LARGEST_PAGE = 4 * 1024**2
 """Bytes of records in one page: two hundred of the largest would be fifty million."""
 
+COUNTED = 100_000
+"""Jobs counted beyond a page. Counting all would take as long as there are many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -219,7 +222,10 @@ def job(connection: Connection, request_id: str) -> Job | None:
 
 
 def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
-    """One page, newest first, and how many there are in all. Large records make it shorter, but never empty."""
+    """One page, newest first, and how many there are in all, or `COUNTED` more than were asked for if there are more.
+
+    Large records make it shorter, but never empty.
+    """
     conditions: list[ColumnElement[bool]] = [listed]
     if wanted.team is not None:
         conditions.append(_job.team == wanted.team)
@@ -227,7 +233,8 @@ def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
         conditions.append(_job.model == wanted.model)
     if wanted.status is not None:
         conditions.append(_job.status == wanted.status)
-    total = connection.execute(select(func.count()).select_from(jobs).where(*conditions)).scalar_one()
+    counted = select(_job.request_id).where(*conditions).limit(wanted.offset + wanted.limit + COUNTED).subquery()
+    total = connection.execute(select(func.count()).select_from(counted)).scalar_one()
     order = (_job.created_at.desc(), _job.request_id.desc())
     sizes = select(_job.request_id, func.coalesce(func.length(_job.record), 0)).where(*conditions).order_by(*order)
     fitting = _fitting(connection.execute(sizes.limit(wanted.limit).offset(wanted.offset)))

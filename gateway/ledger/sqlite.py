@@ -7,12 +7,14 @@ first and writes later fails at once when another one wrote in between.
 
 import logging
 import sqlite3
+import threading
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
@@ -23,6 +25,9 @@ from gateway.logs import log_event
 
 BUSY_TIMEOUT = 2.0
 """Seconds a write waits for another process to let go of the file, then the ledger is unavailable."""
+
+CHECK_FOR = 1.0
+"""Seconds a start looks for damage. A file of some hundred thousand jobs is seen whole in that time."""
 
 MIGRATION_TIMEOUT = 60.0
 """The same at start, when the other process may be migrating."""
@@ -45,10 +50,9 @@ def prepare(url: URL) -> None:
             log_event(logging.WARNING, "ledger created, there was none", file=name)
             _create(url, file)
         _enter_wal(engine, file)
-        with engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if found != "ok":
-            raise LedgerUnavailable(f"{name} is damaged: {found}")
+        damage = _find_damage(engine)
+        if damage is not None:
+            raise LedgerUnavailable(f"{name} is damaged: {damage}")
         migrate(engine)
     except FAULTS as error:
         raise LedgerUnavailable(f"{name} cannot be used as the ledger: {unavailable(error)}") from error
@@ -81,6 +85,29 @@ def _put_in_place(made: Path, file: Path) -> None:
     except OSError:
         with file.open("xb") as target:
             target.write(made.read_bytes())
+
+
+def _find_damage(engine: Engine) -> str | None:
+    """What is wrong with the file, as far as can be seen in `CHECK_FOR` seconds: a million jobs would take many.
+
+    Damage further on is met where it is read: that call fails, and says so.
+    """
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        enough = threading.Timer(CHECK_FOR, driver.interrupt)
+        enough.start()
+        try:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
+                raise
+            log_event(logging.INFO, "ledger checked in part, it is large", file=engine.url.database)
+            return None
+        finally:
+            enough.cancel()
+            enough.join()
+    return None if found == "ok" else str(found)
 
 
 def exists(url: URL) -> bool:

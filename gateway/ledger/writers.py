@@ -149,8 +149,9 @@ class Writers:
             waiting = self._groups[kind]
             group = [waiting.popleft() for _ in range(min(len(waiting), MOST_AT_ONCE))]
         apart = self._carry_out_together(group)
+        done = set(group).difference(apart)
         with self._guard:
-            self._finish([operation for operation in group if operation not in apart])
+            self._finish([operation for operation in group if operation in done])
             for operation in apart:
                 self._queue_alone(operation)
             if waiting:
@@ -163,7 +164,7 @@ class Writers:
         self._unfinished -= len(operations)
         self._guard.notify_all()
 
-    def _carry_out_together(self, group: list[Operation[Any]]) -> set[Operation[Any]]:
+    def _carry_out_together(self, group: list[Operation[Any]]) -> list[Operation[Any]]:
         """Attempt the group once. Those that must be done by themselves."""
 
         def work(connection: Connection) -> Sequence[Any]:
@@ -175,15 +176,15 @@ class Writers:
         except _Lost as lost:
             for operation in group:
                 operation.error, operation.doubtful = unavailable(lost.fault), lost.doubtful
-            return set(group)
+            return group
         except Exception as error:  # noqa: BLE001 - whoever it came from meets it again alone
             if state_of(error) in _LOCKED:
                 with self._guard:
                     self._locked |= {operation.lane for operation in group if operation.lane}
-            return set(group)
+            return group
         for operation, result in zip(group, results, strict=True):
             operation.result, operation.error = result, None
-        return {operation for operation in group if operation.result is APART}
+        return [operation for operation in group if operation.result is APART]
 
     def _carry_out(self, operation: Operation[Any]) -> None:
         """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more."""

@@ -97,7 +97,7 @@ async def _measure(ledger: Ledger, case: Case, seconds: float) -> Result:
     async def call(team: str) -> None:
         while time.perf_counter() - began < seconds:
             started = time.perf_counter()
-            await _create(ledger, team)
+            await create(ledger, team, new_reservation_id(time.time()), str(uuid.uuid4()))  # noqa: TID251 - real ids
             times.append(time.perf_counter() - started)
 
     await asyncio.gather(*(call(f"team-{number % case.teams}") for number in range(case.callers)))
@@ -107,12 +107,13 @@ async def _measure(ledger: Ledger, case: Case, seconds: float) -> Result:
     return Result(count / took, spent / count * 1e6, times[count // 2], times[count * 99 // 100])
 
 
-async def _create(ledger: Ledger, team: str) -> None:
-    reservation, request = new_reservation_id(time.time()), str(uuid.uuid4())  # noqa: TID251 - real ids
-    assert isinstance(await ledger.reserve(_reservation(reservation, team), NOW), Admitted)
-    assert await ledger.mark_sent(reservation, NOW)
-    placement = Placement(reservation, request, "queued", RECORD % request.encode(), True, None, REPLY)
+async def create(ledger: Ledger, team: str, name: str, request: str) -> str:
+    """One create of a team, all the way to its job. The job's id."""
+    assert isinstance(await ledger.reserve(_reservation(name, team), NOW), Admitted)
+    assert await ledger.mark_sent(name, NOW)
+    placement = Placement(name, request, "queued", RECORD % request.encode(), complete=True, outcome=None, reply=REPLY)
     assert await ledger.place(placement, NOW) is None
+    return request
 
 
 def _reservation(name: str, team: str) -> NewReservation:

@@ -1,3 +1,4 @@
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -198,3 +199,32 @@ async def test_az7_a_refused_create_does_not_take_anothers_job(ledger: Ledger) -
     assert await ledger.owner_of(request_id) == OWNER
     assert await ledger.used(["c"]) == {"c": 0}
     assert await ledger.open_reservations() == []
+
+
+async def test_placements_together_fail_alone(ledger: Ledger) -> None:
+    theirs = await create(ledger, reservation("theirs"))
+    for name in "abcd":
+        await send(ledger, reservation(name, slot(), key=name))
+    wanted = [
+        placement("a", "request-a"),
+        placement("b", theirs),
+        placement("c", "request-c", Outcome.SUCCESS),
+        placement("d", "request-d"),
+    ]
+    assert await asyncio.gather(*(ledger.place(each, NOW) for each in wanted)) == [None, OwnedByAnother(), None, None]
+    assert [each.id for each in await ledger.open_reservations()] == ["b"]
+    assert await ledger.used(["red/at-once"]) == {"red/at-once": 3}
+    for name in "acd":
+        assert await ledger.earlier(reservation("again", key=name), NOW) == Replay(placement(name, "").reply)
+        assert await ledger.owner_of(f"request-{name}") is not None
+    assert await ledger.verify() == []
+
+
+async def test_counting_a_long_list_ends_some_way_behind_the_page(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ledger.jobs.COUNTED", 2)
+    for number in range(6):
+        await create(ledger, reservation(str(number), at=NOW + number))
+    totals = [(await ledger.list_jobs("red", None, 1, offset))[1] for offset in range(7)]
+    assert totals == [3, 4, 5, 6, 6, 6, 6]

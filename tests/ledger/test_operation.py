@@ -1,6 +1,9 @@
 import asyncio
+from collections.abc import Callable, Sequence
 
-from gateway.ledger.operation import Operation, answer
+from sqlalchemy import create_engine
+
+from gateway.ledger.operation import Operation, Together, answer, do_together, groups_of
 
 
 async def test_each_loop_is_told_its_own_results() -> None:
@@ -39,3 +42,23 @@ def test_a_loop_that_has_ended_is_passed_over() -> None:
     loop.close()
     answer([operation])
     assert not operation.future.done()
+
+
+async def test_what_goes_together_stands_where_its_first_stood() -> None:
+    def operation(name: str, kind: Callable[..., list[str]] | None) -> Operation[str]:
+        loop = asyncio.get_running_loop()
+        together = None if kind is None else Together(kind, name)
+        return Operation(lambda _: name, None, loop, loop.create_future(), together=together)
+
+    def shout(_: object, names: Sequence[str]) -> list[str]:
+        return [name.upper() for name in names]
+
+    def echo(_: object, names: Sequence[str]) -> list[str]:
+        return list(names)
+
+    kinds = [("a", shout), ("b", None), ("c", echo), ("d", shout), ("e", None)]
+    operations = [operation(name, kind) for name, kind in kinds]
+    groups = groups_of(operations)
+    assert groups == [[operations[0], operations[3]], [operations[1]], [operations[2]], [operations[4]]]
+    with create_engine("sqlite://").connect() as connection:
+        assert [do_together(groups[place], connection) for place in (0, 2)] == [["A", "D"], ["c"]]

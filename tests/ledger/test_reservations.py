@@ -5,8 +5,10 @@ import pytest
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State
+from gateway.ledger import reservations
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Admitted, Full, NewReservation, Sighting
+from gateway.ledger.operation import APART, Separate
+from gateway.ledger.values import Admitted, Full, InProgress, NewReservation, Sighting
 from tests.ledger.samples import NOW, claim, create, money, reservation, reserve, send, slot
 
 LENIENT = reservation("a", slot(), money(300), claim("count"), price=300)
@@ -181,3 +183,64 @@ async def test_open_reservations_come_oldest_first_and_without_those_that_have_a
     await ledger.release("released", NOW, None)
     assert [entry.id for entry in await ledger.open_reservations()] == ["early", "late"]
     assert [entry.id for entry in await ledger.open_reservations(limit=1)] == ["early"]
+
+
+async def reserve_together(ledger: Ledger, *news: NewReservation) -> list[object]:
+    orders = [(new, new.created_at) for new in news]
+    return list(await ledger._write("test", reservations.reserve_together, orders, "here"))
+
+
+async def test_creates_together_are_told_what_each_would_be_alone(ledger: Ledger) -> None:
+    await reserve(ledger, reservation("before", slot(), claim("z")))
+    news = [reservation("a", slot(5), money(300)), reservation("b", claim("z"), slot(3)), reservation("c")]
+    assert await reserve_together(ledger, *news) == [
+        Admitted({"red/at-once": 2, "red/usd/2027-01": 300}),
+        Admitted({"z": 2, "red/at-once": 3}),
+        Admitted({}),
+    ]
+    assert {(each.id, each.state) for each in await ledger.open_reservations()} == {
+        (name, State.RESERVED) for name in ("before", "a", "b", "c")
+    }
+    assert await ledger.verify() == []
+
+
+async def test_qu4_those_that_do_not_all_fit_are_left_out_with_all_their_claims(ledger: Ledger) -> None:
+    two, other = claim("full", ceiling=2), claim("other", ceiling=9)
+    news = [reservation(name, other, two, key=f"key-{name}") for name in "abc"]
+    found = await reserve_together(ledger, *news, reservation("d", other))
+    assert found == [APART, APART, APART, Admitted({"other": 1})]
+    assert await ledger.used(["full", "other"]) == {"full": 0, "other": 1}
+    assert isinstance(await ledger.reserve(reservation("e", key="key-a"), NOW), Admitted)
+    assert await ledger.verify() == []
+
+
+async def test_the_lowest_of_different_ceilings_holds_for_all_together(ledger: Ledger) -> None:
+    news = [reservation("a", claim("c", 2, 10)), reservation("b", claim("c", 2, 3)), reservation("c", claim("c", 0, 1))]
+    assert await reserve_together(ledger, *news) == [APART] * 3
+    results = await asyncio.gather(*(ledger.reserve(new, NOW) for new in news))
+    assert results == [Admitted({"c": 2}), Full(claim("c", 2, 3), 2), Admitted({"c": 2})]
+
+
+async def test_id3_of_equal_keys_together_one_is_first(ledger: Ledger) -> None:
+    await reserve(ledger, reservation("before", key="old"))
+    news = [reservation("a", claim("c"), key="k"), reservation("b", claim("c"), key="k")]
+    found = await reserve_together(ledger, *news, reservation("d", claim("c"), key="old"))
+    assert found == [Admitted({"c": 1}), APART, InProgress(State.RESERVED)]
+    assert await ledger.used(["c"]) == {"c": 1}
+
+
+async def test_qu1_a_crowd_gets_exactly_the_limit_whoever_goes_with_whom(ledger: Ledger) -> None:
+    news = [reservation(str(number), claim("c", ceiling=7), claim("other")) for number in range(60)]
+    results = await asyncio.gather(*(ledger.reserve(new, NOW) for new in news))
+    assert sum(isinstance(result, Admitted) for result in results) == 7
+    assert await ledger.used(["c", "other"]) == {"c": 7, "other": 7}
+    assert sorted(result.used["c"] for result in results if isinstance(result, Admitted)) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_mark_that_cannot_be_made_leaves_the_others_theirs(ledger: Ledger) -> None:
+    for name in "abc":
+        await reserve(ledger, reservation(name))
+    assert await ledger.release("b", NOW, None)
+    assert await asyncio.gather(*(ledger.mark_sent(name, NOW) for name in "abcd")) == [True, False, True, False]
+    with pytest.raises(Separate):
+        await ledger._write("test", reservations.mark_sent_together, [("a", NOW), ("b", NOW)])

@@ -223,3 +223,19 @@ def test_a_reading_connection_cannot_write(file: Path) -> None:
     with engine.begin() as connection, pytest.raises(OperationalError, match="readonly"):
         connection.exec_driver_sql("DELETE FROM jobs")
     engine.dispose()
+
+
+async def test_le4_a_large_file_is_checked_for_a_bounded_time(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(file)
+    with sqlite3.connect(file) as connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) "
+            "INSERT INTO snapshots SELECT i, x'00', zeroblob(100), 1 FROM n"
+        )
+    connection.close()
+    monkeypatch.setattr(sqlite, "CHECK_FOR", 0.001)
+    with caplog.at_level(logging.INFO, "gateway"):
+        prepare(ledger_url(f"sqlite:///{file}"))
+    assert caplog.records[-1].getMessage() == "ledger checked in part, it is large"

@@ -1,3 +1,4 @@
+import itertools
 import multiprocessing
 import sqlite3
 import time
@@ -64,7 +65,7 @@ def test_two_that_write_all_the_time_take_turns(file: Path) -> None:
         each.join()
     written = file.read_text()
     while_both_wrote = written[: 1 + min(written.rindex("a"), written.rindex("b"))]
-    changes = sum(one != other for one, other in zip(while_both_wrote, while_both_wrote[1:], strict=False))
+    changes = sum(one != other for one, other in itertools.pairwise(while_both_wrote))
     assert changes > len(while_both_wrote) / 2
 
 

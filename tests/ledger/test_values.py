@@ -1,5 +1,5 @@
 from gateway.core.lifecycle import Outcome
-from gateway.ledger.values import Owner
+from gateway.ledger.values import Owner, new_reservation_id
 from tests.ledger.samples import NOW
 
 
@@ -8,3 +8,10 @@ def test_an_owner_is_charged_as_the_job_ends() -> None:
     strict = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=True)
     assert [lenient.charge(outcome) for outcome in Outcome] == [300, 0, 0, 300]
     assert [strict.charge(outcome) for outcome in Outcome] == [300, 300, 300, 300]
+
+
+def test_ids_of_reservations_follow_the_time_and_never_repeat() -> None:
+    ids = [new_reservation_id(NOW + number / 1000) for number in range(100)]
+    assert ids == sorted(ids)
+    assert len({new_reservation_id(NOW) for _ in range(100)}) == 100
+    assert {len(each) for each in ids} == {32}

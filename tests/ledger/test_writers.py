@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,11 @@ from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.operation import Undo
+from gateway.ledger.operation import Together, Undo
 from gateway.ledger.postgresql import writing_engine
 from gateway.ledger.values import Admitted, Sighting
 from gateway.ledger.writers import Writers
-from tests.ledger.samples import NOW, claim, create, money, reservation, run_sql, slot
+from tests.ledger.samples import NOW, claim, create, money, placement, reservation, run_sql, slot
 from tests.postgres import Server
 from tests.postgres_proxy import Proxy
 
@@ -290,4 +290,93 @@ async def test_le7_a_team_whose_counters_are_locked_keeps_nobody_else_waiting(le
     assert {type(result) for result in results} == {LedgerUnavailable}
     assert is_healthy(ledger)
     assert isinstance(await ledger.reserve(reservation("red-again", claim("red")), NOW), Admitted)
+    assert await ledger.verify() == []
+
+
+def together(log: list[list[str]], line: str) -> Together[str]:
+    """A line that is added with others; which ones were, is told in the log. No line may be added twice."""
+
+    def add_all(connection: Connection, group: Sequence[str]) -> list[str]:
+        log.append(list(group))
+        return [add(connection, each) for each in group]
+
+    kinds.setdefault(id(log), add_all)
+    return Together(kinds[id(log)], line)
+
+
+kinds: dict[int, Any] = {}
+
+
+async def test_what_waits_of_one_kind_is_committed_together(writers: Writers) -> None:
+    log: list[list[str]] = []
+    await asyncio.gather(
+        *(writers.write(partial(add, line=f"{n:03}"), None, "", together(log, f"{n:03}")) for n in range(100))
+    )
+    assert sorted(await writers.write(lines)) == [f"{number:03}" for number in range(100)]
+    assert len(log) < 10
+
+
+async def test_one_that_fails_in_a_group_fails_alone(writers: Writers) -> None:
+    log: list[list[str]] = []
+    names = ["a", "b", "b", "c"]
+    results = await asyncio.gather(
+        *(writers.write(partial(add, line=name), None, "red", together(log, name)) for name in names),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [str, str, LedgerUnavailable, str]
+    assert await writers.write(lines) == ["a", "b", "c"]
+
+
+async def test_le8_a_group_that_loses_a_conflict_is_done_one_by_one(writers: Writers) -> None:
+    fails = fail_with("40P01", 2)
+    group: Together[str] = Together(lambda connection, items: [fails(connection) for _ in items], None)
+    names = ["a", "b", "c"]
+    found = await asyncio.gather(*(writers.write(partial(add, line=name), None, "red", group) for name in names))
+    assert found == names
+    assert await writers.write(lines) == names
+
+
+@pytest.mark.parametrize("when", ["before", "while", "after"])
+async def test_le5_a_group_whose_commit_is_cut_off_is_made_once(ledger: Ledger, proxy: Proxy, when: str) -> None:
+    await ledger.reserve(reservation("before", slot()), NOW)
+    names = [str(number) for number in range(12)]
+    proxy.lose = when
+    results = await asyncio.gather(*(ledger.reserve(reservation(name, slot(), key=name), NOW) for name in names))
+    assert {type(result) for result in results} == {Admitted}
+    proxy.lose = when
+    assert all(await asyncio.gather(*(ledger.mark_sent(name, NOW) for name in names)))
+    proxy.lose = when
+    placed = await asyncio.gather(*(ledger.place(placement(name, f"request-{name}"), NOW) for name in names))
+    assert placed == [None] * 12
+    assert not proxy.armed
+    assert await ledger.used(["red/at-once"]) == {"red/at-once": 13}
+    assert await ledger.verify() == []
+
+
+async def test_le7_of_many_teams_the_locked_one_alone_fails_and_is_back_when_it_is_free(
+    ledger: Ledger, database: str
+) -> None:
+    def crowd(prefix: str) -> list[asyncio.Future[Any]]:
+        return [
+            asyncio.ensure_future(
+                ledger.reserve(reservation(f"{prefix}-{team}-{number}", claim(f"of {team}"), team=team), NOW)
+            )
+            for number in range(5)
+            for team in ("red", "blue", "green")
+        ]
+
+    await asyncio.gather(*crowd("before"))
+    with psycopg.connect(database) as other:
+        other.execute("SELECT * FROM counters WHERE name = 'of red' FOR UPDATE")
+        began = time.perf_counter()
+        for round_number in range(3):
+            results = crowd(str(round_number))
+            await asyncio.gather(*(each for index, each in enumerate(results) if index % 3))
+            assert not any(result.done() for result in results[::3])
+            if round_number == 0:
+                first = results[::3]
+        assert time.perf_counter() - began < 1.5
+        assert {type(each) for each in await asyncio.gather(*first, return_exceptions=True)} == {LedgerUnavailable}
+    await asyncio.gather(*crowd("after"))
+    assert (await ledger.used(["of blue", "of green"])) == {"of blue": 25, "of green": 25}
     assert await ledger.verify() == []
