@@ -165,14 +165,19 @@ class Writers:
         self._guard.notify_all()
 
     def _carry_out_together(self, group: list[Operation[Any]]) -> list[Operation[Any]]:
-        """Attempt the group once. Those that must be done by themselves."""
+        """Attempt the group, once more if nothing of it was committed. Those that must be done by themselves."""
 
         def work(connection: Connection) -> Sequence[Any]:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {GROUP_PATIENCE * 1000:.0f}")
             return do_together(group, connection)
 
         try:
-            results = self._attempt(work)
+            try:
+                results = self._attempt(work)
+            except _Lost as lost:
+                if lost.doubtful:
+                    raise
+                results = self._attempt(work)
         except _Lost as lost:
             for operation in group:
                 operation.error, operation.doubtful = unavailable(lost.fault), lost.doubtful

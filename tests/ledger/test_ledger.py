@@ -200,10 +200,13 @@ async def test_a_ledger_that_is_not_open_is_unavailable(url: str) -> None:
 
 
 @on_sqlite
-async def test_a_closed_ledger_leaves_one_file(ledger: Ledger, file: Path) -> None:
+async def test_a_closed_ledger_is_one_file_beside_the_empty_one_of_turns(ledger: Ledger, file: Path) -> None:
     await create(ledger, reservation("a"))
     await ledger.close()
-    assert [each.name for each in siblings(file)] == [file.name]
+    assert {each.name: each.stat().st_size > 0 for each in siblings(file)} == {
+        file.name: True,
+        f"{file.name}-turn": False,
+    }
 
 
 async def test_every_operation_is_timed_whatever_came_of_it(url: str) -> None:
