@@ -95,7 +95,8 @@ def _first_with_offset_of(later: int, zone: ZoneInfo, earlier: int) -> int:
 def _calendar_window(period: Period, zone: ZoneInfo, now: float) -> Window:
     """The day, week or month. Where the clocks go back over midnight, the new day goes on: it never ends twice."""
     first_of, label_of, step = _CALENDAR[period]
-    first = first_of(datetime.fromtimestamp(now, zone).date())
+    whole = now // 1  # datetime would round the last half microsecond of a day up to the next one
+    first = first_of(datetime.fromtimestamp(whole, zone).date())
     following = first_of(first + step)
     while _start_of(following, zone) <= now:
         first, following = following, first_of(following + step)

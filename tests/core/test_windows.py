@@ -4,7 +4,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.policy import Period
@@ -47,6 +47,7 @@ def walk(period: Period, timezone: str, start: float, end: float) -> list[Window
 
 
 @given(st.sampled_from(PERIODS), zones, instants)
+@example(Period.DAY, "Europe/London", 2208988799.9999995)
 def test_every_instant_lies_in_its_window(period: Period, timezone: str, now: float) -> None:
     window = window_at(period, timezone, now)
     assert window.starts <= now < window.ends

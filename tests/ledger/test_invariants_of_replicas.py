@@ -12,6 +12,8 @@ from gateway.ledger.ledger import Ledger
 from tests.ledger.test_invariants import LedgerMachine
 from tests.postgres import Server
 
+pytestmark = pytest.mark.timeout(300)
+
 
 class ReplicasMachine(LedgerMachine):
     server: ClassVar[Server]
@@ -40,7 +42,7 @@ class ReplicasMachine(LedgerMachine):
 
 
 class TestReplicas(ReplicasMachine.TestCase):  # type: ignore[misc,valid-type]  # hypothesis makes it
-    settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
 
     @pytest.fixture(autouse=True)
     def _server(self, postgres: Server) -> None:
