@@ -42,6 +42,10 @@ lock: .venv/lint
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,clients]'
 	@touch $@
 
+.venv/chart: .venv/test
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[chart]'
+	@touch $@
+
 .venv/lint: .venv/test
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lint]'
 	@touch $@

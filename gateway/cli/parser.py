@@ -26,6 +26,7 @@ COMMANDS = {
     "ledger": "migrate, verify or export the ledger",
     "webhooks": "list what teams' receivers were told, and tell it again",
     "doctor": "look at everything a gateway depends on, and say what to do about what is wrong",
+    "health": "ask the gateway on this machine whether it is ready, for a container's health check",
     "completion": "print the completion script of a shell",
 }
 
