@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import pytest
 from gateway import __version__
 from tests.conftest import Q, team
 from tests.containers import ROOT, Container, run, running_container
-from tests.programs import require
+from tests.programs import beside_python
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -115,9 +114,7 @@ def test_it_is_small_and_says_what_it_is_and_holds_no_shell(image: str) -> None:
 
 
 def test_the_dockerfile_follows_the_rules_of_dockerfiles() -> None:
-    hadolint = Path(sys.executable).with_name("hadolint")
-    if not hadolint.exists():
-        require("hadolint")
+    hadolint = beside_python("hadolint")
     told = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (0, "")
 
