@@ -119,7 +119,10 @@ async def serve(
         gc.set_threshold(COLLECT_EVERY)
         drain = Drain(settings.drain_delay, settings.drain_timeout)
         announce = sys.stderr if seat is None else seat.post.announce
-        return await run(binds, drain, ending, on_drain=gw.draining.set, announce=announce)
+        status = await run(binds, drain, ending, on_drain=gw.draining.set, announce=announce)
+        if ending.hurried.is_set():
+            await gw.tasks.finish(0)  # what is broken off is looked up by whoever serves next, as after a crash
+        return status
 
 
 @asynccontextmanager

@@ -76,6 +76,7 @@ class Listener:
         self._state = state
         self._server = server
         self._certificate = certificate
+        self._over = False
         self._sweep()
 
     @property
@@ -107,7 +108,7 @@ class Listener:
         loop = self._state.loop
         deadline = loop.time() + timeout
         self._close_idle()
-        while (self._state.connections or self._state.tasks) and loop.time() < deadline:
+        while (self._state.connections or self._state.tasks) and loop.time() < deadline and not self._over:
             await asyncio.sleep(_POLL_SECONDS)
             self._close_idle()
         self.cut_off()
@@ -120,7 +121,8 @@ class Listener:
             connection.close_if_idle()
 
     def cut_off(self) -> None:
-        """End every connection now, and count in `cut` those that were owed something."""
+        """End every connection now, and count in `cut` those that were owed something. Nothing more is waited for."""
+        self._over = True
         self.cut += sum(connection.cut_off() for connection in tuple(self._state.connections))
 
     async def _end_tasks(self) -> None:

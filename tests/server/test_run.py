@@ -146,6 +146,20 @@ def test_sh4_a_second_signal_ends_at_once_and_says_what_it_cost(start: Start) ->
     assert served.ends() == (1, "")
 
 
+def test_sh4_a_second_signal_ends_the_wait_for_what_is_in_flight(start: Start) -> None:
+    served = start(delay=0, timeout=60)
+    slow = served.connect()
+    slow.sendall(get("/slow?60"))
+    served.says("called /slow")
+    served.process.send_signal(signal.SIGTERM)
+    served.says("draining now")
+    with pytest.raises(ConnectionError):
+        while True:  # until the delay is over, and nothing but the call in flight is waited for
+            served.connect()
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ends() == (1, "")
+
+
 def test_sh4_two_signals_with_nothing_in_flight_are_still_a_clean_end(start: Start) -> None:
     served = start(delay=60)
     served.process.send_signal(signal.SIGTERM)
