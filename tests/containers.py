@@ -1,19 +1,22 @@
 """The image, built for real by buildah, and containers of it run by podman. Both want root and Debian's packages."""
 
 import fcntl
+import json
 import os
 import re
 import subprocess
-import urllib.error
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conftest import Q
 from tests.programs import require
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +40,38 @@ def run(*command: str, seconds: float = 60) -> str:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
     assert ended.returncode == 0, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
     return ended.stdout.strip()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until it holds, or fail."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it did not come to pass in time"
+        time.sleep(0.1)
+
+
+def is_ready(admin: str) -> bool:
+    """Whether the gateway whose admin listener is here says that it is ready."""
+    with suppress(OSError), urllib.request.urlopen(f"{admin}/readyz", timeout=5) as said:
+        return bool(said.status == 200)
+    return False
+
+
+def make_film(public: str, key: str) -> None:
+    """A whole job by curl: create, poll to its end, look at what came out."""
+
+    def curl(path: str, *options: str) -> dict[str, Any]:
+        headers = ("--header", f"Authorization: Bearer {key}")
+        answer: dict[str, Any] = json.loads(run("curl", "--silent", "--fail-with-body", *headers, *options, url(path)))
+        return answer
+
+    def url(path: str) -> str:
+        return f"{public}{Q}{path}"
+
+    body = json.dumps({"model": "Veo3", "payload": {"prompt": "a lighthouse at dawn"}})
+    job = f"/requests/{curl('/requests', '--json', body)['request_id']}"
+    wait_until(lambda: curl(job)["status"] == "success")
+    assert curl(job)["outcome"]["video_url"]
 
 
 @pytest.fixture(scope="session")

@@ -3,36 +3,19 @@
 import json
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway import __version__
-from tests.conftest import Q, team
-from tests.containers import ROOT, Container, run, running_container
+from tests.conftest import team
+from tests.containers import ROOT, Container, make_film, run, running_container, wait_until
 from tests.programs import beside_python
 
 pytestmark = pytest.mark.timeout(900)
 
 KEY = "gmigw_key-of-a-test"
-BODY = json.dumps({"model": "Veo3", "payload": {"prompt": "a lighthouse at dawn"}})
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until it holds, or fail."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it did not come to pass in time"
-        time.sleep(0.1)
-
-
-def curl(url: str, *options: str) -> dict[str, object]:
-    """The JSON that curl gets, as the team."""
-    key = ("--header", f"Authorization: Bearer {KEY}")
-    answer: dict[str, object] = json.loads(run("curl", "--silent", "--fail-with-body", *key, *options, url))
-    return answer
 
 
 @pytest.fixture
@@ -48,11 +31,7 @@ def container(image: str) -> Iterator[Container]:
 
 
 def test_a_whole_job_by_curl_in_a_locked_container_that_ends_well_at_sigterm(container: Container) -> None:
-    base = container.public + Q
-    created = curl(f"{base}/requests", "--json", BODY)
-    url = f"{base}/requests/{created['request_id']}"
-    wait_until(lambda: curl(url)["status"] == "success")
-    assert "video_url" in json.dumps(curl(url)["outcome"])
+    make_film(container.public, KEY)
     assert container.ends() == 0
     said = container.said()
     assert '"event": "draining"' in said
