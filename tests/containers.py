@@ -1,4 +1,7 @@
-"""The image, built for real by buildah, and containers of it run by podman. Both want root and Debian's packages."""
+"""The image, built for real by buildah, and containers of it run by podman. Both want root and Debian's packages.
+
+`python -m tests.containers` builds it.
+"""
 
 import fcntl
 import json
@@ -76,8 +79,13 @@ def make_film(public: str, key: str) -> None:
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The name of the image of this checkout. The base is made once for each machine."""
+    """The name of the image of this checkout."""
     require("buildah", "podman", "runc", "mmdebstrap", root=True)
+    return build()
+
+
+def build() -> str:
+    """Make the image, from what is in the cache where that is the same. The base is made once for each machine."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:  # several processes run tests at once
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -152,3 +160,7 @@ def running_container(*options: str, image: str, command: tuple[str, ...]) -> It
         yield container
     finally:
         run("podman", "rm", "--force", "--volumes", "--time", "0", container.id)
+
+
+if __name__ == "__main__":
+    build()

@@ -117,6 +117,9 @@ capabilities:
 {{- else if not (or .ledger.url .existingSecret) }}
 {{- fail "ledger.type is postgresql: set ledger.url, or existingSecret to a Secret with the key ledger-url" }}
 {{- end }}
+{{- if and .simulate (or (gt (int .replicaCount) 1) .autoscaling.enabled) }}
+{{- fail "simulate gives each gateway a simulator of its own, which knows no job of another: set replicaCount to 1" }}
+{{- end }}
 {{- if and .existingSecret .secret.create }}
 {{- fail "existingSecret and secret.create: set one of them" }}
 {{- end }}

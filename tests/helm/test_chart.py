@@ -56,6 +56,7 @@ def test_the_manifests_are_yaml_as_people_write_it() -> None:
         ({"autoscaling": {"enabled": True}}, "autoscaling.enabled needs a ledger that several gateways share"),
         ({"ledger": {"url": "postgresql://h/d"}}, "ledger.url is for PostgreSQL: set ledger.type to postgresql"),
         ({"ledger": {"type": "postgresql"}}, "set ledger.url, or existingSecret to a Secret with the key ledger-url"),
+        (SHARED | {"simulate": True, "replicaCount": 2}, "simulate gives each gateway a simulator of its own"),
         ({"existingSecret": "s", "secret": {"create": True}}, "existingSecret and secret.create: set one of them"),
         ({"secret": {"create": True}}, "secret.create needs secret.apiKey, the real GMI API key"),
         (
