@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 from cachetools import LRUCache
@@ -67,7 +68,8 @@ class JobMemory:
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, asyncio.Task[Seen]] = {}
         self._errors: LRUCache[str, Seen] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
-        self._denials: dict[str, tuple[int, float]] = {}
+        self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
+        self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
         self._looked_up: dict[str, tuple[float, float]] = {}
         self._audiences: dict[str, Audience] = {}
 
@@ -85,13 +87,21 @@ class JobMemory:
         return self._seen.get(request_id)
 
     def remember(self, request_id: str, seen: Seen) -> None:
-        """Keep the record, unless it alone is larger than the whole memory."""
+        """Keep the record, unless it alone is larger than the whole memory, or the job was changed since."""
+        if seen.asked_at < self._changed.get(request_id, -inf):
+            return
         self.forget(request_id)
         if _size(seen) <= _MOST_RECORD_BYTES:
             self._seen[request_id] = seen
 
+    def outdate(self, request_id: str, ticks: float) -> None:
+        """The job was changed from here: nothing that was asked before is true of it any more."""
+        self._changed[request_id] = ticks
+        self._looking.pop(request_id, None)
+        self.forget(request_id)
+
     def forget(self, request_id: str) -> None:
-        """Drop the record, because the job was changed from here."""
+        """Drop what is known of the job's record; the next look brings it again."""
         self._seen.pop(request_id, None)
         self._errors.pop(request_id, None)
 
@@ -126,9 +136,12 @@ class JobMemory:
                 audience.looking.cancel()
 
     def tell(self, request_id: str, seen: Seen) -> None:
-        """Wake those who wait for the job, if this is not what they were told last. Errors are always told."""
+        """Wake those who wait for the job, if this is not what they were told last.
+
+        Errors and ends are always told: who came later may have missed them.
+        """
         audience = self._audiences.get(request_id)
-        if audience is not None and (not seen.etag or audience.told != seen.etag):
+        if audience is not None and (seen.terminal or not seen.etag or audience.told != seen.etag):
             audience.told = seen.etag
             audience.news.set_result(seen)
             audience.news = _new_future()
@@ -152,7 +165,11 @@ class JobMemory:
     def share_look(self, request_id: str, look: asyncio.Task[Seen]) -> None:
         """Let others wait for this call to upstream until it is done."""
         self._looking[request_id] = look
-        look.add_done_callback(lambda _: self._looking.pop(request_id, None))
+        look.add_done_callback(partial(self._looked, request_id))
+
+    def _looked(self, request_id: str, look: "asyncio.Task[Seen]") -> None:
+        if self._looking.get(request_id) is look:
+            del self._looking[request_id]
 
     def note_denial(self, request_id: str, now: float) -> int:
         """Upstream says there is no such job. How often it has said so by now, each time well after the last."""

@@ -214,14 +214,19 @@ async def follow(gw: Gateway) -> None:
 
 
 async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls."""
+    """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls.
+
+    Raises what the first that failed raised, when all are done: none goes on beside the next round.
+    """
     turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
     async def take_turn(item: T) -> None:
         async with turns:
             await work(item)
 
-    await asyncio.gather(*(take_turn(item) for item in items))
+    ends = await asyncio.gather(*(take_turn(item) for item in items), return_exceptions=True)
+    for fault in (end for end in ends if end is not None):
+        raise fault
 
 
 def _was_seen(gw: Gateway, job: OpenJob) -> bool:

@@ -27,6 +27,7 @@ class Siblings:
         self._name = secrets.token_hex(6)
         self._server: asyncio.Server | None = None
         self._answers: Answers = {}
+        self._leaving = asyncio.Lock()
 
     async def open(self, answers: Answers) -> None:
         """Answer the others from now on."""
@@ -46,12 +47,21 @@ class Siblings:
         answers = await asyncio.gather(*(_ask(path, question) for path in others))
         return {path.name: answer for path, answer in zip(others, answers, strict=True) if answer is not None}
 
-    def leave(self, words: bytes) -> None:
-        """What shall be known of this worker once it is gone; the last counts."""
-        if self._folder is not None:
-            new = self._folder / f"{self._name}.new"
-            new.write_bytes(words)
-            new.rename(self._folder / f"{self._name}.left")
+    async def leave(self, make: Callable[[], bytes]) -> bytes:
+        """What `make` gives, which shall be known of this worker once it is gone; the last counts.
+
+        One after the other, although several may ask at once: an older one must never replace a newer.
+        """
+        async with self._leaving:
+            words = await asyncio.to_thread(make)
+            if self._folder is not None:
+                await asyncio.to_thread(self._write_down, self._folder, words)
+        return words
+
+    def _write_down(self, folder: Path, words: bytes) -> None:
+        new = folder / f"{self._name}.new"
+        new.write_bytes(words)
+        new.rename(folder / f"{self._name}.left")
 
     def left(self, present: Mapping[str, bytes]) -> list[bytes]:
         """What the workers left that are not `present`."""

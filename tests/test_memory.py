@@ -152,3 +152,38 @@ def test_when_upstream_was_last_asked_counts_errors_too() -> None:
     jobs.remember("one", replace(seen(1), asked_at=5.0))
     jobs.remember_error("one", replace(seen(1), asked_at=7.0))
     assert jobs.asked_at("one") == 7.0
+
+
+async def test_what_was_asked_before_the_job_was_changed_is_no_news() -> None:
+    jobs = JobMemory()
+    go = asyncio.Event()
+
+    async def look() -> Seen:
+        await go.wait()
+        return seen(10)
+
+    before = asyncio.ensure_future(look())
+    jobs.share_look("one", before)
+    jobs.outdate("one", 5.0)
+    assert jobs.look_under_way("one") is None
+    after = asyncio.ensure_future(look())
+    jobs.share_look("one", after)
+    go.set()
+    await before
+    assert jobs.look_under_way("one") in (None, after)
+    jobs.remember("one", replace(seen(10), asked_at=4.0))
+    assert jobs.seen("one") is None
+    jobs.remember("one", replace(seen(10), asked_at=5.0))
+    assert jobs.seen("one") is not None
+    await after
+
+
+async def test_the_end_is_told_to_whoever_came_after_it_was_told_first() -> None:
+    jobs = JobMemory()
+    early = jobs.attend("one")
+    jobs.tell("one", seen(10))
+    late = jobs.attend("one")
+    news = late.news
+    assert late is early
+    jobs.tell("one", seen(10))
+    assert news.done()

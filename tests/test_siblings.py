@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ async def test_each_hears_all_the_others(tmp_path: Path) -> None:
 
 async def test_without_a_folder_there_is_nobody(tmp_path: Path) -> None:
     async with worker(None, b"a") as alone:
-        alone.leave(b"words")
+        assert await alone.leave(lambda: b"words") == b"words"
         assert await alone.ask("counts") == {}
         assert alone.left({}) == []
 
@@ -44,24 +45,37 @@ async def test_a_question_nobody_knows_has_no_answer(tmp_path: Path) -> None:
 async def test_what_one_that_is_gone_left_is_known_until_the_end(tmp_path: Path) -> None:
     async with worker(tmp_path, b"a") as a:
         async with worker(tmp_path, b"b") as b:
-            b.leave(b"first words")
-            b.leave(b"last words")
-            a.leave(b"own words")
+            await b.leave(lambda: b"first words")
+            await b.leave(lambda: b"last words")
+            await a.leave(lambda: b"own words")
             assert a.left(await a.ask("counts")) == []
         present = await a.ask("counts")
         assert present == {}
         assert a.left(present) == [b"last words"]
 
 
-async def test_one_that_was_killed_or_is_stuck_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(siblings, "PATIENCE", 0.05)
+async def test_what_is_left_at_once_is_left_one_after_the_other(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a:
+        async with worker(tmp_path, b"b") as b:
+            made = count()
+            await asyncio.gather(*(b.leave(lambda: b"%08d" % next(made) * 10_000) for _ in range(40)))
+        assert a.left({}) == [b"%08d" % 39 * 10_000]
 
-    async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.3)
+
+async def test_one_that_was_killed_or_is_stuck_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(siblings, "PATIENCE", 0.5)
+    hung_up = asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
         writer.close()
+        await writer.wait_closed()
+        hung_up.set()
 
     async with worker(tmp_path, b"a") as a, worker(tmp_path, b"b"):
         (tmp_path / "dead").touch()  # no socket, or one that nobody holds
         stuck = await asyncio.start_unix_server(never, tmp_path / "stuck")
         assert list((await a.ask("counts")).values()) == [b"b"]
+        await asyncio.wait_for(hung_up.wait(), 10)
         stuck.close()
+        await stuck.wait_closed()

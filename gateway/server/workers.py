@@ -31,6 +31,9 @@ LONGEST_PAUSE = 30.0
 STEADY = 60.0
 """Seconds after which a worker's end says nothing about its successor."""
 
+LISTENERS = 2
+"""Lines a worker announces, one for each listener, when it serves."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
@@ -59,6 +62,8 @@ class _Worker:
     started: float
     announced: bytes = b""
     serves: bool = False
+    closed: bool = False
+    """Its pipe has come to an end: it is about to be buried."""
 
 
 def become(work: Callable[[], int]) -> NoReturn:
@@ -69,6 +74,7 @@ def become(work: Callable[[], int]) -> NoReturn:
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that is still starting reads the newest policies anyway
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.setpgid(0, 0)
@@ -114,7 +120,7 @@ class Supervisor:
 
     def _wait(self) -> None:
         """For a signal, a worker's words, or the time at which one is to be replaced."""
-        pipes = {worker.pipe: worker for worker in self._workers.values() if not worker.serves}
+        pipes = {worker.pipe: worker for worker in self._workers.values() if not (worker.serves or worker.closed)}
         patience = max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
         ready, _, _ = select.select([self._wake, *pipes], [], [], patience)
         for pipe in ready:
@@ -126,14 +132,15 @@ class Supervisor:
 
     def _listen(self, worker: _Worker) -> None:
         heard = os.read(worker.pipe, 4096)
+        worker.closed = not heard
         worker.announced += heard
-        worker.serves = not heard or worker.announced.count(b"(admin)\n") > 0
-        if not heard or self._announced:
-            return  # it has ended, which SIGCHLD tells, or it replaces one that had announced the same
-        if worker.serves and len(self._workers) < self._count:
+        worker.serves = worker.announced.count(b"\n") >= LISTENERS
+        if self._announced or not worker.serves:
+            return
+        if len(self._workers) < self._count:
             for number in range(1, self._count):
                 self._start(number)
-        if len(self._workers) == self._count and all(each.serves for each in self._workers.values()):
+        elif all(each.serves and not each.closed for each in self._workers.values()):
             self._announced = True
             self._announce.write(worker.announced.decode())
             self._announce.flush()

@@ -232,7 +232,7 @@ async def delete(call: Call) -> Reply:
     owner = await polling.own(gw, call.caller, call.identifier)
     answer = await gw.tasks.shield(gw.upstream.delete_request(owner.credential, call.identifier), "delete")
     call.upstream_seconds = answer.elapsed
-    gw.jobs.forget(call.identifier)
+    gw.jobs.outdate(call.identifier, gw.ticks())
     if answer.status < 300 and owner.outcome is None:
         gw.tasks.start(settlement.look(gw, call.identifier, owner), "look after delete")
     return Reply(answer.status, answer.body, answer.headers)

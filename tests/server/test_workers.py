@@ -23,7 +23,8 @@ def work(post: Post) -> int:
         pass
     if os.path.exists(f"{folder}/fail"):
         return 2
-    told = []
+    while os.path.exists(f"{folder}/hold"):
+        time.sleep(0.01)
     read, write = os.pipe()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: os.write(write, bytes([number])))
@@ -136,6 +137,20 @@ def test_no_worker_outlives_its_parent(crew: Crew) -> None:
     crew.parent.kill()
     crew.parent.communicate()
     until(lambda: not any(is_there(crew.pids(number)[0]) for number in (0, 1)))
+
+
+def test_a_reload_does_not_end_a_worker_that_is_starting(tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+    crew = Crew(tmp_path)
+    until(lambda: crew.pids(0))
+    for _ in range(5):
+        crew.parent.send_signal(signal.SIGHUP)
+        time.sleep(0.02)
+    (tmp_path / "hold").unlink()
+    assert len(crew.announced()) == 2
+    crew.parent.send_signal(signal.SIGTERM)
+    assert crew.end() == (0, "")
+    assert [len(crew.pids(number)) for number in (0, 1)] == [1, 1]
 
 
 def test_what_cannot_start_is_tried_once(tmp_path: Path) -> None:

@@ -64,9 +64,7 @@ def counts_for_siblings(gw: Gateway) -> Answers:
 
 async def dump_metrics(gw: Gateway) -> bytes:
     """What this worker counted, for a sibling's scrape; and should it end before the next, for those after that."""
-    dump = await asyncio.to_thread(gw.metrics.dump)
-    await asyncio.to_thread(gw.siblings.leave, dump)
-    return dump
+    return await gw.siblings.leave(gw.metrics.dump)
 
 
 async def look_up(gw: Gateway) -> None:
