@@ -16,9 +16,9 @@ from gateway.core.money import usd_number
 from gateway.core.policy import Team, Unit
 from gateway.core.webhooks import message
 from gateway.core.wording import limit_words, rfc3339
+from gateway.insistence import insist_quietly
 from gateway.ledger.delivery_values import Notice
 from gateway.logs import log_event
-from gateway.settlement import insist
 
 LIMIT = "limit"
 """The kind of delivery that tells of a limit filling up."""
@@ -45,7 +45,7 @@ def report_limits(gw: Gateway, team: Team, claims: Sequence[Claim], used: Mappin
 def _tell(gw: Gateway, team: Team, target: Target, event: str, body: bytes) -> None:
     """Have it delivered. The ledger takes one of each event."""
     notice = Notice(LIMIT, event, team.name, target, body)
-    gw.tasks.start(insist(gw, partial(gw.ledger.outbox.notify, notice, gw.now())), "notify")
+    gw.tasks.start(insist_quietly(gw, partial(gw.ledger.outbox.notify, notice, gw.now())), "notify")
 
 
 def _window(claim: Claim, now: float) -> str:

@@ -113,7 +113,8 @@ async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
         search = await _search(gw, lost)
     except UpstreamFailure:
         return
-    over = search.whole and now - first >= _patience(gw, lost)
+    waited = max(now - first, gw.now() - lost.updated_at)  # the ledger's time outlives a restart, ours a clock set back
+    over = search.whole and waited >= _patience(gw, lost)
     record = _found(lost, search) or (_left_over(lost, search) if over else None)
     if record is not None:
         await _adopt(gw, lost, record)
@@ -126,7 +127,7 @@ async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
 
 
 def _patience(gw: Gateway, lost: OpenReservation) -> float:
-    """Seconds from the first look on, which is never before the create was sent."""
+    """Seconds since it came into doubt, which is never before it was sent."""
     return PATIENCE_WHEN_REFUSED if lost.refused else gw.settings.create_timeout + PATIENCE
 
 

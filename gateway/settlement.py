@@ -18,6 +18,7 @@ from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.core.money import MICRO
 from gateway.failpoints import Point, reach
+from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 from gateway.logs import log_event
@@ -37,7 +38,6 @@ MISSING_AT_FIRST = 60.0
 JOB_TIMEOUT = 24 * 3600.0
 """Seconds after which a job without end frees its slot; its money is kept."""
 
-_AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)
 _LOOKS_AT_ONCE = 32
 _LOOKS_A_ROUND = 256
 
@@ -274,25 +274,3 @@ async def doubt(gw: Gateway, reservation_id: str, *, refused: bool = False) -> N
     """
     await insist(gw, lambda: gw.ledger.doubt(reservation_id, gw.now(), refused=refused))
     gw.wake.set()
-
-
-async def insist(gw: Gateway, write: Callable[[], Awaitable[T]]) -> T | None:
-    """Write to the ledger; if it cannot be reached, go on trying behind the caller's back, who gets None."""
-    try:
-        return await write()
-    except LedgerUnavailable:
-        gw.metrics.settlement_errors.inc()
-        gw.tasks.start(_repeat(write), "write to the ledger again")
-        return None
-
-
-async def _repeat(write: Callable[[], Awaitable[object]]) -> None:
-    attempt = 0
-    while True:
-        await asyncio.sleep(_AGAIN[min(attempt, len(_AGAIN) - 1)])
-        attempt += 1
-        try:
-            await write()
-        except LedgerUnavailable:
-            continue
-        return

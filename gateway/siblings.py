@@ -29,6 +29,11 @@ class Siblings:
         self._answers: Answers = {}
         self._leaving = asyncio.Lock()
 
+    @property
+    def may_be(self) -> bool:
+        """Whether this is one of several workers, whatever became of the others."""
+        return self._folder is not None
+
     async def open(self, answers: Answers) -> None:
         """Answer the others from now on."""
         self._answers = answers

@@ -6,9 +6,9 @@ from gateway.context import Gateway
 from gateway.core.limits import upload_claims
 from gateway.core.policy import Caller
 from gateway.core.refusals import refusal_for
+from gateway.insistence import insist
 from gateway.ledger.values import Full
 from gateway.notices import report_limits
-from gateway.settlement import insist
 from gateway.upstream.client import Answer, Trace, UpstreamFailure
 
 SIGNED_STATUSES = frozenset((200, 201))

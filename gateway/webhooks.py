@@ -15,10 +15,10 @@ from gateway.context import Gateway
 from gateway.core.addresses import is_listed
 from gateway.core.policy import PolicySet, Source, Webhooks
 from gateway.core.webhooks import Standing, is_taken, next_attempt, sign, signing_key
+from gateway.insistence import insist_quietly
 from gateway.ledger.delivery_values import Attempt, Delivery, DueDelivery
 from gateway.logs import log_event
 from gateway.outbound import AT_ONCE, OutboundFailure
-from gateway.settlement import insist
 from gateway.upstream.credentials import Secret
 
 LEASE = 60.0
@@ -122,7 +122,7 @@ def _not_taken(gw: Gateway, delivery: Delivery, status: int | None, problem: str
 
 async def _conclude(gw: Gateway, delivery: Delivery, attempt: Attempt, seconds: float) -> None:
     """Write it down, now or as soon as the ledger takes it, and say it. A log line never holds path or query."""
-    await insist(gw, partial(gw.ledger.outbox.conclude, delivery, attempt, gw.now()))
+    await insist_quietly(gw, partial(gw.ledger.outbox.conclude, delivery, attempt, gw.now()))
     facts = {
         "id": delivery.id,
         "team": delivery.team,

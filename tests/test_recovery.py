@@ -338,6 +338,17 @@ async def test_ac1_a_create_that_nobody_can_be_at_any_more_is_given_up(quiet_hou
     assert await states(quiet_house) == []
 
 
+async def test_patience_does_not_begin_anew_with_a_gateway(quiet_house: House) -> None:
+    patience = quiet_house.gw.settings.create_timeout + recovery.PATIENCE
+    await lose(quiet_house, "lost", at=quiet_house.gw.now() - patience + 5)
+    await recovery.recover(quiet_house.gw)
+    assert await states(quiet_house) == [State.UNKNOWN]
+    quiet_house.gw.jobs.keep_look_ups(())
+    await lose(quiet_house, "longer", at=quiet_house.gw.now() - patience - 1)
+    await recovery.recover(quiet_house.gw)
+    assert [each.id for each in await quiet_house.gw.ledger.open_reservations()] == ["lost"]
+
+
 async def test_of_several_records_the_one_nearest_to_the_create_is_its_job(quiet_house: House) -> None:
     now = quiet_house.gw.now()
     await lose(quiet_house, "lost", at=now)

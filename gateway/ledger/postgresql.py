@@ -19,7 +19,7 @@ from gateway.ledger.values import Durability
 from gateway.logs import log_event
 
 WRITERS = 6
-"""Connections that write. A team uses one at a time for its creates, so this many teams write beside each other."""
+"""Connections that write, a few of them for groups, the others for what must be done by itself."""
 
 PATIENCE = 1.8
 """Seconds after which whoever waits is told that the ledger is unavailable. What has begun is not stopped."""

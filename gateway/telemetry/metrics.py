@@ -125,7 +125,7 @@ class Metrics:
 
         `present` and `gone` are the dumps of other workers, of which those that are gone have counted, but have no
         state any more. Takes milliseconds per thousand series. It may run in a thread while others count: every family
-        and every value is read under a lock of its own.
+        and every value is read under a lock of its own, and a call's numbers are only ever added to.
         """
         encode, media_type = choose_encoder(accept)
         if not present and not gone:

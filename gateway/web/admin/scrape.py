@@ -37,7 +37,7 @@ class Scrape:
         async with self._turn:
             await self._look_up()
             present = await siblings.ask("metrics")
-            if present:
+            if siblings.may_be:
                 await dump_metrics(self._gw)  # what was told once must be known even if this worker is gone by then
             gone = await asyncio.to_thread(siblings.left, present)
             accept = request.headers.get("accept", "")
