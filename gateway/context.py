@@ -18,7 +18,7 @@ from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.settings import Settings
 from gateway.siblings import Siblings
-from gateway.telemetry import Denials, Metrics
+from gateway.telemetry import Denials, KeyUses, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
 from gateway.upstream.credentials import Credentials
 from gateway.waits import Waits
@@ -89,6 +89,7 @@ class Gateway:
     draining: asyncio.Event
     wake: asyncio.Event
     denials: Denials = field(default_factory=Denials)
+    key_uses: KeyUses = field(default_factory=KeyUses)
     gates: dict[tuple[str, str], Gate] = field(default_factory=dict)
     """By credential and model: what upstream wants left alone for a while."""
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)

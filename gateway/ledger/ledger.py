@@ -243,6 +243,10 @@ class Ledger:
         """The answer kept under this name."""
         return await self._read("load_snapshot", snapshots.load, name)
 
+    async def look(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs) -> T:
+        """What a query of `gateway.ledger.overview` finds. Nothing is decided by it."""
+        return await self._read(work.__name__, work, *arguments, **options)
+
     async def verify(self) -> list[Difference]:
         """Every counter that is not the sum of what its reservations must hold. Empty unless something is wrong."""
         return await self._read("verify", usage.verify)

@@ -11,8 +11,8 @@ from gateway.ledger.schema import claims, counters, jobs, refusals, reservations
 from gateway.ledger.values import Difference, OpenCounts, UsageRow
 
 _c = reservations.c
-_open = or_(*(_c.state == state for state in sorted(OPEN)))
-_kept = or_(
+is_open = or_(*(_c.state == state for state in sorted(OPEN)))
+is_kept = or_(
     *(
         and_(_c.outcome == outcome, _c.charge_failed == charge_failed)
         for outcome in Outcome
@@ -60,9 +60,9 @@ def _jobs_between(
             func.count(),
             _count(_c.outcome == Outcome.SUCCESS),
             _count(and_(_c.state == State.SETTLED, _c.outcome != Outcome.SUCCESS)),
-            _count(_open),
-            _sum(_kept),
-            _sum(_open),
+            _count(is_open),
+            _sum(is_kept),
+            _sum(is_open),
             cast(func.sum(_c.seconds), BigInteger),
         )
         .where(_c.created_at >= starts, _c.created_at < ends, _c.state != State.RELEASED)
@@ -107,9 +107,9 @@ def verify(connection: Connection, at_most: int | None = None) -> list[Differenc
     chosen = select(counters.c.name).where(counters.c.direct == false())
     chosen = chosen.order_by(counters.c.window_ends.desc().nulls_first(), counters.c.name).limit(at_most)
     must_hold = or_(
-        _open,
+        is_open,
         and_(_c.state == State.SETTLED, claims.c.on_settle == OnSettle.KEEP),
-        and_(_c.state == State.SETTLED, claims.c.on_settle == OnSettle.ADJUST, _kept),
+        and_(_c.state == State.SETTLED, claims.c.on_settle == OnSettle.ADJUST, is_kept),
     )
     sums = (
         select(

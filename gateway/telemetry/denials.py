@@ -12,12 +12,16 @@ OTHER = "other"
 """What is counted for anything a client could make up."""
 
 _LONGEST_KEPT = 500
+_MOST_STEPS = 50
 _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One refused call. `time` in unix seconds; `key` by name; empty where it was not known yet."""
+    """One refused call. `time` in unix seconds; `key` by name; empty where it was not known yet.
+
+    `steps` are those of a create's decision: the rule, its verdict, and why.
+    """
 
     time: float
     team: str
@@ -26,6 +30,7 @@ class Denial:
     code: str
     message: str
     request_id: str
+    steps: tuple[tuple[str, str, str], ...] = ()
 
 
 class Denials:
@@ -40,7 +45,9 @@ class Denials:
 
     def add(self, denial: Denial) -> None:
         """Note one; the oldest goes. What a client may make long is cut."""
-        kept = replace(denial, model=denial.model[:_LONGEST_KEPT], message=denial.message[:_LONGEST_KEPT])
+        steps = tuple((rule, verdict, text[:_LONGEST_KEPT]) for rule, verdict, text in denial.steps[:_MOST_STEPS])
+        model, message = denial.model[:_LONGEST_KEPT], denial.message[:_LONGEST_KEPT]
+        kept = replace(denial, model=model, message=message, steps=steps)
         (self._unknown if denial.team == OTHER else self._known).append(kept)
 
     def dump(self) -> bytes:

@@ -134,6 +134,17 @@ class Metrics:
         together.register(Together(self.registry, present, gone))
         return encode(together), media_type
 
+    def series(
+        self, names: Collection[str], present: Sequence[bytes] = (), gone: Sequence[bytes] = ()
+    ) -> dict[str, list[tuple[Mapping[str, str], float]]]:
+        """Labels and values of these samples (`gateway_denied_total`), over all workers as in `render`."""
+        found: dict[str, list[tuple[Mapping[str, str], float]]] = {name: [] for name in names}
+        for family in Together(self.registry, present, gone).collect():
+            for sample in family.samples:
+                if sample.name in found:
+                    found[sample.name].append((sample.labels, sample.value))
+        return found
+
     def dump(self) -> bytes:
         """Every series as it stands, for another worker's `render`."""
         return dump(self.registry)

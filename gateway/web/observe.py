@@ -21,6 +21,8 @@ def observe(call: Call, reply: Reply, elapsed: float) -> None:
     method = call.scope["method"] if call.scope["method"] in _METHODS else OTHER
     tally = call.gw.metrics.calls.of(team, route, method, reply.status)
     tally.note(elapsed, max(0.0, elapsed - call.upstream_seconds))
+    if call.who is not None:
+        call.gw.key_uses.note(team, call.who.key.name, call.gw.now())
     if reply.code:
         _note_refusal(call, reply, team)
     if call.gw.settings.access_log:
@@ -32,7 +34,8 @@ def _note_refusal(call: Call, reply: Reply, team: str) -> None:
     gw, who, now = call.gw, call.who, call.gw.now()
     gw.metrics.denied(team, reply.code).inc()
     key = who.key.name if who is not None else ""
-    gw.denials.add(Denial(now, team, key, call.model, reply.code, reply.message, call.request_id))
+    steps = () if call.decision is None else tuple((step.rule, step.verdict, step.text) for step in call.decision.steps)
+    gw.denials.add(Denial(now, team, key, call.model, reply.code, reply.message, call.request_id, steps))
     if who is not None:
         model = call.model if is_on_offer(gw, who, call.model) else OTHER
         gw.refusals.note(who, model, reply.code, now)

@@ -1,5 +1,7 @@
 """The latest refusals, one worker's or all of them."""
 
+from dataclasses import replace
+
 from gateway.telemetry import OTHER, Denial, Denials
 
 
@@ -52,3 +54,12 @@ def test_denials_of_all_workers_are_told_newest_first() -> None:
         denials.add(Denial(time_, "films", "web", "Veo3", "rate_limited", "No.", str(time_)))
     assert [denial.request_id for denial in own.latest(3, others=[other.dump()])] == ["4", "3", "2"]
     assert [denial.request_id for denial in own.latest(9, team="music", others=[other.dump()])] == []
+
+
+def test_the_steps_of_a_decision_are_kept_and_cut() -> None:
+    denials = Denials()
+    steps = tuple((f"rule-{number}", "pass", "x" * 600) for number in range(60))
+    denials.add(replace(denial(1), steps=steps))
+    (kept,) = Denials().latest(1, others=[denials.dump()])
+    assert len(kept.steps) == 50
+    assert kept.steps[0] == ("rule-0", "pass", "x" * 500)

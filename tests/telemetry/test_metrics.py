@@ -152,3 +152,13 @@ def test_rendering_in_a_thread_meets_counting_in_another(metrics: Metrics) -> No
     thread.join()
     assert rendered
     assert all(text.endswith(b"\n") for text in rendered)
+
+
+def test_single_series_are_read_over_all_workers() -> None:
+    one, other = Metrics("0"), Metrics("0")
+    one.denied("a", "rate_limited").inc()
+    other.denied("a", "rate_limited").inc(2)
+    other.denied("b", "rate_limited").inc()
+    series = one.series(("gateway_denied_total", "gateway_uploads_total"), [other.dump()])
+    assert {labels["team"]: value for labels, value in series["gateway_denied_total"]} == {"a": 3.0, "b": 1.0}
+    assert series["gateway_uploads_total"] == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Q
+from tests.conftest import House, OpenHouse, Q, team
 from tests.web.conftest import LIMITS, OpenShop
 
 
@@ -126,3 +126,23 @@ async def test_refusals_are_counted_by_models_no_client_can_make_up(open_shop: O
     rows = await house.gw.ledger.usage(None, 0.0, house.gw.now())
     refused = {(row.team, row.key, row.model): row.refused for row in rows if row.refused}
     assert refused == {("a", "main", "Veo3"): 1, ("a", "main", "other"): 7}
+
+
+async def test_a_refused_create_is_kept_with_every_rule_and_each_call_says_when_its_key_was_seen(
+    open_house: OpenHouse,
+) -> None:
+    house = await open_house({"a.yaml": team("a", "k", "limits: [5 jobs per day]")})
+    before = house.gw.now()
+    await house.client("k").create("Veo3", {})
+    (denial,) = house.gw.denials.latest(5)
+    assert denial.code == "payload_rejected"
+    assert [(rule, verdict) for rule, verdict, _ in denial.steps] == [
+        ("scope", "pass"),
+        ("model", "pass"),
+        ("payload", "refuse"),
+    ]
+    assert denial.steps[-1][2] == denial.message
+    await house.client("nobody").get("/gateway/v1/usage")
+    seen = house.gw.key_uses.latest([])
+    assert set(seen) == {("a", "main")}
+    assert before <= seen["a", "main"] <= house.gw.now()

@@ -59,7 +59,10 @@ def counts_for_siblings(gw: Gateway) -> Answers:
     async def dump_denials() -> bytes:
         return gw.denials.dump()
 
-    return {"metrics": partial(dump_metrics, gw), "denials": dump_denials}
+    async def dump_key_uses() -> bytes:
+        return gw.key_uses.dump()
+
+    return {"metrics": partial(dump_metrics, gw), "denials": dump_denials, "key uses": dump_key_uses}
 
 
 async def dump_metrics(gw: Gateway) -> bytes:

@@ -1,0 +1,93 @@
+"""What people look at, on either database."""
+
+import pytest
+
+from gateway.core.lifecycle import Outcome
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.overview import (
+    RefusedCount,
+    Spent,
+    Wanted,
+    last_creates,
+    refused_counts,
+    shown_jobs,
+    spent_by_window,
+)
+from gateway.ledger.values import Refused
+from tests.ledger.samples import DAY, NOW, create, reservation, send
+
+
+async def fill(ledger: Ledger) -> None:
+    """Four jobs of red, the third failed, the fourth alive; one of blue; and one create that was released."""
+    await create(ledger, reservation("1", price=100), Outcome.SUCCESS)
+    await create(ledger, reservation("2", price=20, model="Kling", at=NOW + 1), Outcome.SUCCESS)
+    await create(ledger, reservation("3", price=3, at=NOW + 2), Outcome.FAILED)
+    await create(ledger, reservation("4", price=4000, at=NOW + DAY), None)
+    await create(ledger, reservation("5", price=50_000, team="blue", at=NOW + DAY), Outcome.SUCCESS)
+    await send(ledger, reservation("6", price=600_000, at=NOW + DAY))
+    await ledger.release("6", NOW + DAY, None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "total"),
+    [
+        (Wanted(), "5 4 3 2 1", 5),
+        (Wanted(team="red"), "4 3 2 1", 4),
+        (Wanted(team="red", ended=False), "4", 1),
+        (Wanted(team="red", ended=True), "3 2 1", 3),
+        (Wanted(model="Kling"), "2", 1),
+        (Wanted(status="failed"), "3", 1),
+        (Wanted(limit=2, offset=1), "4 3", 5),
+        (Wanted(team="green"), "", 0),
+    ],
+    ids=repr,
+)
+async def test_jobs_are_shown_newest_first(ledger: Ledger, wanted: Wanted, found: str, total: int) -> None:
+    await fill(ledger)
+    jobs, count = await ledger.look(shown_jobs, wanted)
+    assert " ".join(job.request_id.removeprefix("request-") for job in jobs) == found
+    assert count == total
+
+
+async def test_a_job_is_shown_with_whose_it_is_and_how_it_ended(ledger: Ledger) -> None:
+    await fill(ledger)
+    (failed,), _ = await ledger.look(shown_jobs, Wanted(status="failed"))
+    assert (failed.team, failed.key, failed.model, failed.price) == ("red", "web", "Veo3", 3)
+    assert (failed.created_at, failed.settled_at, failed.outcome) == (NOW + 2, NOW + 2, Outcome.FAILED)
+    (alive,), _ = await ledger.look(shown_jobs, Wanted(ended=False))
+    assert (alive.settled_at, alive.outcome, alive.status) == (None, None, "queued")
+
+
+async def test_money_is_told_by_window_and_model(ledger: Ledger) -> None:
+    await fill(ledger)
+    edges = [NOW - DAY, NOW, NOW + DAY, NOW + 2 * DAY]
+    spent = await ledger.look(spent_by_window, "red", edges)
+    assert sorted(spent, key=lambda each: (each.window, each.model)) == [
+        Spent(1, "Kling", 1, 20),
+        Spent(1, "Veo3", 2, 100),  # what failed costs nothing
+        Spent(2, "Veo3", 1, 4000),  # held
+    ]
+    everybody = await ledger.look(spent_by_window, None, edges)
+    assert sum(each.amount for each in everybody) == 54_120
+    assert await ledger.look(spent_by_window, "red", [NOW + 5, NOW + 6]) == []
+
+
+async def test_refused_calls_are_told_by_code_and_quarter(ledger: Ledger) -> None:
+    quarter = NOW - NOW % 900
+    await ledger.add_refusals(
+        {
+            Refused("red", "web", "Veo3", "rate_limited", quarter): 2,
+            Refused("red", "batch", "other", "rate_limited", quarter): 3,
+            Refused("red", "web", "Veo3", "rate_limited", quarter - 900): 7,
+            Refused("blue", "web", "Veo3", "budget_exceeded", quarter): 1,
+        }
+    )
+    assert await ledger.look(refused_counts, "red", quarter) == [RefusedCount("red", "rate_limited", quarter, 5)]
+    everything = await ledger.look(refused_counts, None, quarter - 900)
+    assert sum(each.count for each in everything) == 13
+
+
+async def test_a_keys_last_create_is_known_for_as_long_as_is_asked(ledger: Ledger) -> None:
+    await fill(ledger)
+    assert await ledger.look(last_creates, "red", NOW) == {"web": NOW + DAY}
+    assert await ledger.look(last_creates, "red", NOW + 2 * DAY) == {}
