@@ -16,9 +16,9 @@ from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_te
 from gateway.cli.model_detail import find_detail
 from gateway.cli.options import add_settings
 from gateway.core.decide import Decision, Verdict, decide, describe_limits
-from gateway.core.errors import Code, Refusal
+from gateway.core.errors import Refusal
 from gateway.core.policy import Caller, Key, PolicySet
-from gateway.core.wire import Draft, parse_create
+from gateway.core.wire import Draft, compose_create
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import LedgerReader, ledger_exists, read_ledger
 from gateway.web.usage import explained
@@ -76,35 +76,16 @@ def _caller(policy: PolicySet, team_name: str, key_name: str | None) -> Caller:
 
 
 def _draft(model: str, payload: str | None) -> Draft:
-    """The create that would be sent. The payload's own text goes in, so that it is read as strictly as the API does."""
+    """The create that would be sent."""
     try:
         text = sys.stdin.read() if payload == "-" else Path(payload).read_text("utf-8") if payload else "{}"
-        _check_payload(text)
-        return parse_create(f'{{"payload":{text},"model":{json.dumps(model)}}}'.encode())
+        return compose_create(model, text)
     except Refusal as refusal:
         raise CannotRunError(f"--payload {payload}: {refusal.message}") from None
     except OSError as error:
         raise CannotRunError(f"--payload {payload}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CannotRunError(f"--payload {payload}: this is not UTF-8 text") from None
-
-
-def _check_payload(text: str) -> None:
-    """Say what is wrong with the payload by its own lines and columns, before a create is made of it.
-
-    Raises Refusal. What is JSON to Python alone is left to the stricter reading.
-    """
-    try:
-        value = json.loads(text) if text.strip() else None
-    except json.JSONDecodeError as error:
-        problem = f"The payload is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        raise Refusal(Code.INVALID_REQUEST, problem) from None
-    except (ValueError, RecursionError):
-        return
-    if not text.strip():
-        raise Refusal(Code.INVALID_REQUEST, "The payload is empty; write {} for one without parameters.")
-    if isinstance(value, dict) and value.keys() == {"model", "payload"}:
-        raise Refusal(Code.INVALID_REQUEST, "This is a whole create; give the object under its `payload` alone.")
 
 
 def _explain(

@@ -61,6 +61,30 @@ def parse_create(body: bytes) -> Draft:
     return draft_of(model, payload, body)
 
 
+def compose_create(model: str, payload: str) -> Draft:
+    """The draft of a create for which somebody gives the payload alone, as text.
+
+    It goes in as it stands, so that it is read as strictly as any body; what is no JSON is told by its own lines.
+    Raises Refusal 400.
+    """
+    _check_payload(payload)
+    return parse_create(f'{{"payload":{payload},"model":{json.dumps(model)}}}'.encode("utf-8", "surrogatepass"))
+
+
+def _check_payload(text: str) -> None:
+    """What only Python takes for JSON is left to the stricter reading of the whole body."""
+    if not text.strip():
+        raise _invalid("The payload is empty; write {} for one without parameters.")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _invalid(f"The payload is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, RecursionError):
+        return
+    if isinstance(value, dict) and value.keys() == {"model", "payload"}:
+        raise _invalid("This is a whole create; give the object under its `payload` alone.")
+
+
 def parse_upload(body: bytes) -> str:
     """The `file_type` in the body of `POST …/upload-url`, an object of exactly that. Raises Refusal 400."""
     file_type = _parse_object(body, ("file_type",))["file_type"]

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.wire import MOST_VALUES, canonical_payload, digest_payload, parse_create, parse_upload, shown
+from gateway.core.wire import (
+    MOST_VALUES,
+    canonical_payload,
+    compose_create,
+    digest_payload,
+    parse_create,
+    parse_upload,
+    shown,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
@@ -257,3 +265,26 @@ def test_the_canonical_form_survives_a_round_trip(payload: dict[str, Any]) -> No
 def test_different_payloads_have_different_forms(one: dict[str, Any], other: dict[str, Any]) -> None:
     if canonical_payload(one) == canonical_payload(other):
         assert one == other
+
+
+def test_a_create_is_composed_of_a_payload_as_it_stands() -> None:
+    draft = compose_create('Ve"o', ' {"a": 8, "b": [1.0]}\n')
+    assert (draft.model, draft.payload) == ('Ve"o', {"a": 8, "b": [1.0]})
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ("", "The payload is empty; write {} for one without parameters."),
+        ('{"a": 1,\n "b": }', "The payload is not JSON: Expecting value at line 2, column 7."),
+        ('{}, "model": "Veo3-Ultra"', "The payload is not JSON: Extra data at line 1, column 3."),
+        ('{"model": "Veo3", "payload": {}}', "This is a whole create; give the object under its `payload` alone."),
+        ("[]", "`payload` must be an object: the model's parameters."),
+        ('{"a": NaN}', "The body is not JSON: NaN is not a number."),
+        ('{"a": ' + "9" * 5000 + "}", "The body holds an integer of more than 64 digits."),
+    ],
+)
+def test_a_payload_that_makes_no_create_says_why(payload: str, message: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        compose_create("Veo3", payload)
+    assert refused.value.message == message
