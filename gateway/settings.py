@@ -143,15 +143,6 @@ def variable_of(name: str) -> str:
     return f"GATEWAY_{name.upper()}"
 
 
-NOT_IN_EFFECT = ("public_url",)
-"""Settings that are read and that nothing in this version uses."""
-
-
-def idle_variables(settings: Settings) -> list[str]:
-    """The variables of settings that are set and not in effect."""
-    return [variable_of(name) for name in NOT_IN_EFFECT if getattr(settings, name)]
-
-
 def flag_of(name: str) -> str:
     """The command-line flag of a setting that has one."""
     return "--upstream" if name == "upstream_url" else f"--{name.replace('_', '-')}"

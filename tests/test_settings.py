@@ -5,7 +5,7 @@ import ipaddress
 
 import pytest
 
-from gateway.settings import Settings, SettingsError, flag_of, idle_variables, read_settings, variable_of
+from gateway.settings import Settings, SettingsError, flag_of, read_settings, variable_of
 
 SECRET = "canary-token"
 
@@ -70,11 +70,6 @@ def test_an_unknown_variable_is_an_error() -> None:
 def test_a_ledger_that_is_no_url_is_named_as_it_was_given_and_not_shown() -> None:
     form = "must be `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`"
     assert problems_of({}, {"ledger": f"{SECRET}.db"}) == [f"--ledger: {form}"]
-
-
-def test_what_is_set_and_not_in_effect_is_known() -> None:
-    assert idle_variables(Settings()) == []
-    assert idle_variables(read_settings({"GATEWAY_PUBLIC_URL": "https://a.example"}, {})) == ["GATEWAY_PUBLIC_URL"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ Exit status 0 when they can be used (warnings are allowed), 1 when not, 2 when t
 import importlib
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from gateway.cli.invocation import Invocation
 from gateway.cli.options import add_settings
 from gateway.core.nodes import Severity
 from gateway.policies import Loaded, load
-from gateway.settings import idle_variables
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -36,25 +34,22 @@ def run(call: Invocation) -> int:
     if call.options.online and loaded.policy is not None:
         # By name: only this needs an HTTP client.
         loaded = importlib.import_module("gateway.cli.check_online").load_online(call, path, loaded.policy)
-    idle = idle_variables(call.settings)
     if call.options.format == "json":
-        print(json.dumps(_values(loaded, idle), indent=2, ensure_ascii=False))
+        print(json.dumps(_values(loaded), indent=2, ensure_ascii=False))
     else:
-        _print_text(path, loaded, idle)
+        _print_text(path, loaded)
     if not loaded.readable:
         return 2
     return 0 if loaded.policy is not None else 1
 
 
-def _print_text(path: Path, loaded: Loaded, idle: Sequence[str]) -> None:
+def _print_text(path: Path, loaded: Loaded) -> None:
     for problem in loaded.problems:
         print(problem)
-    for variable in idle:
-        print(f"{variable}: warning: nothing in this version uses it [not-in-effect]")
-    print(f"{path}: {_summary(loaded, len(idle))}")
+    print(f"{path}: {_summary(loaded)}")
 
 
-def _values(loaded: Loaded, idle: Sequence[str]) -> dict[str, Any]:
+def _values(loaded: Loaded) -> dict[str, Any]:
     """The same for programs. `name` is a warning's, null for an error."""
     problems = [
         {
@@ -67,12 +62,12 @@ def _values(loaded: Loaded, idle: Sequence[str]) -> dict[str, Any]:
         }
         for problem in loaded.problems
     ]
-    return {"valid": loaded.policy is not None, "problems": problems, "variables_not_in_effect": list(idle)}
+    return {"valid": loaded.policy is not None, "problems": problems}
 
 
-def _summary(loaded: Loaded, idle: int) -> str:
+def _summary(loaded: Loaded) -> str:
     errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
-    found = [_count(errors, "error"), _count(len(loaded.problems) - errors + idle, "warning")]
+    found = [_count(errors, "error"), _count(len(loaded.problems) - errors, "warning")]
     if loaded.policy is not None:
         teams = loaded.policy.teams.values()
         keys = sum(len(team.keys) for team in teams)

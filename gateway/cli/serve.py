@@ -15,7 +15,7 @@ from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.logs import configure, log_event
 from gateway.server.run import run_in_loop
-from gateway.settings import Settings, idle_variables, variable_of
+from gateway.settings import Settings, variable_of
 
 CREDENTIALS = (
     ("GMI_API_KEY", "The real GMI API key, unless the policies name another source."),
@@ -68,5 +68,3 @@ def _log_start(settings: Settings) -> None:
         workers=settings.workers,
         ledger=backend_of(ledger).name_of(ledger),
     )
-    for variable in idle_variables(settings):
-        log_event(logging.WARNING, "setting not in effect", variable=variable)

@@ -28,7 +28,7 @@ from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_c
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
-_LARGEST_OFFSET = 10_000_000
+LARGEST_OFFSET = 10_000_000
 _LAST_LOOK = 0.5
 """Seconds a client whose wait is over still waits for upstream, so as not to be told a record older than a second."""
 
@@ -222,7 +222,7 @@ def _page(query: bytes) -> tuple[str | None, int, int]:
     if model is not None and not is_model_id(model):
         raise Refusal(Code.INVALID_REQUEST, "`model_id` must be the id of a model.")
     limit = read_number(values, "limit", DEFAULT_PAGE, 1, LARGEST_PAGE)
-    offset = read_number(values, "offset", 0, 0, _LARGEST_OFFSET)
+    offset = read_number(values, "offset", 0, 0, LARGEST_OFFSET)
     return model, limit, offset
 
 

@@ -1,7 +1,8 @@
 """The public listener's ASGI app: every call goes through `PublicApp.__call__`, and nothing else answers clients.
 
 The order is the order of trust: who calls (401 before anything about the path is said), how often, what, and only then
-the body. Everything an endpoint raises becomes one error shape here.
+the body. Open routes alone come first: they answer everybody alike. Everything an endpoint raises becomes one error
+shape here.
 """
 
 import logging
@@ -100,6 +101,10 @@ class PublicApp:
     async def _answer(self, call: Call) -> Reply:
         gw, now = self._gw, self._gw.now()
         self._room.check(READS)
+        found = self._routes.find(call.scope["raw_path"])
+        if found is not None and found[0].is_open and call.scope["method"] in found[0].methods:
+            call.route = found[0]
+            return await method_of(call.route, call.scope["method"]).endpoint(call)
         try:
             call.who = identify(call.policy, call.scope["headers"])
             self._room.join(call.who.team.name)
@@ -110,7 +115,6 @@ class PublicApp:
                 self._doorkeeper.admit(client_address(call.scope, gw.settings.trusted_proxies), now)
             raise
         await self._count(call, now)
-        found = self._routes.find(call.scope["raw_path"])
         if found is None:
             raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {PREFIX}.")
         call.route, call.identifier = found

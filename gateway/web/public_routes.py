@@ -5,6 +5,8 @@ import re
 from gateway.core.policy import Scope
 from gateway.upstream.request import PREFIX
 from gateway.web import events, files, jobs, models, usage
+from gateway.web.openapi import with_document
+from gateway.web.pages import page_routes
 from gateway.web.routes import Method, Route, RouteTable, with_head
 
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
@@ -12,8 +14,8 @@ _MODEL_ID = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2}){1,512}
 
 
 def public_routes() -> RouteTable:
-    """GMI's own calls, and the gateway's three."""
-    return RouteTable(
+    """GMI's own calls, the gateway's own, and what needs no key."""
+    return with_document(
         (
             Route("/models", f"{PREFIX}/models", with_head({"GET": Method(models.list_models, Scope.MODELS)})),
             Route(
@@ -43,5 +45,6 @@ def public_routes() -> RouteTable:
             ),
             Route("/gateway/v1/usage", "/gateway/v1/usage", with_head({"GET": Method(usage.usage, None)})),
             Route("/gateway/v1/explain", "/gateway/v1/explain", {"POST": Method(usage.explain, Scope.JOBS)}),
+            *page_routes(),
         )
     )

@@ -31,7 +31,8 @@ class Method:
 class Route:
     """`label` names the route in metrics and logs.
 
-    `pattern` is what the part of the raw path after `path` must look like, and `tail` what follows that.
+    `pattern` is what the part of the raw path after `path` must look like, and `tail` what follows that. An open route
+    answers its methods to callers without a key, counts for no team, and is the same for everybody.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Route:
     methods: Mapping[str, Method]
     pattern: re.Pattern[bytes] | None = None
     tail: str = ""
+    is_open: bool = False
 
     @property
     def allow(self) -> bytes:

@@ -69,16 +69,6 @@ def events(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
     return logged
 
 
-def test_what_is_set_and_not_in_effect_is_said(shell: Shell, events: dict[str, dict[str, object]]) -> None:
-    shell.environment["GATEWAY_PUBLIC_URL"] = "https://a.example"
-    shell.run("serve")
-    assert events["setting not in effect"] == {"variable": "GATEWAY_PUBLIC_URL"}
-    checked = shell.run("check")
-    assert checked.status == 0
-    assert checked.out.startswith("GATEWAY_PUBLIC_URL: warning: nothing in this version uses it [not-in-effect]\n")
-    assert checked.out.endswith("1 warning\n")
-
-
 def test_a_ledgers_password_is_not_shown(shell: Shell, events: dict[str, dict[str, object]]) -> None:
     shell.environment["GATEWAY_LEDGER"] = "postgresql://gw:canary@db.example/ledger"
     ended = shell.run("serve")

@@ -7,7 +7,8 @@ from gateway.web.public_routes import public_routes
 
 def test_the_routes_their_methods_and_scopes() -> None:
     table = public_routes().routes
-    scopes = {(route.label, method): facts.scope for route in table for method, facts in route.methods.items()}
+    keyed = [route for route in table if not route.is_open]
+    scopes = {(route.label, method): facts.scope for route in keyed for method, facts in route.methods.items()}
     assert scopes == {
         ("/models", "GET"): Scope.MODELS,
         ("/models", "HEAD"): Scope.MODELS,
@@ -26,6 +27,19 @@ def test_the_routes_their_methods_and_scopes() -> None:
         ("/gateway/v1/requests/{id}/events", "GET"): Scope.JOBS_READ,
         ("/gateway/v1/requests/{id}/events", "HEAD"): Scope.JOBS_READ,
     }
+
+
+def test_what_needs_no_key_is_the_team_page_and_the_document_to_be_read() -> None:
+    opened = [route for route in public_routes().routes if route.is_open]
+    assert [route.path for route in opened] == [
+        "/gateway/",
+        "/gateway/page.css",
+        "/gateway/page.js",
+        "/gateway/team.js",
+        "/gateway/v1/openapi.json",
+    ]
+    for route in opened:
+        assert (set(route.methods), route.pattern, route.label) == ({"GET", "HEAD"}, None, route.path)
 
 
 def test_ids_keep_to_their_folder() -> None:
