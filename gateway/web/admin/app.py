@@ -12,9 +12,10 @@ from starlette.routing import Route
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.web.admin import health, jobs, months, policies, teams, webhooks
+from gateway.web.admin import health, jobs, months, policies, session, teams, webhooks
 from gateway.web.admin.answers import refusal_response, request_id_of
 from gateway.web.admin.guard import Guard
+from gateway.web.admin.pages import Pages
 from gateway.web.admin.scrape import Scrape
 
 
@@ -22,6 +23,9 @@ def admin_app(gw: Gateway) -> Starlette:
     """Everything the admin listener answers."""
     app = Starlette(
         routes=[
+            *Pages(gw).routes(),
+            Route(session.PATH, session.sign_in, methods=["POST"]),
+            Route(f"{session.PATH}/end", session.sign_out, methods=["POST"]),
             Route("/metrics", Scrape(gw).answer),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
@@ -34,7 +38,7 @@ def admin_app(gw: Gateway) -> Starlette:
             Route("/api/policies", policies.policies),
             Route("/reload", policies.reload, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, gw.settings)],
+        middleware=[Middleware(Guard, gw.settings, gw.now)],
         exception_handlers={
             Refusal: _refused,
             LedgerUnavailable: _without_ledger,

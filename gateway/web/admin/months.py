@@ -12,7 +12,7 @@ from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.money import usd_number
 from gateway.core.policy import Period, Team
-from gateway.core.windows import window_at
+from gateway.core.windows import Window, window_at
 from gateway.ledger.values import UsageRow
 from gateway.web.admin.answers import gateway_of, json_response, read_query
 from gateway.web.query import check_word
@@ -35,8 +35,11 @@ async def usage(request: Request) -> Response:
     return json_response({"month": month, "rows": [_row(row) for row in rows], "total": _sums(rows)})
 
 
-async def rows_by_team(gw: Gateway, instant: float, team: str | None = None) -> dict[str, list[UsageRow]]:
-    """The ledger's rows of the month that holds `instant`, by team; teams without any are left out.
+async def rows_by_team(
+    gw: Gateway, instant: float, team: str | None = None, back: int = 0
+) -> dict[str, list[UsageRow]]:
+    """The ledger's rows of the month that holds `instant`, or so many months before it, by team; without those that
+    have none.
 
     One query per time zone in use, not one per team. Raises LedgerUnavailable.
     """
@@ -46,11 +49,19 @@ async def rows_by_team(gw: Gateway, instant: float, team: str | None = None) -> 
         zones.add(_REMOVED_TEAMS_ZONE)
     found: dict[str, list[UsageRow]] = {}
     for zone in sorted(zones):
-        month = window_at(Period.MONTH, zone, instant)
+        month = month_back(zone, instant, back)
         for row in await gw.ledger.usage(team, month.starts, month.ends):
             if _zone(teams, row.team) == zone:
                 found.setdefault(row.team, []).append(row)
     return found
+
+
+def month_back(zone: str, instant: float, back: int) -> Window:
+    """The month of this time zone that holds `instant`, or so many months before it."""
+    month = window_at(Period.MONTH, zone, instant)
+    for _ in range(back):
+        month = window_at(Period.MONTH, zone, month.starts - 1)
+    return month
 
 
 def _zone(teams: Mapping[str, Team], name: str) -> str:

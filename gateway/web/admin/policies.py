@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from gateway.core.money import usd_number
 from gateway.core.policy import Credential, Key, Limit, PayloadRule, Price, Source, Team
@@ -40,9 +40,14 @@ async def policies(request: Request) -> Response:
 
 
 async def reload(request: Request) -> Response:
-    """`POST /reload`: read the files now. 422 with the problems where the last good set stays in force."""
+    """`POST /reload`: read the files now. 422 with the problems where the last good set stays in force.
+
+    A browser is led back to the dashboard, which shows the same.
+    """
     gw = gateway_of(request)
     reloaded = await gw.tasks.shield(reload_policies(gw), "reload")
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/#policies", 303)
     state = policies_state(gw)
     if reloaded:
         return json_response({"reloaded": True, "version": state["version"], "problems": state["problems"]})

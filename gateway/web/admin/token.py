@@ -1,11 +1,15 @@
 """The admin token: set as text, or in a file that may be exchanged while the gateway runs."""
 
+import hashlib
 import hmac
 import logging
+import re
 from pathlib import Path
 
 from gateway.logs import log_event
 from gateway.settings import Settings
+
+_SESSION = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
 class AdminToken:
@@ -33,6 +37,17 @@ class AdminToken:
         self._reported = problem
         return token != b"" and hmac.compare_digest(presented, token)
 
+    def sign(self, ends: int) -> str:
+        """A session until `ends`, unix seconds, for one who has shown the token."""
+        return f"{ends}.{_signature(self._read()[0], ends)}"
+
+    def admits_session(self, session: str, now: float) -> bool:
+        """Whether this was signed with the token in force and has not ended."""
+        found, token = _SESSION.fullmatch(session), self._read()[0]
+        if found is None or token == b"" or now >= int(found[1]):
+            return False
+        return hmac.compare_digest(found[2], _signature(token, int(found[1])))
+
     def _read(self) -> tuple[bytes, str]:
         """The token, or why there is none.
 
@@ -45,3 +60,7 @@ class AdminToken:
         except OSError as error:
             return b"", f"GATEWAY_ADMIN_TOKEN_FILE {self._file}: {error.strerror}"
         return token, "" if token else f"GATEWAY_ADMIN_TOKEN_FILE {self._file}: the file is empty"
+
+
+def _signature(token: bytes, ends: int) -> str:
+    return hmac.new(token, b"gmi-gateway admin session until %d" % ends, hashlib.sha256).hexdigest()

@@ -10,6 +10,8 @@ from starlette.routing import Route
 
 from gateway.settings import Settings, read_settings
 from gateway.web.admin.guard import OPEN, Guard
+from gateway.web.admin.session import COOKIE
+from gateway.web.admin.token import AdminToken
 
 LOOPBACK = "127.0.0.1"
 
@@ -21,7 +23,7 @@ async def page(request: Request) -> Response:
 def app(settings: Settings) -> Starlette:
     return Starlette(
         routes=[Route(path, page, methods=["GET", "POST"]) for path in ("/page", *sorted(OPEN))],
-        middleware=[Middleware(Guard, settings)],
+        middleware=[Middleware(Guard, settings, lambda: NOW)],
     )
 
 
@@ -38,6 +40,7 @@ async def ask(
         return await client.request(method, path, headers=headers)
 
 
+NOW = 1_763_900_000.0
 NO_TOKEN = Settings()
 TOKEN = read_settings({"GATEWAY_ADMIN_TOKEN": "canary-token"}, {})
 
@@ -159,3 +162,30 @@ async def test_a_call_keeps_its_own_id_and_gets_one_otherwise() -> None:
 async def test_browsers_are_told_not_to_guess_types() -> None:
     assert (await ask(NO_TOKEN)).headers["x-content-type-options"] == "nosniff"
     assert (await ask(TOKEN)).headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_person_who_may_not_come_in_gets_a_page_and_a_program_an_answer() -> None:
+    browser = {"Accept": "text/html,*/*;q=0.8"}
+    answer = await ask(NO_TOKEN, peer="203.0.113.9", headers=browser)
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "set GATEWAY_ADMIN_TOKEN" in answer.text
+    assert "Admin token" in (await ask(TOKEN, headers=browser)).text
+    assert is_refused(await ask(TOKEN, method="POST", headers=browser), 401, "key_missing")
+
+
+@pytest.mark.parametrize("settings", [NO_TOKEN, TOKEN], ids=["no-token", "token"])
+async def test_the_style_of_the_pages_is_open(settings: Settings) -> None:
+    answer = await ask(settings, "/files/page.css", peer="203.0.113.9", headers={"Host": "pod:9090"})
+    assert answer.status_code == 404  # of the app behind: nobody was in the way
+
+
+async def test_a_session_is_as_good_as_the_token_but_only_for_these_pages() -> None:
+    session = {"Cookie": f"a=b; {COOKIE}={AdminToken(TOKEN).sign(int(NOW) + 10)}"}
+    assert (await ask(TOKEN, headers=session)).status_code == 200
+    assert is_refused(await ask(TOKEN, method="POST", headers=session), 403, "forbidden")
+    own = session | {"Origin": "http://localhost:9090"}
+    assert (await ask(TOKEN, method="POST", headers=own)).status_code == 200
+    ended = {"Cookie": f"{COOKIE}={AdminToken(TOKEN).sign(int(NOW))}"}
+    assert is_refused(await ask(TOKEN, headers=ended), 401, "key_missing")
+    wrong = session | {"Authorization": "Bearer wrong"}
+    assert is_refused(await ask(TOKEN, headers=wrong), 401, "key_invalid")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.web.admin.months import rows_by_team
+from gateway.web.admin.months import month_back, rows_by_team
 from tests.conftest import House, OpenHouse, team
 
 IMAGE = "seedream-5.0-lite"
@@ -94,3 +94,9 @@ async def test_a_month_is_the_teams_own(open_house: OpenHouse, monkeypatch: pyte
         (None, datetime(2026, 11, 1, 11, tzinfo=UTC), datetime(2026, 12, 1, 11, tzinfo=UTC)),
         (None, datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
     ]
+
+
+def test_months_go_back_one_by_one_on_the_teams_own_clock() -> None:
+    new_year = datetime(2026, 1, 1, 2, tzinfo=UTC).timestamp()
+    assert [month_back("UTC", new_year, back).label for back in range(3)] == ["2026-01", "2025-12", "2025-11"]
+    assert month_back("America/New_York", new_year, 1).label == "2025-11"

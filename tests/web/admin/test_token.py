@@ -68,3 +68,19 @@ def test_a_file_that_goes_away_is_reported_once_each_time(tmp_path: Path, caplog
         assert token.admits(b"canary") == (content is not None)
     assert [record.getMessage() for record in caplog.records] == ["admin token cannot be read"] * 2
     assert "canary" not in caplog.text
+
+
+def test_a_session_holds_for_its_time_and_its_token_alone() -> None:
+    token, other = AdminToken(Settings(admin_token="canary")), AdminToken(Settings(admin_token="another"))
+    session = token.sign(1000)
+    assert "canary" not in session
+    assert token.admits_session(session, 999.9)
+    assert not token.admits_session(session, 1000.0)
+    assert not token.admits_session(session.replace("1000", "9000"), 0.0)
+    assert not other.admits_session(session, 0.0)
+
+
+def test_without_a_token_no_session_holds(tmp_path: Path) -> None:
+    for settings in (Settings(), Settings(admin_token_file=str(tmp_path / "missing"))):
+        token = AdminToken(settings)
+        assert not token.admits_session(token.sign(1000), 0.0)

@@ -1,0 +1,112 @@
+"""How upstream and the caches do, from what this gateway's workers counted since they started."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.context import Gateway
+
+_REQUESTS = "gateway_upstream_requests_total"
+_SECONDS = "gateway_upstream_request_duration_seconds_sum"
+_ANSWERS = "gateway_upstream_request_duration_seconds_count"
+_CIRCUIT = "gateway_upstream_circuit_state"
+_CACHE = "gateway_cache_requests_total"
+
+Samples = Sequence[tuple[Mapping[str, str], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One kind of call to upstream: how many, how many of them failed, and how many seconds they took on average."""
+
+    name: str
+    calls: int
+    failed: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """One cache: look-ups, and how many of them upstream was not asked for."""
+
+    name: str
+    lookups: int
+    spared: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamHealth:
+    """Everything about upstream; `circuit` is the worst state any worker sees."""
+
+    circuit: str
+    operations: tuple[Operation, ...]
+    caches: tuple[CacheUse, ...]
+
+    @property
+    def calls(self) -> int:
+        """All calls made to upstream."""
+        return sum(each.calls for each in self.operations)
+
+    @property
+    def failed(self) -> int:
+        """All of them that failed."""
+        return sum(each.failed for each in self.operations)
+
+    @property
+    def lookups(self) -> int:
+        """All look-ups in caches."""
+        return sum(each.lookups for each in self.caches)
+
+    @property
+    def spared(self) -> int:
+        """All look-ups that upstream was not asked for."""
+        return sum(each.spared for each in self.caches)
+
+
+async def upstream_health(gw: Gateway) -> UpstreamHealth:
+    """Over all workers of this machine."""
+    present = await gw.siblings.ask("metrics")
+    gone = await asyncio.to_thread(gw.siblings.left, present)
+    names = (_REQUESTS, _SECONDS, _ANSWERS, _CIRCUIT, _CACHE)
+    series = await asyncio.to_thread(gw.metrics.series, names, list(present.values()), gone)
+    answers = _by(series[_ANSWERS], "operation")
+    seconds = _by(series[_SECONDS], "operation")
+    operations = [
+        Operation(name, int(calls), int(_sum_failed(series[_REQUESTS], name)), _mean(seconds, answers, name))
+        for name, calls in sorted(_by(series[_REQUESTS], "operation").items())
+    ]
+    return UpstreamHealth(_circuit(series[_CIRCUIT]), tuple(operations), tuple(_caches(series[_CACHE])))
+
+
+def _circuit(samples: Samples) -> str:
+    """`open` before `half_open` before `closed`, which is also what it is before the first call."""
+    states = {labels["state"] for labels, value in samples if value}
+    return next((state for state in ("open", "half_open") if state in states), "closed")
+
+
+def _caches(samples: Samples) -> list[CacheUse]:
+    missed = _by([(labels, value) for labels, value in samples if labels["result"] == "miss"], "cache")
+    return [
+        CacheUse(name, int(lookups), int(lookups - missed.get(name, 0)))
+        for name, lookups in sorted(_by(samples, "cache").items())
+    ]
+
+
+def _by(samples: Samples, label: str) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for labels, value in samples:
+        sums[labels[label]] = sums.get(labels[label], 0) + value
+    return sums
+
+
+def _sum_failed(samples: Samples, operation: str) -> float:
+    """Calls without an answer, and those answered with a 5xx."""
+    return sum(value for labels, value in samples if labels["operation"] == operation and _is_failure(labels["code"]))
+
+
+def _is_failure(code: str) -> bool:
+    return not code.isdigit() or code.startswith("5")
+
+
+def _mean(seconds: Mapping[str, float], answers: Mapping[str, float], operation: str) -> float | None:
+    return seconds[operation] / answers[operation] if answers.get(operation) else None

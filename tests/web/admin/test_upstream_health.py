@@ -1,0 +1,48 @@
+"""How upstream and the caches do, over all workers."""
+
+from typing import Any
+
+import pytest
+
+from gateway.telemetry import Metrics
+from gateway.web.admin.upstream_health import CacheUse, upstream_health
+from tests.conftest import OpenHouse, Q, team
+
+
+async def test_calls_failures_and_spared_look_ups_are_counted(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "k")})
+    house.gw.metrics.upstream_requests("delete_request", "503").inc()
+    house.gw.metrics.upstream_requests("delete_request", "timeout").inc()
+    for _ in range(3):
+        await house.client("k").get(f"{Q}/models")
+    health = await upstream_health(house.gw)
+    by_name = {each.name: each for each in health.operations}
+    assert health.circuit == "closed"
+    assert (by_name["list_models"].calls, by_name["list_models"].failed) == (1, 0)
+    assert by_name["list_models"].seconds is not None
+    assert (by_name["delete_request"].calls, by_name["delete_request"].failed) == (2, 2)
+    assert by_name["delete_request"].seconds is None
+    assert health.caches == (CacheUse("models", 3, 2),)
+    assert (health.calls, health.failed, health.lookups, health.spared) == (3, 2, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "worst"),
+    [("closed", "open", "open"), ("half_open", "closed", "half_open"), ("closed", "closed", "closed")],
+)
+async def test_the_worst_state_any_worker_sees_is_told(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, here: str, there: str, worst: str
+) -> None:
+    house = await open_house({"a.yaml": team("a", "k")})
+    other = Metrics("0")
+    for metrics, state in ((house.gw.metrics, here), (other, there)):
+        metrics.circuit.show({(each,): int(each == state) for each in ("closed", "open", "half_open")})
+    other.upstream_requests("get_model", "200").inc()
+
+    async def ask(_: Any, __: str) -> dict[str, bytes]:
+        return {"other": other.dump()}
+
+    monkeypatch.setattr(type(house.gw.siblings), "ask", ask)
+    health = await upstream_health(house.gw)
+    assert health.circuit == worst
+    assert [each.name for each in health.operations] == ["get_model"]
