@@ -39,6 +39,7 @@ from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator
+from gateway.storage import Storage
 from gateway.telemetry import Metrics
 from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
@@ -68,6 +69,7 @@ _SPARE_CONNECTIONS = 64
 """Above what calls may be under way, so that none ever waits for a connection."""
 
 _OUTSIDE = Outside()
+_PUBLIC_URL = "this gateway's address as clients see it"
 
 
 class StartError(Exception):
@@ -161,6 +163,7 @@ async def opened(
             stand_in = StandIn(simulator.url)
         credentials = _credentials(policies, environment, stand_in)
         _check_webhooks(policies, credentials)
+        _check_relay(policies, settings)
         metrics = Metrics(__version__)
         trusted = trusted_context()
         url = stand_in.url if stand_in else settings.upstream_url
@@ -168,6 +171,8 @@ async def opened(
         stack.push_async_callback(upstream.close)
         outbound = Outbound(partial(build_transport, 1, trusted), outside)
         stack.callback(outbound.close)
+        to_storage = Outbound(partial(build_transport, 1, trusted), outside)
+        stack.callback(to_storage.close)
         ledger = await _open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
         clock = LedgerClock(_now, time.perf_counter)
@@ -180,6 +185,7 @@ async def opened(
             upstream=upstream,
             credentials=credentials,
             outbound=outbound,
+            storage=Storage(to_storage, stand_in.url if stand_in else outside.simulator),
             catalogue=Cache(),
             jobs=JobMemory(),
             waits=Waits(settings.max_in_flight),
@@ -248,6 +254,12 @@ def _check_webhooks(policies: Policies, credentials: Credentials) -> None:
     missing = missing_secrets(policies.current, credentials.secret, credentials.fault)
     if missing:
         raise StartError("\n".join(missing))
+
+
+def _check_relay(policies: Policies, settings: Settings) -> None:
+    relaying = [name for name, team in policies.current.teams.items() if team.uploads.relay]
+    if relaying and not settings.public_url:
+        raise StartError(f"uploads of team {relaying[0]!r}: `relay: true` needs GATEWAY_PUBLIC_URL, {_PUBLIC_URL}")
 
 
 def _upstream(

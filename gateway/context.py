@@ -18,6 +18,7 @@ from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.settings import Settings
 from gateway.siblings import Siblings
+from gateway.storage import Storage
 from gateway.telemetry import Denials, KeyUses, Metrics
 from gateway.upstream.client import Upstream, UpstreamFailure
 from gateway.upstream.credentials import Credentials
@@ -76,6 +77,7 @@ class Gateway:
     upstream: Upstream
     credentials: Credentials
     outbound: Outbound
+    storage: Storage
     catalogue: Cache
     jobs: JobMemory
     waits: Waits

@@ -10,10 +10,12 @@ import asyncio
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import httpx
 
@@ -46,6 +48,7 @@ class Endpoint:
     port: int
 
 
+T = TypeVar("T")
 Resolve = Callable[[str], Sequence[Endpoint]]
 """Every place a host has, in the order they are tried. It may block, and raises OSError where there is none."""
 
@@ -58,10 +61,14 @@ def resolve(host: str) -> Sequence[Endpoint]:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The world around the gateway: how names become addresses, and which of those may be called."""
+    """The world around the gateway: how names become addresses, and which of those may be called.
+
+    `simulator` is the origin of a simulator on this machine, whose storage is called as it is; empty without one.
+    """
 
     resolve: Resolve = resolve
     permits: Callable[[str], bool] = is_public
+    simulator: str = ""
 
 
 class OutboundFailure(Exception):  # noqa: N818 - the flows speak of failures
@@ -98,17 +105,27 @@ class Outbound:
         """Send `body` to the target; the status it is answered with. Raises OutboundFailure."""
         try:
             async with asyncio.timeout(DEADLINE):
-                return await self._post(await self._places(target.host), target, headers, body)
+                places = await self.places(target.host)
+                return await _at_first(places, lambda place: self._exchange(_request(place, target, headers, body)))
         except TimeoutError:
             raise OutboundFailure("no answer in time") from None
+
+    async def open(
+        self, places: Sequence[Endpoint], make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack
+    ) -> httpx.Response:
+        """Ask at the first of the places that takes a connection; the answer when its head has come.
+
+        It is read and sent at the pace of the one who asks, and broken off when `stack` closes. Raises OutboundFailure.
+        """
+        return await _at_first(places, partial(self._begin, make, stack))
 
     def close(self) -> None:
         """Wait for no name any more. A thread that hangs does not keep the process from ending."""
         for lookup in self._lookups:
             lookup.cancel()
 
-    async def _places(self, host: str) -> Sequence[Endpoint]:
-        """Where the host is. One address that may not be called spoils all: such a name is not to be trusted."""
+    async def places(self, host: str) -> Sequence[Endpoint]:
+        """Where the host is, or OutboundFailure. One address that may not be called spoils all: such a name is not to be trusted."""
         try:
             places = await self._look_up(host)
         except (OSError, ValueError):
@@ -136,17 +153,13 @@ class Outbound:
         if not lookup.cancelled():
             lookup.exception()  # who asked may be gone
 
-    async def _post(self, places: Sequence[Endpoint], target: Target, headers: Mapping[str, str], body: bytes) -> int:
-        """One call at the first place that takes a connection."""
-        fault: httpx.TransportError | None = None
-        for place in places:
-            try:
-                return await self._exchange(_request(place, target, headers, body))
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                fault = error
-            except httpx.TransportError as error:
-                raise OutboundFailure("the connection broke off before an answer") from error
-        raise OutboundFailure("no connection, or no valid certificate for its name") from fault
+    async def _begin(
+        self, make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack, place: Endpoint
+    ) -> httpx.Response:
+        transport = await stack.enter_async_context(self._open_transport())
+        response = await transport.handle_async_request(make(place))
+        stack.push_async_callback(response.aclose)
+        return response
 
     async def _exchange(self, request: httpx.Request) -> int:
         async with self._open_transport() as transport:
@@ -160,6 +173,19 @@ class Outbound:
             return response.status_code
 
 
+async def _at_first(places: Sequence[Endpoint], call: Callable[[Endpoint], Awaitable[T]]) -> T:
+    """One call at the first place that takes a connection."""
+    fault: httpx.TransportError | None = None
+    for place in places:
+        try:
+            return await call(place)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            fault = error
+        except httpx.TransportError as error:
+            raise OutboundFailure("the connection broke off before an answer") from error
+    raise OutboundFailure("no connection, or no valid certificate for its name") from fault
+
+
 def _resolve_into(resolve: Resolve, host: str, found: Future[Sequence[Endpoint]]) -> None:
     found.set_running_or_notify_cancel()
     try:
@@ -170,12 +196,17 @@ def _resolve_into(resolve: Resolve, host: str, found: Future[Sequence[Endpoint]]
         found.set_result(places)
 
 
+def url_of(place: Endpoint, scheme: str = "https") -> str:
+    """The root of what is at a place."""
+    address = f"[{place.address}]" if ":" in place.address else place.address
+    return f"{scheme}://{address}:{place.port}"
+
+
 def _request(place: Endpoint, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Request:
     """The request to one place. Host and the name that TLS verifies are the target's own."""
-    address = f"[{place.address}]" if ":" in place.address else place.address
     return httpx.Request(
         "POST",
-        f"https://{address}:{place.port}{target.path}",
+        f"{url_of(place)}{target.path}",
         headers={"Host": target.host, "Accept-Encoding": "identity", "Connection": "close", **headers},
         content=body,
         extensions={

@@ -115,7 +115,9 @@ class Settings:
         parse_count,
         flag=True,
     )
-    public_url: str = _setting("", "This gateway as clients see it, for the links it writes.", parse_origin)
+    public_url: str = _setting(
+        "", "This gateway as clients see it, for the links it writes; teams that relay need it.", parse_origin
+    )
     log_format: str = _setting(
         "auto", "`json`, `text`, or `auto`: json unless a terminal.", one_of("auto", "json", "text")
     )

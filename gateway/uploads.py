@@ -1,12 +1,14 @@
-"""FLOW an input file is to be uploaded: count → have upstream sign a URL for it | give back."""
+"""FLOW an input file is to be uploaded: count → have upstream sign a URL for it → hand that out | give back."""
 
 from functools import partial
 
+from gateway import relay
 from gateway.context import Gateway
 from gateway.core.limits import upload_claims
 from gateway.core.policy import Caller
 from gateway.core.refusals import refusal_for
 from gateway.insistence import insist
+from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Full
 from gateway.notices import report_limits
 from gateway.upstream.client import Answer, Trace, UpstreamFailure
@@ -14,15 +16,17 @@ from gateway.upstream.client import Answer, Trace, UpstreamFailure
 SIGNED_STATUSES = frozenset((200, 201))
 
 
-async def request_upload(gw: Gateway, caller: Caller, body: bytes, trace: Trace) -> Answer:
-    """Upstream's answer to a request for an upload URL. Raises Refusal for a full limit, and UpstreamFailure.
+async def request_upload(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Answer:
+    """Upstream's answer to a request for an upload URL, which is the gateway's own where the team relays. Raises Refusal for a full limit, and UpstreamFailure.
 
     What upstream does not sign is given back, even if the ledger is away just now. Whoever waits may go away.
     """
-    return await gw.tasks.shield(_count_and_ask(gw, caller, body, trace), "upload")
+    return await gw.tasks.shield(_count_and_ask(gw, caller, file_type, body, trace), "upload")
 
 
-async def _count_and_ask(gw: Gateway, caller: Caller, body: bytes, trace: Trace) -> Answer:
+async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Answer:
+    if caller.team.uploads.relay:
+        relay.require_public_url(gw)
     now = gw.now()
     claims = upload_claims(caller, now)
     taken = await gw.ledger.take(claims)
@@ -31,7 +35,9 @@ async def _count_and_ask(gw: Gateway, caller: Caller, body: bytes, trace: Trace)
     report_limits(gw, caller.team, claims, taken.used)
     try:
         answer = await gw.upstream.upload_url(caller.team.credential, body, trace)
-    except UpstreamFailure:
+        if answer.status in SIGNED_STATUSES and caller.team.uploads.relay:
+            answer = await relay.hand_out(gw, caller, file_type, answer)
+    except (UpstreamFailure, LedgerUnavailable):
         await insist(gw, partial(gw.ledger.give_back, claims))
         raise
     if answer.status not in SIGNED_STATUSES:

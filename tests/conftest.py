@@ -119,6 +119,11 @@ class House:
 OpenHouse = Callable[..., Any]
 
 
+def _around(simulator: Simulator | None) -> Outside:
+    """The world of a gateway in front of the simulator, whose storage stands for Google's."""
+    return Outside(simulator=simulator.url) if simulator is not None else Outside()
+
+
 @pytest.fixture
 async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
     """`await open_house({"a.yaml": team(...)}, upstream=URL)`: without an upstream, a fast simulator stands in.
@@ -156,7 +161,7 @@ async def open_house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
             environment["HOOK_SECRET"] = HOOK_SECRET
             environment |= {f"GATEWAY_{name.upper()}": value for name, value in settings.items()}
             run = await stack.enter_async_context(
-                running(read_settings(environment, {}), environment, outside or Outside())
+                running(read_settings(environment, {}), environment, outside or _around(simulator))
             )
             http = await stack.enter_async_context(httpx.AsyncClient(timeout=30, trust_env=False))
             return House(run, policies, http, simulator)

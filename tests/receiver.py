@@ -11,12 +11,13 @@ from gateway.outbound import Endpoint, Outside
 from tests.scripted_upstream import ScriptedUpstream
 
 HOST = "hooks.example.com"
+NAMES = (HOST, "other.example.org", "storage.googleapis.com")
 WEBHOOKS = f"webhooks: {{hosts: [{HOST}, '*.example.org'], secret: env:HOOK_SECRET}}"
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`root.pem`, and for `hooks.example.com` and `other.example.org` a certificate each with its key."""
+    """`root.pem`, and for each name in `NAMES` a certificate each with its key."""
     folder = tmp_path_factory.mktemp("receiver")
 
     def openssl(*arguments: str) -> None:
@@ -25,7 +26,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new = ("req", "-newkey", "ec:curve.pem", "-nodes")
     openssl("ecparam", "-name", "prime256v1", "-out", "curve.pem")
     openssl(*new, "-x509", "-days", "2", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=root")
-    for name in (HOST, "other.example.org"):
+    for name in NAMES:
         (folder / f"{name}.ext").write_text(f"subjectAltName=DNS:{name}\n")
         openssl(*new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signed_by = ("-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-extfile", f"{name}.ext")

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "gateway").rglob("*.py"))
 HOMES = {
     "starlette": ("web", "app", "simulator"),
-    "httpx": ("upstream", "outbound", "relay"),
+    "httpx": ("upstream", "outbound", "storage"),
     "sqlalchemy": ("ledger",),
     "alembic": ("ledger",),
     "prometheus_client": ("telemetry", "web"),

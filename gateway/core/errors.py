@@ -81,9 +81,11 @@ FACTS: Mapping[Code, CodeFacts] = {
     Code.MODEL_NOT_FOUND: CodeFacts(404, _DENIED, "Upstream's catalogue has no such model."),
     Code.METHOD_NOT_ALLOWED: CodeFacts(405, _BAD, "The path exists with the methods named in `Allow`."),
     Code.REQUEST_TIMEOUT: CodeFacts(408, _BAD, "The request did not arrive in time."),
-    Code.BODY_TOO_LARGE: CodeFacts(413, _BAD, "The body is larger than `GATEWAY_MAX_BODY`."),
+    Code.BODY_TOO_LARGE: CodeFacts(413, _BAD, "The body is larger than `GATEWAY_MAX_BODY`, or a file than `max_size`."),
     Code.URI_TOO_LONG: CodeFacts(414, _BAD, "The request target is longer than 8 KiB."),
-    Code.UNSUPPORTED_MEDIA_TYPE: CodeFacts(415, _BAD, "The body is not plain, unencoded JSON."),
+    Code.UNSUPPORTED_MEDIA_TYPE: CodeFacts(
+        415, _BAD, "The body is not what this call takes: plain, unencoded JSON, or the file type that was signed."
+    ),
     Code.HEADERS_TOO_LARGE: CodeFacts(431, _BAD, "More than 100 header fields or 32 KiB of them."),
     Code.IDEMPOTENCY_IN_PROGRESS: CodeFacts(409, _DENIED, "The first create with this key is still running."),
     Code.IDEMPOTENCY_MISMATCH: CodeFacts(422, _DENIED, "The idempotency key was used with another body."),

@@ -196,10 +196,10 @@ def _uploads() -> Schema:
     types = _list({"enum": list(FILE_TYPES)}, "What may be uploaded. Default all.")
     properties = {
         "file_types": {**types, "uniqueItems": True},
-        "relay": {"type": "boolean", "description": "Not yet in effect: whether uploads go through the gateway."},
+        "relay": {"type": "boolean", "description": "Whether uploads and artifacts go through the gateway."},
         "max_size": {
             "type": ["string", "integer"],
-            "description": "Not yet in effect: the largest upload through the gateway.",
+            "description": "The largest upload through the gateway.",
             "examples": ["50 MiB"],
         },
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from gateway.core.addresses import HOST_PATTERN, Target, read_target
-from gateway.core.nodes import Mark, Node, Report, Scalar, Table, show
+from gateway.core.nodes import Node, Report, Scalar, Table, show
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_sources import read_source
 from gateway.core.policy import FILE_TYPES, ParameterRule, PayloadRule, Uploads, Webhooks
@@ -92,16 +92,10 @@ def read_uploads(node: Node | None, report: Report) -> Uploads:
         )
     file_types = fields.words("file_types", FILE_TYPES) if fields.has("file_types") else Uploads().file_types
     relay = fields.flag("relay", default=False)
-    if relay:
-        _warn_idle("relay", "uploads go straight to GMI", fields.place("relay"), report)
-    if fields.has("max_size"):
-        _warn_idle("max_size", "any size is let through", fields.place("max_size"), report)
+    if fields.has("max_size") and not relay:
+        problem = "`max_size` has no effect without `relay: true`: files of any size go straight to GMI"
+        report.warn(fields.place("max_size"), "not-in-effect", problem)
     return Uploads(file_types, relay, size)
-
-
-def _warn_idle(field: str, instead: str, mark: Mark, report: Report) -> None:
-    """Warn of a field that is read, and that this version does nothing with."""
-    report.warn(mark, "not-in-effect", f"`{field}` is not in effect in this version: {instead}")
 
 
 def read_duplicates(node: Node | None, report: Report) -> float:

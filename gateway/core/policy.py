@@ -166,7 +166,9 @@ class Unpriced(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """Which files a team may upload. `relay` and `max_size`, in bytes, are not yet in effect."""
+    """Which files a team may upload. With `relay` they go through the gateway, each at most `max_size` bytes, and so do
+    the files that its jobs leave.
+    """
 
     file_types: tuple[str, ...] = FILE_TYPES
     relay: bool = False

@@ -22,6 +22,7 @@ from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Together, Work, Writing
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
+from gateway.ledger.slots import Slots
 from gateway.ledger.values import (
     Admitted,
     Difference,
@@ -71,6 +72,7 @@ class Ledger:
         self._writer: Writing | None = None
         self._readers: Readers | None = None
         self.outbox = Outbox(self._write, self._read)
+        self.slots = Slots(self._write, self._read)
 
     async def open(self) -> None:
         """Check the database, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""

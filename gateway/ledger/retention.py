@@ -12,7 +12,17 @@ from gateway.core.lifecycle import State
 from gateway.ledger import counters as counting
 from gateway.ledger import deliveries
 from gateway.ledger.replies import KEPT_FOR
-from gateway.ledger.schema import claims, counters, idempotency, jobs, listed, refusals, reservations, without_job
+from gateway.ledger.schema import (
+    claims,
+    counters,
+    idempotency,
+    jobs,
+    listed,
+    refusals,
+    reservations,
+    upload_slots,
+    without_job,
+)
 from gateway.ledger.statement import Statement, instant
 
 DAY = 24 * 3600.0
@@ -80,6 +90,14 @@ _REFUSALS = Statement(
     )
 )
 
+_SLOTS = Statement(
+    delete(upload_slots).where(
+        upload_slots.c.digest.in_(
+            select(upload_slots.c.digest).where(upload_slots.c.expires_at < instant("before")).limit(BITE)
+        )
+    )
+)
+
 
 def purge(connection: Connection, now: float) -> bool:
     """Forget a bite of everything that is old enough; whether there may be more."""
@@ -91,6 +109,7 @@ def purge(connection: Connection, now: float) -> bool:
         _REPLIES.changes(connection, before=now - KEPT_FOR),
         _RELEASED.changes(connection, before=now - COUNTERS),
         _REFUSALS.changes(connection, before=now - REFUSALS),
+        _SLOTS.changes(connection, before=now),
         deliveries.forget(connection, now - RECORDS, BITE),
     )
     return BITE in bites

@@ -237,6 +237,19 @@ due_now = text("standing = 'due'")
 Index("deliveries_due", deliveries.c.next_attempt_at, **_where(due_now))
 
 
+upload_slots = Table(
+    "upload_slots",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the token in the URL; that stands nowhere."),
+    Column("team", Text, nullable=False, comment="The team that may upload."),
+    Column("key", Text, nullable=False, comment="The name of the key that asked."),
+    Column("url", Text, nullable=False, comment="Where the upload goes. It is signed, so a secret while that holds."),
+    Column("content_type", Text, nullable=False, comment="The type that was signed."),
+    Column("expires_at", Double, nullable=False, comment="When the signature does not hold any more."),
+    Index("upload_slots_by_end", "expires_at"),
+)
+
+
 def transition_guards() -> dict[str, tuple[str, ...]]:
     """By database, what makes it refuse every change of state `TRANSITIONS` does not list."""
     allowed = " OR ".join(

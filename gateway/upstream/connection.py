@@ -88,14 +88,15 @@ class Connection(asyncio.Protocol):
                 self.close()
         return reply
 
-    async def _send_body(self, body: AsyncIterable[bytes], length: int, reply: Reply) -> None:
-        """Send the body, at the pace at which it leaves, until an answer comes."""
+    async def _send_body(self, body: AsyncIterable[bytes], length: int | None, reply: Reply) -> None:
+        """Send the body, at the pace at which it leaves, until an answer comes. A length of None bounds nothing."""
         self._sending = True
         left = length
         async for part in body:
-            left -= len(part)
-            if left < 0:
-                break
+            if left is not None:
+                left -= len(part)
+                if left < 0:
+                    break
             view = memoryview(part)
             for start in range(0, len(part), _SLICE):
                 if reply.stage is not Stage.HEAD:

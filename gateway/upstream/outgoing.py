@@ -1,7 +1,7 @@
 """A request as bytes. What could end a line early is refused here, so no value can become a header or a request."""
 
 import re
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import NamedTuple
 
 import httpx
@@ -19,12 +19,13 @@ _SHORT = 64 * 1024
 class Outgoing(NamedTuple):
     """A request. `head` may have a short body behind it; `body` and its `length` are for one that is streamed.
 
+    A `length` of None is one that nobody knows: the body is sent in chunks.
     `bodiless` says that the answer has no body whatever its head says, as with HEAD.
     """
 
     head: bytes
     body: AsyncIterable[bytes] | None = None
-    length: int = 0
+    length: int | None = 0
     bodiless: bool = False
 
 
@@ -42,6 +43,14 @@ def header_lines(headers: Iterable[Header]) -> bytes:
     if lines.count(b"\n") != len(fields) + 1 or lines.count(b"\r") != len(fields) + 1 or b"\0" in lines:
         raise httpx.UnsupportedProtocol("a header holds what none may hold")
     return lines
+
+
+async def in_chunks(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The body as it is sent when nobody knows its length (RFC 9112 §7.1). One that breaks off has no last chunk."""
+    async for part in body:
+        if part:
+            yield b"%x\r\n%b\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
 
 
 def with_body(head: bytes, body: bytes | None) -> Outgoing:

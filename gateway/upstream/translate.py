@@ -178,6 +178,15 @@ def record_head(body: bytes) -> RecordHead | None:
     return head if valid_request_id(head.request_id) and 0 < len(head.status) <= _LONGEST_STATUS else None
 
 
+def outcome_in(body: bytes) -> Any:
+    """What came of a job, by its full record; None if that does not say."""
+    try:
+        head = _head.decode(body)
+        return None if head.outcome is msgspec.UNSET else msgspec.json.decode(head.outcome)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def refused_request(body: bytes) -> str | None:
     """The id of the job that upstream keeps of a create it refused, where the error names one."""
     fields = _read(body, _RefusedFields)

@@ -13,7 +13,7 @@ import httpx
 
 from gateway.upstream.connection import Connection
 from gateway.upstream.dialing import Dialer, Origin
-from gateway.upstream.outgoing import Outgoing, header_lines, request_line
+from gateway.upstream.outgoing import Outgoing, header_lines, in_chunks, request_line
 from gateway.upstream.pool import Pool
 
 CONNECT_TIMEOUT = 10.0
@@ -54,15 +54,14 @@ class Transport(httpx.AsyncBaseTransport):
 
         Of a request's extensions it knows `timeout` (its `connect`), `target` (sent instead of the URL's path and
         query) and `sni_hostname` (whom the certificate must name, where the URL's host is an address checked before).
-        The request brings all its headers, and for a body its Content-Length.
+        The request brings all its headers, and for a body its Content-Length, or `Transfer-Encoding: chunked`.
         """
         origin = origin_of(request.url, request.extensions.get("sni_hostname"))
-        length = int(request.headers.get("content-length", "0"))
-        if "transfer-encoding" in request.headers:
-            raise httpx.UnsupportedProtocol("a body is sent with its Content-Length")
+        length = _length_of(request.headers)
         target = request.extensions.get("target", request.url.raw_path)
         head = request_line(request.method, target) + header_lines(request.headers.raw)
-        body = cast("AsyncIterable[bytes]", request.stream) if length else None
+        stream = cast("AsyncIterable[bytes]", request.stream)
+        body = in_chunks(stream) if length is None else stream if length else None
         patience = request.extensions.get("timeout", {}).get("connect") or CONNECT_TIMEOUT
         connection = await self.connect(origin, patience)
         reply = await connection.ask(Outgoing(head, body, length, request.method == "HEAD"))
@@ -79,3 +78,13 @@ def origin_of(url: httpx.URL, server_name: str | None = None) -> Origin:
     if port is None or not host:
         raise httpx.UnsupportedProtocol("only http:// and https:// with a host are supported")
     return Origin(host, url.port or port, (server_name or host) if url.scheme == "https" else "")
+
+
+def _length_of(headers: httpx.Headers) -> int | None:
+    """Bytes of a request's body; None if it is sent in chunks. Raises UnsupportedProtocol if both are said, or else."""
+    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+    if coding is None:
+        return int(length or "0")
+    if length is not None or coding != "chunked":
+        raise httpx.UnsupportedProtocol("a body is sent with its Content-Length, or in chunks")
+    return None

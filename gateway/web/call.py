@@ -1,6 +1,7 @@
 """One call on the public listener, from its first byte to its last."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from gateway.context import Gateway
 from gateway.core.decide import Decision
 from gateway.core.limits import LimitState
 from gateway.core.policy import Caller, PolicySet
+from gateway.relay import Upload
 from gateway.upstream.client import Trace
 from gateway.waits import Wait
 from gateway.web.room import Room
@@ -26,7 +28,8 @@ class Call:
 
     `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
-    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call.
+    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call,
+    and so does what is in `ends`. `upload` is what the token in its path allows, if that is what it has.
     Of a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
     answer is the first one given again.
     """
@@ -50,6 +53,8 @@ class Call:
     limits_shown: list[LimitState] = field(default_factory=list)
     held: int = 0
     wait: Wait | None = None
+    upload: Upload | None = None
+    ends: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def caller(self) -> Caller:

@@ -24,7 +24,7 @@ from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
 from gateway.web.room import READS, WRITES, Room
-from gateway.web.routes import RouteTable, method_of
+from gateway.web.routes import Route, RouteTable, method_of
 from gateway.web.streams import send_stream
 from gateway.web.tracing import Randomness, request_id_of, trace_context
 
@@ -60,6 +60,7 @@ class PublicApp:
         finally:
             if call.wait is not None:
                 self._gw.waits.leave(call.wait)
+            await call.ends.aclose()
             self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         observe(call, reply, elapsed)
 
@@ -99,21 +100,13 @@ class PublicApp:
         return Call(gw, scope, receive, gw.policies.current, request_id, trace, gw.ticks(), self._room)
 
     async def _answer(self, call: Call) -> Reply:
-        gw, now = self._gw, self._gw.now()
+        now = self._gw.now()
         self._room.check(READS)
         found = self._routes.find(call.scope["raw_path"])
         if found is not None and found[0].is_open and call.scope["method"] in found[0].methods:
             call.route = found[0]
             return await method_of(call.route, call.scope["method"]).endpoint(call)
-        try:
-            call.who = identify(call.policy, call.scope["headers"])
-            self._room.join(call.who.team.name)
-            check_expiry(call.who.key, now)
-        except Refusal as refusal:
-            refusal.close = True
-            if refusal.code is Code.KEY_INVALID:
-                self._doorkeeper.admit(client_address(call.scope, gw.settings.trusted_proxies), now)
-            raise
+        await self._identify(call, found, now)
         await self._count(call, now)
         if found is None:
             raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {PREFIX}.")
@@ -127,6 +120,23 @@ class PublicApp:
         if reads and len(reply.body) > _LARGE:  # what a create came to is told in any case
             call.hold(len(reply.body))
         return reply
+
+    async def _identify(self, call: Call, found: tuple[Route, str] | None, now: float) -> None:
+        """Who calls: by the key, or by the token in the path where that is what the route takes."""
+        try:
+            if found is not None and found[0].admit is not None:
+                call.route, call.identifier = found
+                call.who = await found[0].admit(call)
+                self._room.join(call.who.team.name)
+            else:
+                call.who = identify(call.policy, call.scope["headers"])
+                self._room.join(call.who.team.name)
+                check_expiry(call.who.key, now)
+        except Refusal as refusal:
+            refusal.close = True
+            if refusal.code in _GUESSES:
+                self._doorkeeper.admit(client_address(call.scope, self._gw.settings.trusted_proxies), now)
+            raise
 
     async def _count(self, call: Call, now: float) -> None:
         """Count the call against the team's request rates, whatever will come of it."""
@@ -153,6 +163,9 @@ class PublicApp:
             headers += ratelimit_fields(call.limits_shown)
         return headers
 
+
+_GUESSES = (Code.KEY_INVALID, Code.UNKNOWN_ROUTE)
+"""What a key or a token that is nobody's is answered with: whoever tries many is slowed down."""
 
 _UPSTREAMS_FAULTS = (502, 504)
 """What the gateway answers when upstream let it wait in vain: that time is upstream's."""

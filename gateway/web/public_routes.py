@@ -3,14 +3,17 @@
 import re
 
 from gateway.core.policy import Scope
+from gateway.relay import UPLOADS_PATH
 from gateway.upstream.request import PREFIX
-from gateway.web import events, files, jobs, models, usage
+from gateway.web import artifacts, events, files, jobs, models, relay, usage
 from gateway.web.openapi import with_document
 from gateway.web.pages import page_routes
 from gateway.web.routes import Method, Route, RouteTable, with_head
 
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _MODEL_ID = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2}){1,512}")
+_ANY_PART = re.compile(rb"[^/]*")
+"""A token is looked up, whatever it looks like: one that is malformed is no other than one that is wrong."""
 
 
 def public_routes() -> RouteTable:
@@ -42,6 +45,27 @@ def public_routes() -> RouteTable:
                 with_head({"GET": Method(events.stream, Scope.JOBS_READ)}),
                 _REQUEST_ID,
                 "/events",
+            ),
+            Route(
+                "/gateway/v1/requests/{id}/artifacts",
+                "/gateway/v1/requests/",
+                with_head({"GET": Method(artifacts.list_artifacts, Scope.JOBS_READ)}),
+                _REQUEST_ID,
+                "/artifacts",
+            ),
+            Route(
+                "/gateway/v1/requests/{id}/artifacts/{name}",
+                "/gateway/v1/requests/",
+                with_head({"GET": Method(artifacts.get_artifact, Scope.JOBS_READ)}),
+                _REQUEST_ID,
+                "/artifacts/{name}",
+            ),
+            Route(
+                "/gateway/v1/uploads/{token}",
+                UPLOADS_PATH,
+                {"PUT": Method(relay.put_upload, Scope.UPLOADS)},
+                _ANY_PART,
+                admit=relay.admit_upload,
             ),
             Route("/gateway/v1/usage", "/gateway/v1/usage", with_head({"GET": Method(usage.usage, None)})),
             Route("/gateway/v1/explain", "/gateway/v1/explain", {"POST": Method(usage.explain, Scope.JOBS)}),

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Scope
+from gateway.core.policy import Caller, Scope
 
 if TYPE_CHECKING:
     from gateway.web.call import Call
     from gateway.web.respond import Reply
 
 Endpoint = Callable[["Call"], Awaitable["Reply"]]
+Admit = Callable[["Call"], Awaitable["Caller"]]
+"""Whose the token in the call's path is. Raises Refusal."""
+
+_NAME = "{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,10 @@ class Method:
 class Route:
     """`label` names the route in metrics and logs.
 
-    `pattern` is what the part of the raw path after `path` must look like, and `tail` what follows that. An open route
-    answers its methods to callers without a key, counts for no team, and is the same for everybody.
+    `pattern` is what the part of the raw path after `path` must look like, and `tail` what follows that; one that ends
+    with `{name}` has any one further part in its place. An open route answers its methods to callers without a key,
+    counts for no team, and is the same for everybody. A route with `admit` is for who has the token that its path ends
+    with: that takes the place of a key.
     """
 
     label: str
@@ -41,6 +47,7 @@ class Route:
     pattern: re.Pattern[bytes] | None = None
     tail: str = ""
     is_open: bool = False
+    admit: "Admit | None" = None
 
     @property
     def allow(self) -> bytes:
@@ -61,7 +68,9 @@ class RouteTable:
         self._exact = {route.path.encode(): route for route in routes if route.pattern is None}
         with_id = [route for route in routes if route.pattern is not None]
         self._folders = {route.path.encode(): route for route in with_id if not route.tail}
-        self._tails = {(route.path.encode(), route.tail.encode()): route for route in with_id if route.tail}
+        self._tails = {
+            (route.path.encode(), route.tail.removesuffix(_NAME).encode()): route for route in with_id if route.tail
+        }
 
     def find(self, raw_path: bytes) -> tuple[Route, str] | None:
         """The route of a raw path, and its id as sent (empty where the route has none)."""
@@ -71,9 +80,13 @@ class RouteTable:
         folder, slash, identifier = raw_path.rpartition(b"/")
         route = self._folders.get(folder + slash)
         if route is None:
-            tail = slash + identifier
+            last = identifier
             folder, slash, identifier = folder.rpartition(b"/")
-            route = self._tails.get((folder + slash, tail))
+            route = self._tails.get((folder + slash, slash + last))
+            if route is None:
+                tail = slash + identifier + slash
+                folder, slash, identifier = folder.rpartition(b"/")
+                route = self._tails.get((folder + slash, tail)) if last else None
         if route is None or route.pattern is None or not route.pattern.fullmatch(identifier):
             return None
         return route, identifier.decode("ascii")

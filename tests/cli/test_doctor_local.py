@@ -43,7 +43,7 @@ def test_keys_that_end_are_named_the_soonest_first(shell: Shell) -> None:
         shell.run("keys", "new", "films", "--name", f"k{number}", "--expires", expires)
     shell.now += 7200
     file = shell.policies / "films.yaml"
-    file.write_text(f"{file.read_text()}uploads: {{relay: true}}\n")
+    file.write_text(f"{file.read_text()}uploads: {{max_size: 1 MiB}}\n")
     found = checks(shell.run("doctor", "--simulate"))
     assert found["keys"].startswith(
         "! films/k1 expired 2026-11-23T13:00:00Z, films/k3 expires 2026-11-25T12:00:00Z, films/k4 expires"

@@ -69,6 +69,14 @@ def events(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
     return logged
 
 
+def test_a_team_that_relays_needs_the_gateways_address(shell: Shell) -> None:
+    file = shell.policies / "films.yaml"
+    file.write_text(f"{file.read_text()}uploads: {{relay: true}}\n")
+    ended = shell.run("serve", "--simulate")
+    assert ended.status == 2
+    assert "uploads of team 'films': `relay: true` needs GATEWAY_PUBLIC_URL" in ended.err
+
+
 def test_a_ledgers_password_is_not_shown(shell: Shell, events: dict[str, dict[str, object]]) -> None:
     shell.environment["GATEWAY_LEDGER"] = "postgresql://gw:canary@db.example/ledger"
     ended = shell.run("serve")

@@ -417,7 +417,7 @@ async def test_a_response_left_half_read_gives_up_its_connection(transport: Tran
     [
         httpx.Request("GET", "ftp://127.0.0.1/"),
         httpx.Request("GET", "/no-host"),
-        httpx.Request("PUT", "http://127.0.0.1:1/", headers={"Transfer-Encoding": "chunked"}),
+        httpx.Request("PUT", "http://127.0.0.1:1/", headers={"Transfer-Encoding": "gzip, chunked"}),
         httpx.Request("GET", "http://127.0.0.1:1/", headers={"X-A": "1\r\nX-B: 2"}),
         httpx.Request("GET", "http://127.0.0.1:1/", extensions={"target": b"/ HTTP/1.1\r\nX-B: 2\r\n\r\n"}),
     ],
