@@ -36,7 +36,7 @@ async def test_a_finished_jobs_files_are_listed_and_sent(open_house: OpenHouse) 
     listed = await client.get(path(job))
     assert listed.status_code == 200
     entries = listed.json()["artifacts"]
-    assert [(each["name"], each["type"]) for each in entries][0] == ("video.mp4", "video/mp4")
+    assert (entries[0]["name"], entries[0]["type"]) == ("video.mp4", "video/mp4")
     assert entries[0]["url"] == PUBLIC + path(job, "video.mp4")
     original = (await house.http.get(record["outcome"]["video_url"])).content
     whole = await client.get(path(job, "video.mp4"))

@@ -26,6 +26,7 @@ def test_it_makes_every_table(tmp_path: Path) -> None:
             "refusals",
             "reservations",
             "snapshots",
+            "upload_slots",
         ),
     }
 

@@ -1,0 +1,59 @@
+"""The flow of a relayed file, where the world is not as it should be."""
+
+import pytest
+
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.slots import Slots
+from tests.conftest import House, OpenHouse, Q, team
+
+PUBLIC = "https://gateway.example"
+RELAY = {"a.yaml": team("a", "key", "uploads: {relay: true}\nlimits: [9 uploads per day]")}
+PNG = {"Content-Type": "image/png"}
+
+
+async def ask(house: House) -> tuple[int, str]:
+    answer = await house.client("key").call("POST", f"{Q}/upload-url", json={"file_type": "png"})
+    return answer.status_code, answer.json().get("upload_url", answer.json().get("code"))
+
+
+async def test_only_the_url_is_replaced_in_upstreams_answer(open_house: OpenHouse) -> None:
+    house = await open_house(RELAY, public_url=PUBLIC)
+    answer = await house.client("key").call("POST", f"{Q}/upload-url", json={"file_type": "png"})
+    assert list(answer.json()) == ["upload_url", "public_url"]
+    assert answer.json()["public_url"].startswith(house.upstream.url)
+    assert answer.headers["content-type"].startswith("application/json")
+
+
+async def test_without_the_gateways_address_after_a_reload_nothing_is_counted(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [9 uploads per day]")})
+    assert (await ask(house))[1].startswith(house.upstream.url)
+    (house.policies / "a.yaml").write_text(RELAY["a.yaml"])
+    await house.http.post(f"{house.running.admin_url}/reload")
+    assert await ask(house) == (500, "internal_error")
+    assert (await house.used("uploads", "a"), house.received("upload_url")) == (1, 1)
+
+
+async def test_an_upload_that_cannot_be_kept_is_not_counted(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house(RELAY, public_url=PUBLIC)
+
+    async def away(*_: object) -> None:
+        raise LedgerUnavailable("away")
+
+    monkeypatch.setattr(Slots, "keep", away)
+    assert await ask(house) == (503, "ledger_unavailable")
+    assert await house.used("uploads", "a") == 0
+
+
+async def test_of_two_at_once_one_is_first(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await open_house(RELAY, public_url=PUBLIC)
+    url = (await ask(house))[1].replace(PUBLIC, house.running.public_url)
+
+    async def too_late(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(Slots, "take", too_late)
+    answer = await house.http.put(url, content=b"x", headers=PNG)
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_route")
+    assert house.received("put_object") == 0
