@@ -125,7 +125,10 @@ class Outbound:
             lookup.cancel()
 
     async def places(self, host: str) -> Sequence[Endpoint]:
-        """Where the host is, or OutboundFailure. One address that may not be called spoils all: such a name is not to be trusted."""
+        """Where the host is. Raises OutboundFailure.
+
+        One address that may not be called spoils all: such a name is not to be trusted.
+        """
         try:
             places = await self._look_up(host)
         except (OSError, ValueError):

@@ -84,8 +84,7 @@ class Storage:
                     said += part
                     if len(said) > _LARGEST_WORD:
                         raise UpstreamFailure.invalid("Storage's answer is longer than the gateway passes on")
-            answer = Answer(response.status_code, end_to_end(response.headers.raw), bytes(said))
-        return answer
+            return Answer(response.status_code, end_to_end(response.headers.raw), bytes(said))
 
     async def _ask(
         self, target: Target, make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack, patience: float

@@ -17,7 +17,9 @@ SIGNED_STATUSES = frozenset((200, 201))
 
 
 async def request_upload(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Answer:
-    """Upstream's answer to a request for an upload URL, which is the gateway's own where the team relays. Raises Refusal for a full limit, and UpstreamFailure.
+    """Upstream's answer to a request for an upload URL; that is the gateway's own where the team relays.
+
+    Raises Refusal for a full limit, UpstreamFailure, and LedgerUnavailable.
 
     What upstream does not sign is given back, even if the ledger is away just now. Whoever waits may go away.
     """

@@ -1,9 +1,9 @@
 """The files a finished job left: found in its `outcome` (a field of GMI's record), each with a name and a type.
 
-The shape of an outcome differs by model and drifts for one and the same model. So it is searched whole, for two things:
-a URL whose member says that it is one (`video_url`, `media_urls[].url`), and inline data as the vendors behind GMI write
-it (`inlineData` with `mimeType` and `data`). A name is made of where in the outcome the file was found, so it is the
-same at every look, and holds nothing that a file system or a header could read as something else.
+The shape of an outcome differs by model and drifts for one and the same model. So it is searched whole, for two
+things: a URL whose member says that it is one (`video_url`, `media_urls[].url`), and inline data as the vendors behind
+GMI write it (`inlineData` with `mimeType` and `data`). A name is made of where in the outcome the file was found, so it
+is the same at every look, and holds nothing that a file system or a header could read as something else.
 """
 
 import re

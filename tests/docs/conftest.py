@@ -56,6 +56,7 @@ class Shell:
             "GMI_API_KEY": REAL_KEY,
             "GATEWAY": self.house.running.public_url,
             "KEY": self.keys["marketing"],
+            "CURL_HOME": str(self.folder),
         }
 
     def told(self, text: str) -> str:
@@ -85,14 +86,14 @@ class Shell:
         )
 
 
-OpenShell = Callable[[], Awaitable[Shell]]
+OpenShell = Callable[..., Awaitable[Shell]]
 
 
 @pytest.fixture
 def open_shell(open_house: OpenHouse, tmp_path: Path) -> OpenShell:
-    """`await open_shell()`: the gateway and a shell beside it."""
+    """`await open_shell()`: the gateway and a shell beside it. With `relays=True` files go through the gateway."""
 
-    async def open_() -> Shell:
+    async def open_(*, relays: bool = False) -> Shell:
         shutil.copytree(ROOT / "policies", tmp_path / "policies")
         keys = {team: make_key(bytes([number]) * RANDOM_BYTES) for number, team in enumerate(TEAMS)}
         for team, key in keys.items():
@@ -100,7 +101,14 @@ def open_shell(open_house: OpenHouse, tmp_path: Path) -> OpenShell:
             file.write_text(add_key(file.read_text(), "web", digest(key)))
         for name, lines in LOGS.items():
             (tmp_path / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-        house = await open_house({}, speed=10_000, origin="https://artifacts.example")
+        if not relays:
+            house = await open_house({}, speed=10_000, origin="https://artifacts.example")
+        else:
+            with (tmp_path / "policies" / "teams" / "marketing.yaml").open("a") as policy:
+                policy.write("uploads: {relay: true}\n")
+            house = await open_house({}, speed=10_000, public_url="http://gateway.example")
+            address = house.running.public_url.removeprefix("http://")
+            (tmp_path / ".curlrc").write_text(f"connect-to = gateway.example:80:{address}\n")
         return Shell(house, tmp_path, keys)
 
     return open_

@@ -1,9 +1,11 @@
 """No value becomes a header or a request."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
-from gateway.upstream.outgoing import header_lines, request_line, with_body
+from gateway.upstream.outgoing import header_lines, in_chunks, request_line, with_body
 
 
 def test_a_request_as_bytes() -> None:
@@ -30,3 +32,11 @@ def test_a_short_body_leaves_with_its_head_and_a_long_one_is_not_copied() -> Non
     long = with_body(b"H", b"x" * 100_000)
     assert (long.head, long.length) == (b"H", 100_000)
     assert long.body is not None
+
+
+async def test_a_body_without_a_length_is_told_in_chunks() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for part in (b"abc", b"", b"x" * 17):
+            yield part
+
+    assert [part async for part in in_chunks(body())] == [b"3\r\nabc\r\n", b"11\r\n%b\r\n" % (b"x" * 17), b"0\r\n\r\n"]

@@ -24,6 +24,11 @@ def test_the_routes_their_methods_and_scopes() -> None:
         ("/gateway/v1/usage", "GET"): None,
         ("/gateway/v1/usage", "HEAD"): None,
         ("/gateway/v1/explain", "POST"): Scope.JOBS,
+        ("/gateway/v1/requests/{id}/artifacts", "GET"): Scope.JOBS_READ,
+        ("/gateway/v1/requests/{id}/artifacts", "HEAD"): Scope.JOBS_READ,
+        ("/gateway/v1/requests/{id}/artifacts/{name}", "GET"): Scope.JOBS_READ,
+        ("/gateway/v1/requests/{id}/artifacts/{name}", "HEAD"): Scope.JOBS_READ,
+        ("/gateway/v1/uploads/{token}", "PUT"): Scope.UPLOADS,
         ("/gateway/v1/requests/{id}/events", "GET"): Scope.JOBS_READ,
         ("/gateway/v1/requests/{id}/events", "HEAD"): Scope.JOBS_READ,
     }

@@ -19,7 +19,8 @@ GET = Method(nothing, Scope.JOBS_READ)
 LIST = Route("/things", "/v1/things", with_head({"GET": GET, "POST": GET}))
 THING = Route("/things/{id}", "/v1/things/", {"DELETE": GET}, re.compile(rb"[a-z]+"))
 PARTS = Route("/things/{id}/parts", "/v1/things/", {"GET": GET}, re.compile(rb"[a-z]+"), "/parts")
-TABLE = RouteTable((LIST, THING, PARTS))
+PART = Route("/things/{id}/parts/{name}", "/v1/things/", {"GET": GET}, re.compile(rb"[a-z]+"), "/parts/{name}")
+TABLE = RouteTable((LIST, THING, PARTS, PART))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,10 @@ TABLE = RouteTable((LIST, THING, PARTS))
         (b"/v1/things//parts", None),
         (b"/v1/things/parts/parts", (PARTS, "parts")),
         (b"/v1/things/abc/parts/", None),
+        (b"/v1/things/abc/parts/x.y", (PART, "abc")),
+        (b"/v1/things/abc/parts/x/y", None),
+        (b"/v1/things/ABC/parts/x", None),
+        (b"/v1/things/abc/bits/x", None),
         (b"/v1/things/abc//parts", None),
         (b"/v1/other/abc/parts", None),
         (b"/parts", None),
