@@ -93,8 +93,8 @@ def read_uploads(node: Node | None, report: Report) -> Uploads:
     file_types = fields.words("file_types", FILE_TYPES) if fields.has("file_types") else Uploads().file_types
     relay = fields.flag("relay", default=False)
     if fields.has("max_size") and not relay:
-        problem = "`max_size` has no effect without `relay: true`: files of any size go straight to GMI"
-        report.warn(fields.place("max_size"), "not-in-effect", problem)
+        mark, problem = fields.place("max_size"), "without `relay: true`: files of any size go straight to GMI"
+        report.warn(mark, "not-in-effect", f"`max_size` has no effect {problem}")
     return Uploads(file_types, relay, size)
 
 
