@@ -19,7 +19,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.cache import Cache
 from gateway.context import Gateway, Tasks
-from gateway.core.policy import Credential, Source
+from gateway.core.policy import Credential, PolicySet, Source
 from gateway.duties import attend, begin_duties
 from gateway.leases import Leases
 from gateway.ledger.clock import LedgerClock
@@ -30,6 +30,7 @@ from gateway.memory import JobMemory
 from gateway.outbound import Outbound, Outside
 from gateway.policies import Policies
 from gateway.refusals import Refusals
+from gateway.relay import missing_address
 from gateway.reloading import reload_policies, show_policies
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
@@ -69,7 +70,6 @@ _SPARE_CONNECTIONS = 64
 """Above what calls may be under way, so that none ever waits for a connection."""
 
 _OUTSIDE = Outside()
-_PUBLIC_URL = "this gateway's address as clients see it"
 
 
 class StartError(Exception):
@@ -162,8 +162,7 @@ async def opened(
             simulator = await stack.enter_async_context(Simulator())
             stand_in = StandIn(simulator.url)
         credentials = _credentials(policies, environment, stand_in)
-        _check_webhooks(policies, credentials)
-        _check_relay(policies, settings)
+        _check_teams(policies.current, credentials, settings)
         metrics = Metrics(__version__)
         trusted = trusted_context()
         url = stand_in.url if stand_in else settings.upstream_url
@@ -250,16 +249,10 @@ def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: S
     return credentials
 
 
-def _check_webhooks(policies: Policies, credentials: Credentials) -> None:
-    missing = missing_secrets(policies.current, credentials.secret, credentials.fault)
-    if missing:
+def _check_teams(policy: PolicySet, credentials: Credentials, settings: Settings) -> None:
+    missing = missing_secrets(policy, credentials.secret, credentials.fault)
+    if missing := missing + missing_address(policy, settings.public_url):
         raise StartError("\n".join(missing))
-
-
-def _check_relay(policies: Policies, settings: Settings) -> None:
-    relaying = [name for name, team in policies.current.teams.items() if team.uploads.relay]
-    if relaying and not settings.public_url:
-        raise StartError(f"uploads of team {relaying[0]!r}: `relay: true` needs GATEWAY_PUBLIC_URL, {_PUBLIC_URL}")
 
 
 def _upstream(

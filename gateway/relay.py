@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gateway.context import Gateway
 from gateway.core.artifacts import Artifact, find_artifacts
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Caller
+from gateway.core.policy import Caller, PolicySet
 from gateway.core.signed import CONTENT_TYPES, LIFE, find_text, replaced
 from gateway.ledger.slots import UploadSlot
 from gateway.settlement import insist
@@ -34,6 +34,15 @@ class Upload(NamedTuple):
 
     slot: UploadSlot
     caller: Caller
+
+
+def missing_address(policies: PolicySet, public_url: str) -> list[str]:
+    """For each team that relays, that the gateway's own address is missing, if it is."""
+    return [
+        f"uploads of team {team.name!r}: `relay: true` needs GATEWAY_PUBLIC_URL, the gateway's address for clients"
+        for team in policies.teams.values()
+        if team.uploads.relay and not public_url
+    ]
 
 
 def require_public_url(gw: Gateway) -> str:
