@@ -68,6 +68,19 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     return Served(fresh, How.COLLAPSED if shared else How.MISS, 0.0)
 
 
+async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
+    """The job's record as it is by now, for who may have heard of its end from another gateway.
+
+    A live one that was remembered is waited for until upstream may be asked again, which takes less than a second.
+    """
+    served = await poll(gw, caller, request_id)
+    if served.how is not How.HIT or served.value.terminal:
+        return served
+    del served  # those who wait keep no record in memory
+    await asyncio.sleep(max(0.0, gw.jobs.asked_at(request_id) + LIVE_RECORD_FRESH - gw.ticks()))
+    return await poll(gw, caller, request_id)
+
+
 def last_seen(gw: Gateway, request_id: str) -> Served[Seen] | None:
     """The record as it is remembered, while upstream is being asked for another; None where that is too long ago."""
     seen = gw.jobs.seen(request_id)

@@ -261,3 +261,17 @@ async def test_a_record_is_last_seen_for_a_minute_only(open_house: OpenHouse) ->
     assert (seen.how, int(seen.age)) == (How.STALE, 59)
     age(house, request_id, 1)
     assert polling.last_seen(house.gw, request_id) is None
+
+
+async def test_a_live_record_is_had_anew_but_upstream_is_not_asked_twice_in_a_second(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        request_id = await created(house.client("key-a"))
+        caller = next(each for each in house.gw.policies.current.callers.values() if each.team.name == "a")
+        fresh = await polling.poll_anew(house.gw, caller, request_id)
+        assert fresh.how is How.MISS
+        upstream.jobs[request_id]["status"] = "success"
+        again = await polling.poll_anew(house.gw, caller, request_id)
+        assert again.value.terminal
+        assert again.value.asked_at - fresh.value.asked_at >= LIVE_RECORD_FRESH
+        assert (await polling.poll_anew(house.gw, caller, request_id)).how is How.HIT

@@ -62,7 +62,7 @@ async def _find(call: Call) -> tuple[Artifact, ...] | Reply:
     if not call.caller.team.uploads.relay:
         problem = "Files do not go through this gateway for your team: fetch them from the URLs in the job's record."
         raise Refusal(Code.UNKNOWN_ROUTE, problem)
-    served = await polling.poll(gw, call.caller, call.identifier)
+    served = await polling.poll_anew(gw, call.caller, call.identifier)
     gw.metrics.cache_requests("jobs", served.how).inc()
     if served.value.answer.status != 200:
         return told(call, served)

@@ -176,3 +176,13 @@ async def test_ss1_a_file_elsewhere_is_not_fetched(ended: Ended, url: str) -> No
     job = await ended.job({"video_url": url})
     answer = await ended.client.get(path(job, "video.mp4"))
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_invalid")
+
+
+async def test_an_end_that_was_told_elsewhere_is_no_404_here(ended: Ended) -> None:
+    job = str((await ended.client.create()).json()["request_id"])
+    assert (await ended.client.get(f"{Q}/requests/{job}")).json()["status"] == "queued"
+    ended.upstream.jobs[job] |= {
+        "status": "success",
+        "outcome": {"video_url": "https://storage.googleapis.com/b/x.mp4"},
+    }
+    assert (await ended.client.get(path(job))).json()["artifacts"][0]["name"] == "video.mp4"
