@@ -17,8 +17,8 @@ from gateway.core.artifacts import Artifact, find_artifacts
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Caller, PolicySet
 from gateway.core.signed import CONTENT_TYPES, LIFE, find_text, replaced
+from gateway.insistence import insist
 from gateway.ledger.slots import UploadSlot
-from gateway.settlement import insist
 from gateway.storage import File
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import outcome_in

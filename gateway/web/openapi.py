@@ -100,7 +100,13 @@ def _path_item(route: Route) -> dict[str, Any]:
 
 def _operation(route: Route, method: str, described: Operation) -> dict[str, Any]:
     scope = route.methods[method].scope
-    needs = "Needs no key." if route.is_open else "Any key will do." if scope is None else f"Needs the scope `{scope}`."
+    needs = (
+        "Needs no key."
+        if _is_keyless(route)
+        else "Any key will do."
+        if scope is None
+        else f"Needs the scope `{scope}`."
+    )
     operation: dict[str, Any] = {
         "operationId": f"{method.lower()} {route.label}",
         "summary": described.summary,
@@ -109,18 +115,25 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in described.parameters],
         "responses": _responses(route, described, with_body=method != "HEAD"),
     }
-    if route.is_open:
+    if _is_keyless(route):
         operation["security"] = []
     if described.body is not None:
         content = {JSON_TYPE: {"schema": reference(described.body), "example": EXAMPLES[described.body]}}
         operation["requestBody"] = {"required": True, "content": content}
+    if described.takes_file:
+        operation["requestBody"] = {"required": True, "content": {"*/*": {}}}
     return operation
+
+
+def _is_keyless(route: Route) -> bool:
+    """Whether it asks for no team key: it is open, or its path holds a token that takes the key's place."""
+    return route.is_open or route.admit is not None
 
 
 def _responses(route: Route, described: Operation, *, with_body: bool) -> dict[str, Any]:
     content = {described.media_type: {"schema": reference(described.answer) if described.answer else {}}}
     names = ["XRequestID", "ServerTiming"]
-    names += [] if route.is_open else ["RateLimit", "RateLimitPolicy"]
+    names += [] if _is_keyless(route) else ["RateLimit", "RateLimitPolicy"]
     names += ["ETag"] if described.kept else []
     names += ["CacheStatus", "Age"] if described.kept and not route.is_open else []
     names += ["PreferenceApplied"] if "Prefer" in described.parameters else []
@@ -130,7 +143,7 @@ def _responses(route: Route, described: Operation, *, with_body: bool) -> dict[s
         responses["204"] = _response("There is nothing new to tell, for ever.", names, None)
     if described.kept:
         responses["304"] = _response("You have it.", names, None)
-    codes = (*described.all_codes, *ANY, *(() if route.is_open else KEYED))
+    codes = (*described.all_codes, *ANY, *(() if _is_keyless(route) else KEYED))
     error = {JSON_TYPE: {"schema": reference("Error")}} if with_body else None
     for status, reasons in _by_status(codes).items():
         names = ["XRequestID", "ProxyStatus", *([_WITH_STATUS[status]] if status in _WITH_STATUS else [])]

@@ -50,6 +50,7 @@ class Operation:
     `answer` is the schema of a 200 with JSON, or None; then `media_type` says what else it is. `codes` are the
     refusals besides those of any call. `parameters` and `body` are named as in the document's components. One that is
     `kept` has an `ETag`, one that `may_be_empty` a 204, and one that `asks_upstream` may also get GMI's own errors.
+    One that `takes_file` has any bytes for its body.
     """
 
     summary: str
@@ -61,6 +62,7 @@ class Operation:
     kept: bool = False
     may_be_empty: bool = False
     asks_upstream: bool = False
+    takes_file: bool = False
 
     @property
     def all_codes(self) -> tuple[Code, ...]:
@@ -139,6 +141,28 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         may_be_empty=True,
         asks_upstream=True,
     ),
+    ("/gateway/v1/requests/{id}/artifacts", "GET"): Operation(
+        "The files of one of your team's finished jobs.",
+        "Artifacts",
+        codes=(Code.SCOPE_DENIED, Code.REQUEST_NOT_FOUND),
+        parameters=("RequestId",),
+        asks_upstream=True,
+    ),
+    ("/gateway/v1/requests/{id}/artifacts/{name}", "GET"): Operation(
+        "One of those files, whole or the one `Range` that is asked for.",
+        media_type="*/*",
+        codes=(Code.SCOPE_DENIED, Code.REQUEST_NOT_FOUND),
+        parameters=("RequestId", "ArtifactName"),
+        asks_upstream=True,
+    ),
+    ("/gateway/v1/uploads/{token}", "PUT"): Operation(
+        "One file, at the URL that `POST …/upload-url` gave.",
+        media_type="*/*",
+        codes=BODY,
+        parameters=("UploadToken",),
+        takes_file=True,
+        asks_upstream=True,
+    ),
     ("/gateway/v1/usage", "GET"): Operation("What your limits have left, and your month so far.", "Usage"),
     ("/gateway/v1/explain", "POST"): Operation(
         "What would become of a create, rule by rule. Nothing is charged.",
@@ -182,6 +206,20 @@ PARAMETERS = {
         "required": True,
         "description": "The `request_id` of a job.",
         "schema": {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$"},
+    },
+    "ArtifactName": {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": "A name from the list of artifacts.",
+        "schema": {"type": "string", "minLength": 1},
+    },
+    "UploadToken": {
+        "name": "token",
+        "in": "path",
+        "required": True,
+        "description": "The last part of the URL that was given for the file.",
+        "schema": {"type": "string", "minLength": 1},
     },
     "ModelFilter": {
         "name": "model_id",

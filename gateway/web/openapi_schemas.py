@@ -125,6 +125,7 @@ def schemas() -> Schema:
         "Model": _model(),
         "Upload": _object({"file_type": {"type": "string", "enum": list(FILE_TYPES)}}),
         "UploadURL": _object({"upload_url": _TEXT, "public_url": _TEXT}, closed=False),
+        "Artifacts": _object({"artifacts": _list(_object({"name": _TEXT, "type": _TEXT, "url": _TEXT}))}),
         "Usage": _usage(),
         "Explanation": _explanation(),
     }
