@@ -19,7 +19,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.cache import Cache
 from gateway.context import Gateway, Tasks
-from gateway.core.policy import Credential, PolicySet, Source
+from gateway.core.policy import Credential, Source
 from gateway.duties import attend, begin_duties
 from gateway.leases import Leases
 from gateway.ledger.clock import LedgerClock
@@ -30,8 +30,7 @@ from gateway.memory import JobMemory
 from gateway.outbound import Outbound, Outside
 from gateway.policies import Policies
 from gateway.refusals import Refusals
-from gateway.relay import missing_address
-from gateway.reloading import reload_policies, show_policies
+from gateway.reloading import reload_policies, show_policies, what_lacks
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
 from gateway.server.run import Drain, Ending, run
@@ -53,7 +52,6 @@ from gateway.web.admin.token import AdminToken
 from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
-from gateway.webhooks import missing_secrets
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
@@ -162,7 +160,10 @@ async def opened(
             simulator = await stack.enter_async_context(Simulator())
             stand_in = StandIn(simulator.url)
         credentials = _credentials(policies, environment, stand_in)
-        _check_teams(policies.current, credentials, settings)
+        lacking = partial(what_lacks, credentials, settings)
+        if missing := lacking(policies.current):
+            raise StartError("\n".join(missing))
+        policies.require(lacking)
         metrics = Metrics(__version__)
         trusted = trusted_context()
         url = stand_in.url if stand_in else settings.upstream_url
@@ -247,12 +248,6 @@ def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: S
     if missing:
         raise StartError("\n".join([*missing, "Set the real key, or try it out with --simulate."]))
     return credentials
-
-
-def _check_teams(policy: PolicySet, credentials: Credentials, settings: Settings) -> None:
-    missing = missing_secrets(policy, credentials.secret, credentials.fault)
-    if missing := missing + missing_address(policy, settings.public_url):
-        raise StartError("\n".join(missing))
 
 
 def _upstream(

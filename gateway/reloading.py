@@ -4,6 +4,11 @@ import asyncio
 import gc
 
 from gateway.context import Gateway
+from gateway.core.policy import PolicySet
+from gateway.relay import missing_address
+from gateway.settings import Settings
+from gateway.upstream.credentials import Credentials
+from gateway.webhooks import missing_secrets
 
 
 async def reload_policies(gw: Gateway) -> bool:
@@ -38,3 +43,10 @@ def show_policies(gw: Gateway) -> None:
             if key.expires is not None
         }
     )
+
+
+def what_lacks(credentials: Credentials, settings: Settings, policy: PolicySet) -> list[str]:
+    """What these policies need from outside of their files and do not find there."""
+    secrets = missing_secrets(policy, credentials.secret, credentials.fault)
+    keys = [] if settings.simulate else credentials.missing(policy)
+    return [*keys, *secrets, *missing_address(policy, settings.public_url)]

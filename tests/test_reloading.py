@@ -7,6 +7,7 @@ import pytest
 from gateway.policies import Policies
 from gateway.reloading import reload_policies
 from tests.conftest import House, OpenHouse, team
+from tests.fake_upstream import FakeUpstream
 
 
 def shown(house: House) -> str:
@@ -58,3 +59,26 @@ async def test_no_collection_halts_the_calls_while_policies_are_read(
     (house.policies / "a.yaml").write_text("team: 7\n")
     assert not await reload_policies(house.gw)
     assert gc.isenabled()
+
+
+async def test_policies_that_need_a_key_there_is_none_of_change_nothing(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key")}, upstream=upstream.url)
+        before = house.gw.policies.current
+        (house.policies / "gateway.yaml").write_text("credentials: {studio: {api_key: env:NO_SUCH_KEY}}\n")
+        (house.policies / "a.yaml").write_text(team("a", "key", "credential: studio"))
+        assert not await reload_policies(house.gw)
+        assert house.gw.policies.current is before
+        [problem] = house.gw.policies.problems
+        assert "credential 'studio': no API key: NO_SUCH_KEY" in problem.message
+        assert "gateway_policy_last_reload_successful 0.0" in shown(house)
+
+
+async def test_a_key_can_be_revoked_although_a_secret_has_gone_missing(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key")})
+    house.gw.policies.require(lambda _: ["credential 'default': no API key: the file is away"])
+    (house.policies / "a.yaml").write_text(team("a", "new"))
+    assert await reload_policies(house.gw)
+    assert (await house.client("key").get("/gateway/v1/usage")).status_code == 401

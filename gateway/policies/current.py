@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from gateway.policies.load import load
 _MOST_LOGGED = 20
 
 KnownModels = Callable[[], AbstractSet[str] | None]
+Lacking = Callable[[PolicySet], Sequence[str]]
+"""What a set needs from outside of its files (keys, secrets, settings) and does not find there."""
 
 
 class Policies:
@@ -33,10 +35,18 @@ class Policies:
         self.last_reload_at = 0.0
         self._path = path
         self._known_models = known_models
+        self._lacking: Lacking = lambda _: ()
         self._tried: object = None
         self._looked: Reading | None = None
         self._state: object = None
         self._reloading = threading.Lock()
+
+    def require(self, lacking: Lacking) -> None:
+        """From now on refuse a set that lacks something which the one in force does not lack.
+
+        What has gone missing since is no reason: with a key file away, a team key can still be revoked.
+        """
+        self._lacking = lacking
 
     @property
     def version(self) -> str:
@@ -62,14 +72,19 @@ class Policies:
             loaded = load(self._path, self._known_models(), now)
             news = loaded.state != self._tried
             self._tried = loaded.state
-            self.problems = loaded.problems
-            self.last_reload_ok = loaded.policy is not None
-            if loaded.policy is not None:
+            lacks = [] if loaded.policy is None else self._newly_lacking(loaded.policy)
+            self.problems = (*loaded.problems, *lacks)
+            self.last_reload_ok = loaded.policy is not None and not lacks
+            if loaded.policy is not None and not lacks:
                 self.current = loaded.policy
                 self.last_reload_at = now
             if news and self.last_reload_at > 0:
                 self._log()
             return self.last_reload_ok
+
+    def _newly_lacking(self, policy: PolicySet) -> list[Problem]:
+        before = self._lacking(self.current)
+        return [Problem(str(self._path), 1, 1, each) for each in self._lacking(policy) if each not in before]
 
     def _log(self) -> None:
         """One record, however many problems."""
