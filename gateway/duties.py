@@ -1,6 +1,7 @@
 """What a gateway does all the while, whoever calls: duties, each done round after round until it closes."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
@@ -10,6 +11,7 @@ from gateway import recovery, settlement, webhooks
 from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.logs import log_event
 from gateway.reloading import reload_policies
 
 SETTLE_EVERY = 1.0
@@ -64,15 +66,30 @@ async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
 
 
 async def attend(ledger: Ledger, clock: LedgerClock) -> None:
-    """Say that this gateway is there, by the ledger's own clock. Opens the ledger if that was not possible before."""
-    with suppress(LedgerUnavailable):
-        if not ledger.is_open:
-            await ledger.open()
-        asked = clock.ticks()
-        instant = await ledger.instant()
-        if instant is not None:
-            clock.set(instant, asked, clock.ticks())
-        await ledger.renew(clock())
+    """Say that this gateway is there, by the ledger's own clock. Opens the ledger if that was not possible before.
+
+    That it is away is said once, and so is its return.
+    """
+    try:
+        await _attend(ledger, clock)
+    except LedgerUnavailable as error:
+        if not clock.lost:
+            log_event(logging.ERROR, "ledger lost", error=str(error))
+        clock.lost = True
+    else:
+        if clock.lost:
+            log_event(logging.INFO, "ledger back")
+        clock.lost = False
+
+
+async def _attend(ledger: Ledger, clock: LedgerClock) -> None:
+    if not ledger.is_open:
+        await ledger.open()
+    asked = clock.ticks()
+    instant = await ledger.instant()
+    if instant is not None:
+        clock.set(instant, asked, clock.ticks())
+    await ledger.renew(clock())
 
 
 async def _settle(gw: Gateway, work: Work) -> None:

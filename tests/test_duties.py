@@ -1,13 +1,17 @@
 """What goes on without being asked."""
 
 import asyncio
+import logging
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gateway import duties, settlement
 from gateway.app import opened
 from gateway.context import Gateway
+from gateway.ledger.clock import LedgerClock
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import logger
 from gateway.settings import read_settings
 from tests.clocks import WallClock, wall_clock
@@ -76,3 +80,31 @@ async def test_old_records_are_forgotten_and_owners_are_not(open_house: OpenHous
 
     await again.eventually(forgotten)
     assert (await again.client("key").get(f"{Q}/requests/{request_id}")).content == answer.content
+
+
+class Coming:
+    """A ledger that is there or not, as the test says."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.there = True
+
+    async def instant(self) -> float | None:
+        if not self.there:
+            raise LedgerUnavailable("the server is away")
+        return None
+
+    async def renew(self, _now: float) -> None:
+        return
+
+
+async def test_that_the_ledger_is_away_and_back_is_said_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    ledger, clock = Coming(), LedgerClock(lambda: 0.0, lambda: 0.0)
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, logger.name)
+    for there in (True, False, False, True, True):
+        ledger.there = there
+        await duties.attend(cast("Ledger", ledger), clock)
+    logger.removeHandler(caplog.handler)
+    assert list(dict.fromkeys(record.message for record in caplog.records)) == ["ledger lost", "ledger back"]
