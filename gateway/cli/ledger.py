@@ -57,9 +57,9 @@ def _verify(call: Invocation) -> int:
     with read_ledger(call.settings.ledger) as ledger:
         differences = ledger.verify()
     for difference in differences:
-        print(f"{difference.counter}: is {difference.value}, should be {difference.expected}")
+        print(difference)
     if differences:
-        print(f"wrong counters: {len(differences)}")
+        print(f"found wrong: {len(differences)}")
         return 1
     print("every counter is right")
     return 0

@@ -56,6 +56,7 @@ _job, _reservation = jobs.c, reservations.c
 
 
 def _insert(rows: Sequence[Parameters]) -> ClauseElement:
+    """Jobs of reservations that may become one. Each is locked: what it is now it still is when it is placed."""
     new = given(rows)
     values = {
         "request_id": new.c.request,
@@ -73,6 +74,7 @@ def _insert(rows: Sequence[Parameters]) -> ClauseElement:
         select(*values.values())
         .join_from(new, reservations, _reservation.id == new.c.reservation)
         .where(may_become(State.PLACED))
+        .with_for_update(of=reservations)
     )
     wanted = insert(jobs).from_select([*values], placeable).on_conflict_do_nothing(index_elements=["request_id"])
     return wanted.returning(_job.request_id)
@@ -142,7 +144,8 @@ def place_together(
     living = [(placement, now) for placement, now in placements if placement.outcome is None]
     if _INSERT.run(connection, [_as_job(placement, now) for placement, now in living]) != len(living):
         raise Separate
-    _PLACE.run(connection, [(placement.reservation_id, now) for placement, now in living])
+    if _PLACE.run(connection, [(placement.reservation_id, now) for placement, now in living]) != len(living):
+        raise Separate
     replies.keep_replies(connection, [(placement.reservation_id, placement.reply) for placement, _ in living])
     return [None if placement.outcome is None else APART for placement, _ in placements]
 

@@ -30,6 +30,7 @@ from gateway.ledger.values import (
     InProgress,
     Job,
     Mismatch,
+    Misplaced,
     NewReservation,
     OpenCounts,
     OpenJob,
@@ -249,8 +250,8 @@ class Ledger:
         """What a query of `gateway.ledger.overview` finds. Nothing is decided by it."""
         return await self._read(work.__name__, work, *arguments, **options)
 
-    async def verify(self) -> list[Difference]:
-        """Every counter that is not the sum of what its reservations must hold. Empty unless something is wrong."""
+    async def verify(self) -> list[Difference | Misplaced]:
+        """Every counter that is not the sum of its reservations, and every job that none of them placed."""
         return await self._read("verify", usage.verify)
 
     async def _write(

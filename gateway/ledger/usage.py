@@ -8,7 +8,7 @@ from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import OPEN, Outcome, State, money_is_kept
 from gateway.ledger.refusals import refused_between
 from gateway.ledger.schema import claims, counters, jobs, refusals, reservations, without_job
-from gateway.ledger.values import Difference, OpenCounts, UsageRow
+from gateway.ledger.values import Difference, Misplaced, OpenCounts, UsageRow
 
 _c = reservations.c
 is_open = or_(*(_c.state == state for state in sorted(OPEN)))
@@ -96,7 +96,18 @@ def open_counts(connection: Connection) -> OpenCounts:
     return OpenCounts(by_state, min((made for _, _, made in rows), default=None), active)
 
 
-def verify(connection: Connection, at_most: int | None = None) -> list[Difference]:
+def verify(connection: Connection, at_most: int | None = None) -> list[Difference | Misplaced]:
+    """Every counter that `_differences` finds, and every job whose reservation is neither placed nor settled."""
+    return [*_differences(connection, at_most), *_misplaced(connection)]
+
+
+def _misplaced(connection: Connection) -> list[Misplaced]:
+    """Found from the reservations without a job, which are few: none of them may have one."""
+    query = select(jobs.c.request_id, _c.state).join_from(reservations, jobs).where(without_job)
+    return [Misplaced(request_id, State(state)) for request_id, state in connection.execute(query)]
+
+
+def _differences(connection: Connection, at_most: int | None) -> list[Difference]:
     """Every counter whose value is not the sum of what its reservations must hold, and every claim held wrongly.
 
     What a reservation must hold is worked out from its state and outcome, not from what was taken back: an open one

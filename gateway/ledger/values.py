@@ -224,6 +224,20 @@ class Difference:
     value: int
     expected: int
 
+    def __str__(self) -> str:
+        return f"{self.counter}: is {self.value}, should be {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """A job whose reservation is neither placed nor settled."""
+
+    request_id: str
+    state: State
+
+    def __str__(self) -> str:
+        return f"job {self.request_id}: its reservation is {self.state}, should be placed or settled"
+
 
 @dataclass(frozen=True, slots=True)
 class Durability:

@@ -27,7 +27,7 @@ async def test_a_wrong_counter_is_found_in_the_sample(shell: Shell, house: House
     run_sql(shell.environment["GATEWAY_LEDGER"], "UPDATE counters SET value = value + 1 WHERE name LIKE 'USD/%'")
     outcome = await shell.run_beside("doctor", "--simulate")
     assert outcome.status == 1
-    assert checks(outcome)["counters"].startswith("✗ 1 of a sample are not the sum of their claims → run `gmi-gateway")
+    assert checks(outcome)["counters"].startswith("✗ 1 of a sample are wrong → run `gmi-gateway")
 
 
 async def test_what_a_power_cut_would_lose_fails(shell: Shell, house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ async def test_verify_names_each_difference(shell: Shell, house: House, file: Pa
     assert verified.status == 1
     assert difference.startswith("USD/ads//")
     assert difference.endswith(": is 70005, should be 70000")
-    assert summary == "wrong counters: 1"
+    assert summary == "found wrong: 1"
 
 
 @pytest.mark.parametrize("action", ["migrate", "verify"])

@@ -1,7 +1,7 @@
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reader import read_ledger
-from gateway.ledger.values import Difference, OpenCounts, Refused, Sighting, UsageRow
+from gateway.ledger.values import Difference, Misplaced, OpenCounts, Refused, Sighting, UsageRow
 from tests.ledger.samples import DAY, NOW, claim, create, money, reservation, reserve, run_sql, send, slot
 
 
@@ -81,6 +81,17 @@ async def test_verify_names_a_counter_that_still_holds_what_should_have_come_bac
     await create(ledger, reservation("a", slot(), money(300)))
     run_sql(url, "UPDATE reservations SET state = 'settled', outcome = 'failed'")
     assert await ledger.verify() == [Difference("red/at-once", 1, 0), Difference("red/usd/2027-01", 300, 0)]
+
+
+async def test_verify_names_a_job_whose_reservation_was_released(ledger: Ledger, url: str) -> None:
+    await create(ledger, reservation("a"))
+    await send(ledger, reservation("b"))
+    await ledger.release("b", NOW, None)
+    run_sql(url, "UPDATE jobs SET reservation_id = 'b'")
+    assert await ledger.verify() == [Misplaced("request-a", State.RELEASED)]
+    assert str(Misplaced("request-a", State.RELEASED)) == (
+        "job request-a: its reservation is released, should be placed or settled"
+    )
 
 
 async def test_commands_read_teams_unknown_jobs_a_sample_and_how_it_is_kept(ledger: Ledger, url: str) -> None:
