@@ -39,6 +39,7 @@ _MARK_ALL_SENT = RowsStatement(
     ),
 )
 _STATE = Statement(select(_c.state).where(_c.id == text("reservation")))
+_LOCKED_STATE = Statement(select(_c.state).where(_c.id == text("reservation")).with_for_update())
 _DOUBT = Statement(
     update(reservations)
     .values(state=State.UNKNOWN, updated_at=instant("now"), refused=switch("refused"))
@@ -215,8 +216,11 @@ def adopt(connection: Connection, reservation_id: str, instance: str, from_insta
 
 
 def free_slot(connection: Connection, reservation_id: str) -> bool:
-    """A create stays unknown: its slots come back, all else stays claimed. False if it held none."""
-    if _STATE.row(connection, reservation=reservation_id) != (State.UNKNOWN,):
+    """A create stays unknown: its slots come back, all else stays claimed. False if it held none.
+
+    Its state is locked, so that it is not placed meanwhile and loses a slot that it holds rightly.
+    """
+    if _LOCKED_STATE.row(connection, reservation=reservation_id) != (State.UNKNOWN,):
         return False
     taken_back = _TAKE_BACK.rows(connection, reservation=reservation_id, on_settle=OnSettle.RETURN.value)
     counters.give_back(connection, taken_back)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import postgresql, reservations, sqlite
+from gateway.ledger import jobs, postgresql, reservations, sqlite
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import OwnedByAnother
@@ -51,4 +51,15 @@ async def test_an_answer_that_comes_while_another_gateway_releases_makes_no_job(
     assert await ledger.owner_of("late") is None
     assert run_sql(url, "SELECT state FROM reservations") == [("released",)]
     assert set((await ledger.used(["red/at-once", "red/usd/2027-01"])).values()) == {0}
+    assert await ledger.verify() == []
+
+async def test_a_create_that_is_found_while_its_slot_is_freed_keeps_the_slot(ledger: Ledger, url: str) -> None:
+    await send(ledger, reservation("a", slot()))
+    await ledger.doubt("a", NOW)
+    async with another(url) as connection:
+        assert jobs.place(connection, placement("a", "found"), NOW) is None
+        freeing = asyncio.ensure_future(ledger.free_slot("a"))
+        await asyncio.sleep(0)
+    assert not await freeing
+    assert await ledger.used(["red/at-once"]) == {"red/at-once": 1}
     assert await ledger.verify() == []
