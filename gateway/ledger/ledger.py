@@ -78,8 +78,8 @@ class Ledger:
     async def open(self) -> None:
         """Check the database, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""
         await asyncio.to_thread(self._backend.prepare, self._url)
+        self._writer = self._backend.writer(self._url)  # first, because it may refuse
         self._readers = self._backend.readers(self._url)
-        self._writer = self._backend.writer(self._url)
 
     async def close(self) -> None:
         """Finish what was begun and let go of the file. A closed ledger is unavailable; closing again does nothing."""

@@ -10,8 +10,10 @@ import fcntl
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from gateway.ledger.faults import LedgerUnavailable
 
 _WRITING, _NEXT = 0, 1
 """The two bytes that are locked: by the one who writes, and by the one who does so next."""
@@ -21,15 +23,22 @@ _LOOK_AGAIN = 0.0005
 
 
 class Turn:
-    """This process's turns to write to the file, each waited for at most `patience` seconds."""
+    """This process's turns to write to the file, each waited for at most `patience` seconds.
+
+    Raises LedgerUnavailable, naming the file that is locked, if that cannot be used.
+    """
 
     def __init__(self, file: str, patience: float) -> None:
         self._patience = patience
-        self._file = Path(f"{file}-turn").open("ab")  # noqa: SIM115 - open as long as this is
+        path = Path(f"{file}-turn")
+        try:
+            self._file = path.open("ab")
+        except OSError as error:
+            raise LedgerUnavailable(f"{path} cannot be used: {error.strerror}") from error
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Within, it is this process's turn. Raises what SQLite does for a file that stays locked."""
+        """Within, it is this process's turn. Raises what SQLite does for a file that stays or cannot be locked."""
         deadline = time.monotonic() + self._patience
         self._lock(_NEXT, deadline)
         try:
@@ -53,8 +62,12 @@ class Turn:
                 if time.monotonic() > deadline:
                     raise sqlite3.OperationalError("database is locked") from None
                 time.sleep(_LOOK_AGAIN)
+            except OSError as error:
+                raise sqlite3.OperationalError(f"the turn to write cannot be had: {error.strerror}") from error
             else:
                 return
 
     def _unlock(self, byte: int) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
+        """What was written is written, whether the system lets go or not: then the end of the next turn does."""
+        with suppress(OSError):
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)

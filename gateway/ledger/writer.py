@@ -9,6 +9,7 @@ cancelling a future does not reach into the queue.
 """
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together, groups_of
 from gateway.ledger.statement import driver_of
 from gateway.ledger.turn import Turn
+from gateway.logs import log_event
 
 MOST_AT_ONCE = 256
 """Operations in one transaction."""
@@ -109,12 +111,16 @@ class Writer:
                 return True
             for operation in batch:
                 operation.error = unavailable(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told and the thread goes on
+            log_event(logging.ERROR, "ledger writer failed", error=type(error).__name__)
+            for operation in batch:
+                operation.error = LedgerUnavailable(f"writing failed: {type(error).__name__}")
         self.healthy = not any(isinstance(operation.error, LedgerUnavailable) for operation in batch)
         return begun
 
     def _probe(self) -> None:
         """Write a page that says nothing: a ledger nobody dares to use would otherwise never be found well again."""
-        with suppress(*FAULTS), self._turn.taken(), self._engine.begin() as connection:
+        with suppress(Exception), self._turn.taken(), self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA user_version = 1")
             self.healthy = True
 

@@ -53,6 +53,7 @@ async def test_an_answer_that_comes_while_another_gateway_releases_makes_no_job(
     assert set((await ledger.used(["red/at-once", "red/usd/2027-01"])).values()) == {0}
     assert await ledger.verify() == []
 
+
 async def test_a_create_that_is_found_while_its_slot_is_freed_keeps_the_slot(ledger: Ledger, url: str) -> None:
     await send(ledger, reservation("a", slot()))
     await ledger.doubt("a", NOW)

@@ -239,3 +239,11 @@ async def test_le4_a_large_file_is_checked_for_a_bounded_time(
     with caplog.at_level(logging.INFO, "gateway"):
         prepare(ledger_url(f"sqlite:///{file}"))
     assert caplog.records[-1].getMessage() == "ledger checked in part, it is large"
+
+
+def test_a_turn_that_cannot_be_had_leaves_nothing_open(file: Path) -> None:
+    Path(f"{file}-turn").mkdir()
+    ledger = Ledger(f"sqlite:///{file}")
+    with pytest.raises(LedgerUnavailable, match="-turn cannot be used"):
+        asyncio.run(ledger.open())
+    assert (ledger.is_open, ledger._readers) == (False, None)

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import itertools
 import multiprocessing
 import sqlite3
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.turn import Turn
 
 processes = multiprocessing.get_context("spawn")
@@ -81,3 +84,25 @@ def test_a_process_that_ends_in_its_turn_holds_up_nobody(file: Path) -> None:
     with turn.taken():
         pass
     turn.close()
+
+
+def test_a_file_that_cannot_be_locked_is_told_as_a_fault_of_the_database(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    turn = Turn(str(file), 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "lockf", no_locks)
+        with pytest.raises(sqlite3.OperationalError, match="No locks available"), turn.taken():
+            pass
+    with turn.taken():
+        monkeypatch.setattr(fcntl, "lockf", no_locks)
+    turn.close()
+
+
+def test_a_file_that_cannot_be_opened_is_named(file: Path) -> None:
+    Path(f"{file}-turn").mkdir()
+    with pytest.raises(LedgerUnavailable, match=r"gateway\.db-turn cannot be used: Is a directory"):
+        Turn(str(file), 1)

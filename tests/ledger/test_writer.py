@@ -190,3 +190,19 @@ async def test_a_ledger_nobody_uses_is_found_well_again(
             break
         await asyncio.sleep(0.01)
     assert writer.healthy
+
+
+async def test_whatever_goes_wrong_the_thread_goes_on(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(writing, "PROBE_EVERY", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer._turn, "taken", stumble)
+        for _ in range(2):
+            with pytest.raises(LedgerUnavailable, match="writing failed: ZeroDivisionError"):
+                await asyncio.wait_for(writer.write(lambda connection: add(connection, "lost")), 5)
+        assert not is_healthy(writer)
+    assert await writer.write(lambda connection: add(connection, "a")) == "a"
+    assert is_healthy(writer)
+    assert await writer.write(lines) == ["a"]
