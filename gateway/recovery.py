@@ -65,7 +65,7 @@ async def recover(gw: Gateway) -> None:
     A create that has outlived the longest it may take is treated alike, whoever made it: something failed on the way
     that nobody foresaw.
     """
-    reservations = await gw.ledger.open_reservations()
+    reservations = await gw.ledger.unattended(gw.now(), GRACE)
     present = await gw.ledger.present(gw.now()) if reservations else frozenset()
     for each in reservations:
         if each.state is not State.UNKNOWN and (_is_orphan(each, present) or _is_overdue(gw, each)):
@@ -138,7 +138,8 @@ async def _search(gw: Gateway, lost: OpenReservation) -> Search:
     or its job is owned by the time the owned ids are read.
     """
     listed, whole = await _listed(gw, lost)
-    rivals = [each for each in await gw.ledger.open_reservations() if _is_rival(each, lost)]
+    owner = lost.owner
+    rivals = [each for each in await gw.ledger.jobless(owner.credential, owner.model) if each.id != lost.id]
     owned = await gw.ledger.owned([record.request_id for record in listed])
     unowned = [record for record in reversed(listed) if record.request_id not in owned]
     return Search(sorted(unowned, key=lambda record: record.created_at), rivals, whole)
@@ -216,12 +217,6 @@ def _fits(create: OpenReservation, record: ListedRecord) -> bool:
     if record.model != create.owner.model:
         return False
     return not record.payload or _digest(record) == create.payload_digest
-
-
-def _is_rival(other: OpenReservation, lost: OpenReservation) -> bool:
-    """Whether the other create was sent to where the lost one went, and has no job yet."""
-    same_place = (other.owner.model, other.owner.credential) == (lost.owner.model, lost.owner.credential)
-    return same_place and other.id != lost.id and other.state is not State.RESERVED
 
 
 def _is_twin(other: OpenReservation, lost: OpenReservation) -> bool:

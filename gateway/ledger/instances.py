@@ -4,7 +4,7 @@ What somebody who is gone had reserved is taken over by the others. Should they 
 they are fenced by the states their reservations are in by now.
 """
 
-from sqlalchemy import Connection, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from gateway.ledger.schema import instances
@@ -43,5 +43,9 @@ def leave(connection: Connection, instance: str) -> None:
 
 def present(connection: Connection, now: float) -> frozenset[str]:
     """The gateways that are there, by their ids."""
-    here = and_(_lease_until > now, _lease_until <= now + LEASE)
-    return frozenset(connection.scalars(select(instances.c.id).where(here)))
+    return frozenset(connection.scalars(select(instances.c.id).where(is_present(now))))
+
+
+def is_present(now: float) -> ColumnElement[bool]:
+    """Whether a gateway is there."""
+    return and_(_lease_until > now, _lease_until <= now + LEASE)

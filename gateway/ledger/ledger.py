@@ -226,9 +226,17 @@ class Ledger:
         """
         return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, status, limit, offset))
 
-    async def open_reservations(self, limit: int = 1000) -> list[OpenReservation]:
-        """Reservations without a job (reserved, sent, unknown), oldest first."""
-        return await self._read("open_reservations", reservations.open_reservations, limit)
+    async def open_reservations(self) -> list[OpenReservation]:
+        """Every reservation without a job (reserved, sent, unknown), oldest first."""
+        return await self._read("open_reservations", reservations.open_reservations)
+
+    async def unattended(self, now: float, idle: float) -> list[OpenReservation]:
+        """Those that are unknown, whose gateway is gone, or that have been as they are for `idle` seconds."""
+        return await self._read("unattended", reservations.unattended, now, idle)
+
+    async def jobless(self, credential: str, model: str) -> list[OpenReservation]:
+        """Creates of this model that were sent with this credential and have no job yet, oldest first."""
+        return await self._read("jobless", reservations.jobless, credential, model)
 
     async def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, Row, Text, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Double, Row, Text, and_, delete, insert, or_, select, true, update
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State, money_is_kept, sources_of
 from gateway.ledger import counters, deliveries, replies
+from gateway.ledger.instances import is_present
 from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.rows import RowsStatement, types_of
-from gateway.ledger.schema import claims, reservations, without_job
+from gateway.ledger.schema import claims, instances, reservations, without_job
 from gateway.ledger.statement import Statement, instant, switch, text
 from gateway.ledger.values import Admitted, NewReservation, OpenReservation, Owner, Reply, Reserved
 
@@ -240,11 +241,27 @@ def settle(connection: Connection, reservation_id: str, outcome: Outcome, now: f
     return True
 
 
-def open_reservations(connection: Connection, limit: int) -> list[OpenReservation]:
-    """Reservations without a job, oldest first."""
+def open_reservations(connection: Connection) -> list[OpenReservation]:
+    """Every reservation without a job, oldest first."""
+    return _open_where(connection, true())
+
+
+def unattended(connection: Connection, now: float, idle: float) -> list[OpenReservation]:
+    """Those that are unknown, whose gateway is gone, or that have been as they are for `idle` seconds."""
+    gone = and_(_c.instance.is_not(None), _c.instance.not_in(select(instances.c.id).where(is_present(now))))
+    return _open_where(connection, or_(_c.state == State.UNKNOWN, gone, _c.updated_at < now - idle))
+
+
+def jobless(connection: Connection, credential: str, model: str) -> list[OpenReservation]:
+    """Creates of this model that were sent with this credential and have no job yet, oldest first."""
+    sent = _c.state.in_((State.SENT, State.UNKNOWN))
+    return _open_where(connection, and_(_c.credential == credential, _c.model == model, sent))
+
+
+def _open_where(connection: Connection, condition: ColumnElement[bool]) -> list[OpenReservation]:
     states = or_(*(_c.state == state for state in (State.RESERVED, State.SENT, State.UNKNOWN)))
     found = connection.execute(
-        select(reservations).where(without_job, states).order_by(_c.updated_at, _c.id).limit(limit)
+        select(reservations).where(without_job, states, condition).order_by(_c.updated_at, _c.id)
     )
     return [
         OpenReservation(

@@ -31,7 +31,9 @@ ASKED: dict[str, Work[Any]] = {
     "earlier": lambda connection: replies.earlier(connection, NEW, NOW),
     "used": lambda connection: counters.values_of(connection, ["red/at-once"]),
     "open_counts": usage.open_counts,
-    "open_reservations": lambda connection: reservations.open_reservations(connection, 10),
+    "open_reservations": reservations.open_reservations,
+    "unattended": lambda connection: reservations.unattended(connection, NOW, 60),
+    "jobless": lambda connection: reservations.jobless(connection, "default", "Veo3"),
     "usage of a team": lambda connection: usage.usage(connection, "red", NOW - 1, NOW + 1),
     "usage of all": lambda connection: usage.usage(connection, None, NOW - 1, NOW + 1),
 }

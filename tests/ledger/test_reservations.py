@@ -6,10 +6,11 @@ import pytest
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import reservations
+from gateway.ledger.instances import LEASE
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.operation import APART, Separate
 from gateway.ledger.values import Admitted, Full, InProgress, NewReservation, Sighting
-from tests.ledger.samples import NOW, claim, create, money, reservation, reserve, send, slot
+from tests.ledger.samples import NOW, claim, create, money, placement, reservation, reserve, send, slot
 
 LENIENT = reservation("a", slot(), money(300), claim("count"), price=300)
 STRICT = reservation("a", slot(), money(300), claim("count"), price=300, charge_failed=True)
@@ -182,7 +183,27 @@ async def test_open_reservations_come_oldest_first_and_without_those_that_have_a
     await send(ledger, reservation("released"))
     await ledger.release("released", NOW, None)
     assert [entry.id for entry in await ledger.open_reservations()] == ["early", "late"]
-    assert [entry.id for entry in await ledger.open_reservations(limit=1)] == ["early"]
+
+
+async def test_unattended_are_the_unknown_the_idle_and_those_of_a_gateway_that_is_gone(ledger: Ledger) -> None:
+    await ledger.renew(NOW)
+    await send(ledger, reservation("working", at=NOW))
+    await send(ledger, reservation("unknown", at=NOW))
+    await ledger.doubt("unknown", NOW)
+    await send(ledger, reservation("idle", at=NOW - 61))
+    assert [each.id for each in await ledger.unattended(NOW, 60)] == ["idle", "unknown"]
+    gone = NOW + LEASE + 1
+    assert {each.id for each in await ledger.unattended(gone, 60)} == {"idle", "unknown", "working"}
+
+
+async def test_jobless_are_all_that_were_sent_there(ledger: Ledger) -> None:
+    for name, model in (("a", "Veo3"), ("b", "Veo3"), ("c", "Kling"), ("d", "Veo3")):
+        await send(ledger, reservation(name, model=model))
+    await reserve(ledger, reservation("reserved"))
+    await ledger.doubt("b", NOW + 1)
+    assert await ledger.place(placement("d", "request-d"), NOW) is None
+    assert [each.id for each in await ledger.jobless("default", "Veo3")] == ["a", "b"]
+    assert await ledger.jobless("studio", "Veo3") == []
 
 
 async def reserve_together(ledger: Ledger, *news: NewReservation) -> list[object]:
