@@ -53,6 +53,9 @@ been committed.
 _LOCKED = ("55P03", "57014")
 """A lock was not to be had in time, or the statement did not end in time."""
 
+_TOO_BUSY = "the ledger is too busy"
+"""What an operation comes to that nobody waits for any more when its turn comes."""
+
 _READ_ONLY = "25006"
 """The server is a standby: after a failover the primary answers under the same address."""
 
@@ -148,7 +151,11 @@ class Writers:
         with self._guard:
             waiting = self._groups[kind]
             group = [waiting.popleft() for _ in range(min(len(waiting), MOST_AT_ONCE))]
-        apart = self._carry_out_together(group)
+        now = time.monotonic()
+        in_time = [operation for operation in group if now <= operation.expires]
+        for operation in set(group).difference(in_time):
+            operation.error = LedgerUnavailable(_TOO_BUSY)
+        apart = self._carry_out_together(in_time) if in_time else []
         done = set(group).difference(apart)
         with self._guard:
             self._finish([operation for operation in group if operation in done])
@@ -197,7 +204,7 @@ class Writers:
             if attempt:
                 time.sleep(random.uniform(0.1, 0.5) * _PAUSE * 2**attempt)  # noqa: S311 - jitter, no secret
             if time.monotonic() > operation.expires:
-                operation.error = operation.error or LedgerUnavailable("the ledger is too busy")
+                operation.error = operation.error or LedgerUnavailable(_TOO_BUSY)
                 return
             work = operation.again if operation.doubtful else operation.work
             if work is None:

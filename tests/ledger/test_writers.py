@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome, State
+from gateway.ledger import writers as writing
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
@@ -380,3 +382,32 @@ async def test_le7_of_many_teams_the_locked_one_alone_fails_and_is_back_when_it_
     await asyncio.gather(*crowd("after"))
     assert (await ledger.used(["of blue", "of green"])) == {"of blue": 25, "of green": 25}
     assert await ledger.verify() == []
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun_with_a_group(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, has_begun = threading.Event(), threading.Event()
+    begun: list[str] = []
+
+    def add_all(connection: Connection, group: Sequence[str]) -> list[str]:
+        begun.extend(group)
+        has_begun.set()
+        go.wait(10)
+        return [add(connection, each) for each in group]
+
+    def write(line: str) -> asyncio.Future[str]:
+        return writers.write(partial(add, line=line), None, "", Together(add_all, line))
+
+    first = write("first")
+    assert await asyncio.to_thread(has_begun.wait, 10)
+    monkeypatch.setattr(writing, "PATIENCE", 0.01)
+    late = write("late")
+    with pytest.raises(LedgerUnavailable, match="the ledger does not answer"):
+        await late
+    monkeypatch.undo()
+    in_time = write("in time")
+    go.set()
+    assert [await first, await in_time] == ["first", "in time"]
+    assert begun == ["first", "in time"]
+    assert await writers.write(lines) == ["first", "in time"]
