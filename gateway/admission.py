@@ -76,6 +76,8 @@ async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> C
 async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
     """Carry out the create by the time it is now, and tell the line whether upstream takes them again.
 
+    A first answer given again says nothing about that: upstream was not asked.
+
     The time does not change whether the policy refuses it, but which windows its claims fall into.
     """
     accepted = False
@@ -83,7 +85,7 @@ async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
         decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
         order.on_decided(decision)
         created = await _carry_out(gw, order, decision, in_turn=True)
-        accepted = created.answer.status in (200, 201)
+        accepted = created.answer.status in (200, 201) and not created.replayed
     finally:
         line.done(accepted=accepted)
     return created

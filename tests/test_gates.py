@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.gates import close_gate, closed_gate
+from gateway.lines import Line
 from gateway.upstream.client import Answer
 from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
@@ -205,3 +206,23 @@ async def test_a_model_that_is_not_fair_has_no_line(rush: Rush) -> None:
     for _ in range(2):
         assert (await client.create("Veo3-Fast", headers=WAIT)).status_code == 429
     assert (len(rush.upstream.creates), rush.length()) == (2, 0)
+
+
+async def test_a_first_answer_given_again_lets_no_more_through(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Line.done
+    heard: list[bool] = []
+
+    def listen(line: Line, *, accepted: bool) -> None:
+        heard.append(accepted)
+        done(line, accepted=accepted)
+
+    monkeypatch.setattr(Line, "done", listen)
+    key = {"Idempotency-Key": "k"}
+    await rush.queue("a1", **key)
+    again = rush.house.client("key-a").create(payload={"prompt": "a1"}, headers=WAIT | key)
+    rush.creates["a1 again"] = asyncio.ensure_future(again)
+    await rush.house.eventually(lambda: rush.length() == 2)
+    rush.open()
+    assert await rush.finish() == {"a1": 200, "a1 again": 200}
+    assert rush.sent() == ["a1"]
+    assert heard == [True, False]
