@@ -6,6 +6,7 @@ list has shown, that there is no job. From the reservation on, the create runs t
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gateway import settlement
 from gateway.context import Gateway
@@ -23,6 +24,7 @@ from gateway.ledger.values import (
     Full,
     InProgress,
     Mismatch,
+    Owner,
     Replay,
     Reply,
 )
@@ -35,6 +37,14 @@ from gateway.waits import Wait
 
 REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 """Refusals of upstream that a repeat with the same idempotency key gets again: asking anew cannot change them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a create took: each counter's value afterwards, and the instant it is the ledger's since."""
+
+    used: Mapping[str, int]
+    at: float
 
 
 async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created:
@@ -99,7 +109,7 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: 
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
-            return await _fulfil(gw, order, decision, used, in_turn=in_turn)
+            return await _fulfil(gw, order, decision, Taken(used, now), in_turn=in_turn)
         case _:
             return _first_answer(reserved)
 
@@ -126,19 +136,20 @@ def _first_answer(earlier: Replay | InProgress | Mismatch) -> Created:
             raise refusal_of_another_body()
 
 
-async def _fulfil(gw: Gateway, order: Order, decision: Decision, used: Mapping[str, int], *, in_turn: bool) -> Created:
+async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, *, in_turn: bool) -> Created:
     """Send what is reserved, unless upstream has asked to be left alone with this model, and tell what came of it."""
     told = closed_gate(gw, order.caller.team.credential, order.draft.model, in_turn=in_turn)
     if told is not None:
         await settlement.release(gw, order.reservation_id, None)
         return Created(told, {})
-    report_limits(gw, order.caller.team, decision.claims, used)
+    report_limits(gw, order.caller.team, decision.claims, taken.used)
     answer = await _send(gw, order)
     reach(Point.ANSWERED)
-    reply = await _conclude(gw, order, decision, answer)
+    owner = owner_of(order, decision.price, taken.at)
+    reply = await _conclude(gw, order, owner, answer)
     reach(Point.CONCLUDED)
     refused = 400 <= answer.status < 500
-    return Created(reply, {} if refused else used, upstream_seconds=answer.elapsed)
+    return Created(reply, {} if refused else taken.used, upstream_seconds=answer.elapsed)
 
 
 async def _send(gw: Gateway, order: Order) -> Answer:
@@ -175,10 +186,10 @@ async def _mark_sent(gw: Gateway, order: Order) -> None:
     raise Refusal(Code.LEDGER_UNAVAILABLE, "The reservation was lost; try again.", retry_after=1)
 
 
-async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answer) -> Reply:
+async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> Reply:
     """Write down what upstream's answer means for the reservation: commit, doubt or release."""
     if answer.status in (200, 201):
-        return await _commit(gw, order, decision, answer)
+        return await _commit(gw, order, owner, answer)
     if answer.status == 402:
         log_event(logging.ERROR, "upstream wants credits", credential=order.caller.team.credential)
     if answer.status == 429:
@@ -192,10 +203,9 @@ async def _conclude(gw: Gateway, order: Order, decision: Decision, answer: Answe
     return reply
 
 
-async def _commit(gw: Gateway, order: Order, decision: Decision, answer: Answer) -> Reply:
+async def _commit(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> Reply:
     """Upstream accepted: the job is the team's. An answer that names no job leaves its outcome unknown."""
     reply = _reply(answer)
-    owner = owner_of(order, decision.price, gw.now())
     job = await settlement.place(gw, order.reservation_id, owner, answer, reply)
     if job is not None:
         order.on_placed(job)

@@ -1,6 +1,7 @@
 """A job is created: what it takes, what upstream receives, and what comes back when there is no job."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -274,3 +275,18 @@ async def test_id1_a_repeat_gets_the_first_answer_whatever_the_policy_says_by_no
         refused = await client.create(payload={"prompt": "a third"}, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (403, "model_not_allowed")
     assert house.received("create_request") == 2
+
+
+async def test_a_job_lasts_from_its_create_on_also_if_it_has_ended_with_the_answer(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key")})
+    house.break_upstream("create_request:latency:0.3")
+    answer = await house.client("key").create("seedream-5.0-lite")
+    assert answer.json()["status"] == "success"
+    metrics = (await house.admin("/metrics")).text
+    [total] = re.findall(r'gateway_job_duration_seconds_sum{model="seedream-5.0-lite"} (\S+)', metrics)
+    assert float(total) >= 0.3
+    request_id = answer.json()["request_id"]
+    remembered, kept = house.gw.jobs.owner(request_id, house.gw.ticks()), await house.gw.ledger.owner_of(request_id)
+    assert remembered is not None
+    assert kept is not None
+    assert remembered.created_at == kept.created_at
