@@ -5,8 +5,9 @@ list has shown, that there is no job. From the reservation on, the create runs t
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gateway import settlement
 from gateway.context import Gateway
@@ -30,7 +31,7 @@ from gateway.ledger.values import (
 )
 from gateway.lines import Line
 from gateway.logs import log_event
-from gateway.notices import report_limits
+from gateway.notices import report_limits, report_shadowed
 from gateway.orders import Created, Order, owner_of, reservation_of
 from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.waits import Wait
@@ -142,25 +143,31 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, *
     if told is not None:
         await settlement.release(gw, order.reservation_id, None)
         return Created(told, {})
-    report_limits(gw, order.caller.team, decision.claims, taken.used)
-    answer = await _send(gw, order)
+    report_shadowed(gw, order.caller.team, decision.claims, taken.used)
+    report = partial(report_limits, gw, order.caller.team, decision.claims, taken.used)
+    answer = await _send(gw, order, report)
     reach(Point.ANSWERED)
     owner = owner_of(order, decision.price, taken.at)
+    refused = 400 <= answer.status < 500
+    if not refused:
+        report()
     reply = await _conclude(gw, order, owner, answer)
     reach(Point.CONCLUDED)
-    refused = 400 <= answer.status < 500
     return Created(reply, {} if refused else taken.used, upstream_seconds=answer.elapsed)
 
 
-async def _send(gw: Gateway, order: Order) -> Answer:
-    """Send what is reserved, once. A failure is settled before it is raised as Refusal."""
+async def _send(gw: Gateway, order: Order, report: Callable[[], None]) -> Answer:
+    """Send what is reserved, once. A failure is settled before it is raised as Refusal.
+
+    One that leaves everything taken is told to `report`.
+    """
     await _mark_sent(gw, order)
     credential = order.caller.team.credential
     try:
         return await gw.upstream.create_request(credential, order.draft.body, order.trace)
     except UpstreamFailure as failure:
         reach(Point.ANSWERED)
-        refusal = await _settle_failure(gw, order, failure)
+        refusal = await _settle_failure(gw, order, failure, report)
         reach(Point.CONCLUDED)
         raise refusal from failure
 
@@ -217,11 +224,12 @@ async def _commit(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> Re
     )
 
 
-async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure) -> Refusal:
+async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure, report: Callable[[], None]) -> Refusal:
     """What a failed call means for the reservation: released if no byte was sent or upstream refused, else in doubt."""
     if failure.sent is Sent.NEVER or failure.code is Code.UPSTREAM_CREDENTIALS_REJECTED:
         await settlement.release(gw, order.reservation_id, None)
         return failure.as_refusal()
+    report()
     await settlement.doubt(gw, order.reservation_id)
     if failure.sent is Sent.ANSWERED:
         return failure.as_refusal()

@@ -24,14 +24,18 @@ LIMIT = "limit"
 """The kind of delivery that tells of a limit filling up."""
 
 
-def report_limits(gw: Gateway, team: Team, claims: Sequence[Claim], used: Mapping[str, int]) -> None:
-    """Say which shadow limits would have refused, and which limits have just become as full as they warn of.
-
-    `used` is each counter's value after the claims were taken.
-    """
+def report_shadowed(gw: Gateway, team: Team, claims: Sequence[Claim], used: Mapping[str, int]) -> None:
+    """Say which shadow limits would have refused, which is before upstream is asked: `used` as in `report_limits`."""
     for limit in shadowed(claims, used):
         gw.metrics.shadow_denied(team.name, limit.name).inc()
         log_event(logging.INFO, "shadow limit passed", team=team.name, limit=limit.name)
+
+
+def report_limits(gw: Gateway, team: Team, claims: Sequence[Claim], used: Mapping[str, int]) -> None:
+    """Say which limits have just become as full as they warn of: once it is known that what was taken stays taken.
+
+    `used` is each counter's value after the claims were taken.
+    """
     for claim in claims:
         for bound in claim.bounds:
             for percent in crossed(bound, used[claim.counter] - claim.amount, used[claim.counter]):

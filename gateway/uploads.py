@@ -10,7 +10,7 @@ from gateway.core.refusals import refusal_for
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Full
-from gateway.notices import report_limits
+from gateway.notices import report_limits, report_shadowed
 from gateway.upstream.client import Answer, Trace, UpstreamFailure
 
 SIGNED_STATUSES = frozenset((200, 201))
@@ -34,7 +34,7 @@ async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: byte
     taken = await gw.ledger.take(claims)
     if isinstance(taken, Full):
         raise refusal_for(taken.claim, taken.used, caller, now, trace.request_id)
-    report_limits(gw, caller.team, claims, taken.used)
+    report_shadowed(gw, caller.team, claims, taken.used)
     try:
         answer = await gw.upstream.upload_url(caller.team.credential, body, trace)
         if answer.status in SIGNED_STATUSES and caller.team.uploads.relay:
@@ -42,6 +42,8 @@ async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: byte
     except (UpstreamFailure, LedgerUnavailable):
         await insist(gw, partial(gw.ledger.give_back, claims))
         raise
-    if answer.status not in SIGNED_STATUSES:
+    if answer.status in SIGNED_STATUSES:
+        report_limits(gw, caller.team, claims, taken.used)
+    else:
         await insist(gw, partial(gw.ledger.give_back, claims))
     return answer

@@ -76,6 +76,32 @@ async def test_a_limit_warns_once_when_it_becomes_so_full(
     assert heard == [[], [{"team": "a", "limit": "watched", "percent": 50}], []]
 
 
+@pytest.mark.parametrize(
+    ("unit", "take", "broken"), [("jobs", create, "create_request"), ("uploads", upload, "upload_url")]
+)
+async def test_a_use_that_was_given_back_spends_no_warning(
+    open_house: OpenHouse, caplog: pytest.LogCaptureFixture, unit: str, take: Take, broken: str
+) -> None:
+    house, client = await house_with(open_house, f"limit: 1 {unit} per day, warn: [50%]")
+    for fault, status in (("402", 402), ("401", 502)):
+        house.break_upstream(f"{broken}:{fault}")
+        assert await take(client) == status
+    assert told(caplog, "limit filling up") == []
+    house.break_upstream()
+    assert await take(client) == 200
+    assert told(caplog, "limit filling up") == [{"team": "a", "limit": "watched", "percent": 50}]
+
+
+@pytest.mark.parametrize(("fault", "status"), [("503", 503), ("reset-after", 504)])
+async def test_a_create_in_doubt_counts_as_a_use(
+    open_house: OpenHouse, caplog: pytest.LogCaptureFixture, fault: str, status: int
+) -> None:
+    house, client = await house_with(open_house, "limit: 1 jobs per day, warn: [50%]")
+    house.break_upstream(f"create_request:{fault}")
+    assert await create(client) == status
+    assert told(caplog, "limit filling up") == [{"team": "a", "limit": "watched", "percent": 50}]
+
+
 @pytest.fixture
 async def receiver(trusting: Path) -> AsyncIterator[ScriptedUpstream]:
     async with ScriptedUpstream(answering(response()), tls=tls(trusting)) as receiver:
