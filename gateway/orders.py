@@ -7,12 +7,10 @@ from gateway.core.addresses import Target
 from gateway.core.decide import Decision
 from gateway.core.detail import ModelDetail
 from gateway.core.policy import Caller, PolicySet
+from gateway.core.repeats import REPEATS_FOR
 from gateway.core.wire import Draft
 from gateway.ledger.values import NewReservation, Owner, Reply
 from gateway.upstream.client import Trace
-
-REPEATS_FOR = 24 * 3600.0
-"""Seconds a client's idempotency key stands for its first create."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from gateway.core.decide import Decision
 from gateway.core.policy import Caller, Key, PolicySet, Team
+from gateway.core.repeats import REPEATS_FOR
 from gateway.core.wire import draft_of
-from gateway.orders import REPEATS_FOR, Order, owner_of, reservation_of
+from gateway.orders import Order, owner_of, reservation_of
 from gateway.upstream.client import Trace
 
 TEAM = Team("films", charge_failed=True)

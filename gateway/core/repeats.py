@@ -3,6 +3,9 @@
 from gateway.core.errors import Code, Refusal
 from gateway.core.lifecycle import State
 
+REPEATS_FOR = 24 * 3600.0
+"""Seconds a client's idempotency key stands for its first create, and the ledger keeps what that was answered."""
+
 
 def refusal_of_repeat(state: State) -> Refusal:
     """The first of two equal creates has no answer yet: its reservation is in this state. 409 either way."""

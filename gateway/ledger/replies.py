@@ -8,13 +8,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gateway.core.headers import Headers
 from gateway.core.lifecycle import State
+from gateway.core.repeats import REPEATS_FOR
 from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import idempotency, reservations
 from gateway.ledger.statement import Bytes, Statement, instant, text
 from gateway.ledger.values import InProgress, Mismatch, NewReservation, Replay, Reply
-
-KEPT_FOR = 24 * 3600.0
-"""Seconds an idempotency key stands for its first request."""
 
 encode_headers = msgspec.msgpack.Encoder().encode
 decode_headers = msgspec.msgpack.Decoder(Headers).decode
@@ -101,7 +99,7 @@ def earlier(connection: Connection, new: NewReservation, now: float) -> Replay |
 
 def _stale(new: NewReservation, now: float) -> float:
     """A key from then or before stands for nothing."""
-    return now - min(new.repeats_for, KEPT_FOR)
+    return now - min(new.repeats_for, REPEATS_FOR)
 
 
 def keep_reply(connection: Connection, reservation_id: str, reply: Reply | None) -> None:

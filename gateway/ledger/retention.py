@@ -9,9 +9,9 @@ from collections import Counter
 from sqlalchemy import Connection, delete, exists, select, true, tuple_, update
 
 from gateway.core.lifecycle import State
+from gateway.core.repeats import REPEATS_FOR
 from gateway.ledger import counters as counting
 from gateway.ledger import deliveries
-from gateway.ledger.replies import KEPT_FOR
 from gateway.ledger.schema import (
     claims,
     counters,
@@ -106,7 +106,7 @@ def purge(connection: Connection, now: float) -> bool:
         _COUNTERS.changes(connection, before=now - COUNTERS),
         _DIRECT.changes(connection, before=now - DIRECT_COUNTERS),
         _RECORDS.changes(connection, before=now - RECORDS),
-        _REPLIES.changes(connection, before=now - KEPT_FOR),
+        _REPLIES.changes(connection, before=now - REPEATS_FOR),
         _RELEASED.changes(connection, before=now - COUNTERS),
         _REFUSALS.changes(connection, before=now - REFUSALS),
         _SLOTS.changes(connection, before=now),

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core import repeats
 from gateway.core.json_schema import policy_schema
 from gateway.core.nodes import Report, Table
 from gateway.core.parse_team import TEAM_FIELDS
-from gateway.ledger import replies, retention
+from gateway.ledger import retention
 from gateway.policies import load
 from gateway.policies.yaml_nodes import compose
 from gateway.settings import Settings
@@ -75,4 +76,4 @@ def test_what_the_ledger_keeps_is_kept_as_long_as_is_said() -> None:
     }
     for what, seconds in days.items():
         assert re.search(rf"\| {what}.* {seconds / 86400:.0f} days", kept), what
-    assert (retention.DIRECT_COUNTERS, replies.KEPT_FOR) == (86400, 86400)
+    assert (retention.DIRECT_COUNTERS, repeats.REPEATS_FOR) == (86400, 86400)
