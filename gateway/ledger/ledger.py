@@ -25,12 +25,10 @@ from gateway.ledger.readers import Readers
 from gateway.ledger.slots import Slots
 from gateway.ledger.values import (
     Admitted,
-    Difference,
     Full,
     InProgress,
     Job,
     Mismatch,
-    Misplaced,
     NewReservation,
     OpenCounts,
     OpenJob,
@@ -45,13 +43,13 @@ from gateway.ledger.values import (
     Sighting,
     Snapshot,
     UsageRow,
+    Wrong,
 )
 
 __all__ = ["Ledger", "LedgerUnavailable"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Timer = Callable[[str, float], None]
 
 _CLOSED = "the ledger is closed"
 
@@ -63,7 +61,7 @@ class Ledger:
     when its lease was last renewed: 0 until then.
     """
 
-    def __init__(self, url: str, timed: Timer | None = None) -> None:
+    def __init__(self, url: str, timed: Callable[[str, float], None] | None = None) -> None:
         self._url = ledger_url(url)
         self._timed = timed
         self.instance = uuid.uuid4().hex
@@ -107,8 +105,7 @@ class Ledger:
         """Take every claim of a create or none, unless its idempotency key stands for an earlier one."""
         work = partial(reservations.reserve, new=new, now=now, instance=self.instance)
         again = partial(reservations.reserve_again, new=new, now=now, instance=self.instance)
-        together: Together[Reserved] = Together(self._reserve_together, (new, now))
-        return await self._submit("reserve", work, again, new.team, together)
+        return await self._submit("reserve", work, again, new.team, Together(self._reserve_together, (new, now)))
 
     async def renew(self, now: float) -> None:
         """Say that this gateway is there. One that does not for `LEASE` seconds counts as gone."""
@@ -120,8 +117,7 @@ class Ledger:
 
     async def instant(self) -> float | None:
         """The clock of the ledger, unix seconds; None where it is this machine's."""
-        read = self._backend.instant
-        return None if read is None else await self._read("instant", read)
+        return None if (read := self._backend.instant) is None else await self._read("instant", read)
 
     async def adopt(self, reservation: OpenReservation) -> bool:
         """Look after a doubtful create from now on, in place of a gateway that is gone. True if nobody was faster."""
@@ -131,8 +127,8 @@ class Ledger:
         """From here on upstream may have read the create. False if it is not `reserved` any more: do not send it."""
         work = partial(reservations.mark_sent, reservation_id=reservation_id, now=now)
         again = partial(reservations.mark_sent_again, reservation_id=reservation_id, now=now)
-        together = Together(reservations.mark_sent_together, (reservation_id, now))
-        return await self._submit("mark_sent", work, again, together=together)
+        together = reservations.mark_sent_together
+        return await self._submit("mark_sent", work, again, together=Together(together, (reservation_id, now)))
 
     async def place(self, placement: Placement, now: float) -> OwnedByAnother | None:
         """Upstream named the job: it is the reservation's for ever. A repeat changes nothing."""
@@ -258,7 +254,7 @@ class Ledger:
         """What a query of `gateway.ledger.overview` finds. Nothing is decided by it."""
         return await self._read(work.__name__, work, *arguments, **options)
 
-    async def verify(self) -> list[Difference | Misplaced]:
+    async def verify(self) -> list[Wrong]:
         """Every counter that is not the sum of its reservations, and every job that none of them placed."""
         return await self._read("verify", usage.verify)
 

@@ -12,7 +12,7 @@ from gateway.ledger.engine import Backend, backend_of, ledger_url
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import HEAD, KNOWN, SUCCESSOR, version_of
 from gateway.ledger.schema import jobs
-from gateway.ledger.values import Difference, Durability, Misplaced, Snapshot, UsageRow
+from gateway.ledger.values import Durability, Snapshot, UsageRow, Wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class LedgerReader:
         """Deliveries, newest first, and how many there are in all."""
         return deliveries.page(self.connection, wanted)
 
-    def verify(self, at_most: int | None = None) -> list[Difference | Misplaced]:
+    def verify(self, at_most: int | None = None) -> list[Wrong]:
         """Every counter, or of `at_most` so many, that is not the sum of what its reservations must hold.
 
         And every job that none of them placed.

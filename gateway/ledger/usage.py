@@ -8,7 +8,7 @@ from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import OPEN, Outcome, State, money_is_kept
 from gateway.ledger.refusals import refused_between
 from gateway.ledger.schema import claims, counters, jobs, refusals, reservations, without_job
-from gateway.ledger.values import Difference, Misplaced, OpenCounts, UsageRow
+from gateway.ledger.values import Difference, Misplaced, OpenCounts, UsageRow, Wrong
 
 _c = reservations.c
 is_open = or_(*(_c.state == state for state in sorted(OPEN)))
@@ -96,7 +96,7 @@ def open_counts(connection: Connection) -> OpenCounts:
     return OpenCounts(by_state, min((made for _, _, made in rows), default=None), active)
 
 
-def verify(connection: Connection, at_most: int | None = None) -> list[Difference | Misplaced]:
+def verify(connection: Connection, at_most: int | None = None) -> list[Wrong]:
     """Every counter that `_differences` finds, and every job whose reservation is neither placed nor settled."""
     return [*_differences(connection, at_most), *_misplaced(connection)]
 

@@ -239,6 +239,10 @@ class Misplaced:
         return f"job {self.request_id}: its reservation is {self.state}, should be placed or settled"
 
 
+Wrong = Difference | Misplaced
+"""What a ledger that is verified must not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Durability:
     """How the database keeps what is committed, in words. `problem` says what may be lost, and is empty for nothing."""
