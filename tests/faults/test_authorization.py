@@ -174,12 +174,13 @@ async def test_az8_the_admin_pages_are_not_on_the_public_listener(world: World) 
 
 def test_az8_no_route_writes_a_policy() -> None:
     methods = {(route.label, method) for route in public_routes().routes for method in route.methods}
-    assert {method for _, method in methods} == {"GET", "HEAD", "POST", "DELETE"}
-    changing = {each for each in methods if each[1] in ("POST", "DELETE")}
+    assert {method for _, method in methods} == {"GET", "HEAD", "POST", "PUT", "DELETE"}
+    changing = {each for each in methods if each[1] in ("POST", "PUT", "DELETE")}
     assert changing == {
         ("/requests", "POST"),
         ("/requests/{id}", "DELETE"),
         ("/upload-url", "POST"),
+        ("/gateway/v1/uploads/{token}", "PUT"),
         ("/gateway/v1/explain", "POST"),
     }
 

@@ -247,7 +247,7 @@ async def test_bo7_a_body_that_never_ends_is_given_up(
 
 
 def calls_under_way() -> list[str]:
-    return [task.get_name() for task in asyncio.all_tasks() if "Exchange.run_asgi" in repr(task.get_coro())]
+    return [task.get_name() for task in asyncio.all_tasks() if "Exchange.run at" in repr(task.get_coro())]
 
 
 def open_sockets() -> int:

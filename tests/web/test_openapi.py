@@ -51,7 +51,7 @@ def test_it_has_every_route_and_method_with_its_scope() -> None:
     assert set(described) == set(methods)
     for (path, name), route in methods.items():
         operation, scope = described[path, name], route.methods[name.upper()].scope
-        assert ("security" in operation) == route.is_open
+        assert ("security" in operation) == (route.is_open or route.admit is not None)
         assert scope is None or f"`{scope}`" in operation["description"]
         assert operation["operationId"] == f"{name} {route.label}"
     assert path_of(next(route for route in ROUTES if route.label == "/requests/{id}")) == f"{Q}/requests/{{id}}"
@@ -98,4 +98,4 @@ async def test_schemathesis_finds_nothing(open_house: OpenHouse, tmp_path: Path)
     )
     printed = (await ran.communicate())[0].decode()
     assert ran.returncode == 0, printed
-    assert re.search(r"Selected: (2[0-9])/\1\b", printed), printed
+    assert re.search(r"Selected: ([23][0-9])/\1\b", printed), printed
