@@ -100,13 +100,9 @@ def _path_item(route: Route) -> dict[str, Any]:
 
 def _operation(route: Route, method: str, described: Operation) -> dict[str, Any]:
     scope = route.methods[method].scope
-    needs = (
-        "Needs no key."
-        if _is_keyless(route)
-        else "Any key will do."
-        if scope is None
-        else f"Needs the scope `{scope}`."
-    )
+    needs = "Needs no key." if route.is_open else "Any key will do." if scope is None else f"Needs the scope `{scope}`."
+    if route.admit is not None:
+        needs = f"Needs no key; the one that got the URL needs the scope `{scope}`."
     operation: dict[str, Any] = {
         "operationId": f"{method.lower()} {route.label}",
         "summary": described.summary,
