@@ -14,6 +14,7 @@ from gateway.core.money import format_usd
 from gateway.core.nodes import Listing, Mark, Report, Scalar, Table
 from gateway.core.policy import PolicySet, Unpriced
 from gateway.core.pricing import has_price, quote
+from gateway.core.wire import Payload
 from gateway.policies import Loaded, load
 from gateway.policies.files import read_settled
 from gateway.policies.load import compose_file
@@ -80,7 +81,7 @@ def _check_prices(policy: PolicySet, details: Mapping[str, ModelDetail | None], 
 def _price(policy: PolicySet, model: str, detail: ModelDetail | None) -> int | None:
     """What a job costs that leaves every parameter at its default; None where nothing says so."""
     try:
-        return quote(policy, model, {}, detail).amount
+        return quote(policy, model, Payload({}), detail).amount
     except Refusal:
         return None
 

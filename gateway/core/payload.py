@@ -14,7 +14,7 @@ from gateway.core.access import matches
 from gateway.core.detail import ModelDetail, Parameter
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import ParameterRule, Team
-from gateway.core.wire import shown
+from gateway.core.wire import Payload, fold_name, shown
 
 _LONGEST_NUMBER = 40
 _LARGEST_SHOWN = 2**53
@@ -51,21 +51,16 @@ def rules_for(team: Team, model: str) -> tuple[ParameterRule, ...]:
     return tuple(rule for each in team.payload if matches(each.models, model) for rule in each.parameters)
 
 
-def check_spelling(payload: Mapping[str, Any], names: Iterable[str]) -> None:
+def check_spelling(payload: Payload, names: Iterable[str]) -> None:
     """Refuse a parameter that is one of `names` in other spelling: upstream's parser may take it for that one.
 
     Case and `_` and `-` do not tell names apart here; JSON decoders exist that ignore each of them.
     """
-    exact = frozenset(names)
-    folded = {_fold(name): name for name in exact}
-    for name in payload:
-        meant = folded.get(_fold(name))
-        if meant is not None and name not in exact:
-            raise rejected(name, "spelling", f"`{shown(name)}` must be written `{meant}`.")
-
-
-def _fold(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
+    exact = dict.fromkeys(names)
+    for meant in exact:
+        for name in payload.spellings.get(fold_name(meant), ()):
+            if name not in exact:
+                raise rejected(name, "spelling", f"`{shown(name)}` must be written `{meant}`.")
 
 
 def check_rule(payload: Mapping[str, Any], rule: ParameterRule) -> None:

@@ -18,6 +18,7 @@ from gateway.core.errors import Refusal
 from gateway.core.money import LARGEST, format_usd
 from gateway.core.payload import check_declared, check_spelling, number_of, rejected, same_value
 from gateway.core.policy import Per, PolicySet, Price
+from gateway.core.wire import Payload
 
 SECONDS_FIELDS = ("durationSeconds", "duration", "duration_seconds", "seconds")
 """What models call the length of a video."""
@@ -71,7 +72,7 @@ class _Rate:
     whole: bool
 
 
-def quote(policy: PolicySet, model: str, payload: Mapping[str, Any], detail: ModelDetail | None) -> Quote:
+def quote(policy: PolicySet, model: str, payload: Payload, detail: ModelDetail | None) -> Quote:
     """The price of this payload. Raises Refusal 400 `payload_rejected` for a priced parameter that is no quantity."""
     rate = _find_rate(policy, model, payload, detail)
     quantity = _quantity(rate, payload, detail) if rate is not None else None
@@ -97,11 +98,11 @@ def has_price(policy: PolicySet, model: str, detail: ModelDetail | None) -> bool
     """Whether there is a price for the model at all; a payload may still leave it open."""
     if any(matches(price.models, model) for price in policy.prices):
         return True
-    price = _stated_price(detail, {})
+    price = _stated_price(detail, Payload({}))
     return price is not None and (price.per is Per.JOB or bool(price.quantity_field or price.default_quantity))
 
 
-def _find_rate(policy: PolicySet, model: str, payload: Mapping[str, Any], detail: ModelDetail | None) -> _Rate | None:
+def _find_rate(policy: PolicySet, model: str, payload: Payload, detail: ModelDetail | None) -> _Rate | None:
     for price in policy.prices:
         if matches(price.models, model):
             check_spelling(payload, price.when)
@@ -112,11 +113,11 @@ def _find_rate(policy: PolicySet, model: str, payload: Mapping[str, Any], detail
     return _Rate(stated, "the model's price_info", whole=True) if stated is not None else None
 
 
-def _has(payload: Mapping[str, Any], detail: ModelDetail | None, name: str, wanted: Any) -> bool:
+def _has(payload: Payload, detail: ModelDetail | None, name: str, wanted: Any) -> bool:
     return same_value(_value(name, payload, detail), wanted)
 
 
-def _stated_price(detail: ModelDetail | None, payload: Mapping[str, Any]) -> Price | None:
+def _stated_price(detail: ModelDetail | None, payload: Payload) -> Price | None:
     """Upstream's own price. A 0 says that `pricing_details` has the price in prose, so it is none."""
     info = detail.price if detail is not None else None
     per = _UNITS.get(info.unit.lower()) if info is not None else None
@@ -127,7 +128,7 @@ def _stated_price(detail: ModelDetail | None, payload: Mapping[str, Any]) -> Pri
     return Price((detail.model,), info.amount, per, names[0] if len(names) == 1 else None, one_image)
 
 
-def _declared(detail: ModelDetail, per: Per, payload: Mapping[str, Any]) -> tuple[str, ...]:
+def _declared(detail: ModelDetail, per: Per, payload: Payload) -> tuple[str, ...]:
     """Those parameters the model has that say how many. One that it has not is refused: upstream would ignore it."""
     known = _FIELDS.get(per, ())
     names = tuple(parameter.name for parameter in detail.parameters if parameter.name in known)
@@ -139,7 +140,7 @@ def _declared(detail: ModelDetail, per: Per, payload: Mapping[str, Any]) -> tupl
     return names
 
 
-def _value(name: str, payload: Mapping[str, Any], detail: ModelDetail | None) -> Any:
+def _value(name: str, payload: Payload, detail: ModelDetail | None) -> Any:
     """What a parameter will be: the payload's value, else the model's default, else None."""
     value, parameter = payload.get(name), _parameter(detail, name)
     return parameter.default if value is None and parameter is not None else value
@@ -150,7 +151,7 @@ def _parameter(detail: ModelDetail | None, name: str) -> Parameter | None:
     return next((parameter for parameter in parameters if parameter.name == name), None)
 
 
-def _read(name: str, payload: Mapping[str, Any], detail: ModelDetail | None) -> Any:
+def _read(name: str, payload: Payload, detail: ModelDetail | None) -> Any:
     """The value of a parameter that says how many, once it is sure that upstream reads the same."""
     check_spelling(payload, (name,))
     given, parameter = payload.get(name), _parameter(detail, name)
@@ -159,7 +160,7 @@ def _read(name: str, payload: Mapping[str, Any], detail: ModelDetail | None) -> 
     return _value(name, payload, detail)
 
 
-def _quantity(rate: _Rate, payload: Mapping[str, Any], detail: ModelDetail | None) -> Fraction | None:
+def _quantity(rate: _Rate, payload: Payload, detail: ModelDetail | None) -> Fraction | None:
     """How many seconds, images or characters are paid for, 1 for a job; None where nothing says so."""
     price, name = rate.price, rate.price.quantity_field
     if price.per is Per.JOB:
@@ -190,9 +191,7 @@ def _length(name: str, value: Any) -> Fraction:
     return Fraction(len(value))
 
 
-def _seconds(
-    rate: _Rate | None, quantity: Fraction | None, payload: Mapping[str, Any], detail: ModelDetail | None
-) -> int:
+def _seconds(rate: _Rate | None, quantity: Fraction | None, payload: Payload, detail: ModelDetail | None) -> int:
     """The seconds of video asked for. Raises Refusal where they cannot be told.
 
     None are asked for where the model has no such parameter; where its parameters are not known, a price that is not
@@ -217,7 +216,7 @@ def _seconds(
     return 0
 
 
-def _said(payload: Mapping[str, Any]) -> tuple[str, ...]:
+def _said(payload: Payload) -> tuple[str, ...]:
     """The parameters of the payload that may say the seconds, where nobody knows which ones the model has."""
     check_spelling(payload, SECONDS_FIELDS)
     return tuple(name for name in SECONDS_FIELDS if payload.get(name) is not None)

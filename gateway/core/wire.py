@@ -8,7 +8,7 @@ case are looked at where a rule or a price depends on them: `gateway.core.payloa
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NoReturn
@@ -22,29 +22,55 @@ MOST_VALUES = 20_000
 MOST_DIGITS = 64
 """Digits an integer may have, its sign among them: the time to read one grows with their square."""
 
+LONGEST_NAME = 1024
+"""Characters that a name in an object may have."""
+
 _LONGEST_SHOWN = 64
 _LONGEST_WRITTEN_OUT = 4096
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class Payload(dict[str, Any]):
+    """A model's parameters. `spellings` are their names by what they fold to.
+
+    Every rule and price looks for names in another spelling, so names are folded once, with the payload.
+    """
+
+    __slots__ = ("spellings",)
+
+    spellings: Mapping[str, list[str]]
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__(parameters)
+        spellings: dict[str, list[str]] = {}
+        for name in parameters:
+            spellings.setdefault(fold_name(name), []).append(name)
+        self.spellings = spellings
+
+
+def fold_name(name: str) -> str:
+    """The name without case, `_` and `-`: JSON decoders exist that ignore each of them."""
+    return name.casefold().replace("_", "").replace("-", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A create as the client wrote it: well-formed, not yet admitted. `body` is what would be sent on.
 
-    The digests are worked out with it, because where a body is large that is done off the loop. `body_digest` tells
-    equal bytes, `payload_digest` payloads that mean the same.
+    The digests and the payload's spellings are worked out with it, because where a body is large that is done off the
+    loop. `body_digest` tells equal bytes, `payload_digest` payloads that mean the same.
     """
 
     model: str
-    payload: dict[str, Any] = field(repr=False)
+    payload: Payload = field(repr=False)
     body: bytes = field(repr=False)
     body_digest: bytes = field(repr=False)
     payload_digest: bytes = field(repr=False)
 
 
-def draft_of(model: str, payload: dict[str, Any], body: bytes) -> Draft:
+def draft_of(model: str, payload: Mapping[str, Any], body: bytes) -> Draft:
     """The draft with its digests (SHA-256)."""
-    return Draft(model, payload, body, hashlib.sha256(body).digest(), digest_payload(payload))
+    return Draft(model, Payload(payload), body, hashlib.sha256(body).digest(), digest_payload(payload))
 
 
 def parse_create(body: bytes) -> Draft:
@@ -198,6 +224,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in members:
             raise _invalid(f"`{shown(name)}` stands twice in one object.")
+        if len(name) > LONGEST_NAME:
+            raise _invalid(f"`{shown(name)}` is a name of more than {LONGEST_NAME} characters; shorten it.")
         members[name] = value
     return members
 

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from time import thread_time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core import payload as payload_rules
+from gateway.core import wire
 from gateway.core.decide import Decision, Step, Verdict, decide, describe_limits
 from gateway.core.detail import ModelDetail, Parameter, PriceInfo
 from gateway.core.errors import Code
@@ -22,6 +25,7 @@ from gateway.core.policy import (
     Unit,
     Unpriced,
 )
+from gateway.core.wire import MOST_VALUES, Payload, fold_name
 from tests.core.worlds import NOON, caller_with, draft, limit, policies
 
 VEO = Price(("Veo3*",), 400_000, Per.SECOND, "durationSeconds", 8)
@@ -277,3 +281,34 @@ def test_monotone_adding_a_rule_never_admits_what_was_refused(
     refused_before = decided(ruled(caller_with(), *before), payload).refusal is not None
     refused_after = decided(ruled(caller_with(), *before, *more), payload).refusal is not None
     assert refused_after or not refused_before
+
+
+def test_bo5_names_are_folded_once_however_many_rules_and_prices_look_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded: list[str] = []
+
+    def fold(name: str) -> str:
+        folded.append(name)
+        return fold_name(name)
+
+    monkeypatch.setattr(payload_rules, "fold_name", fold)
+    monkeypatch.setattr(wire, "fold_name", fold)
+    prices = [replace(VEO, when={"resolution": f"{number}p"}) for number in range(8)]
+    caller = ruled(caller_with(SECONDS), ParameterRule("durationSeconds", maximum=8))
+    names = [f"{'ß' * 1000}{number}" for number in range(500)]
+    decision = decided(caller, dict.fromkeys(names, 1) | {"durationSeconds": 5, "resolution": "7p"}, *prices)
+    assert decision.price == 2_000_000
+    assert [name for name in folded if name in names] == names
+    assert len(folded) < len(names) + 30
+
+
+def test_bo5_the_most_and_longest_names_are_decided_at_once() -> None:
+    payload = Payload({f"{'ß' * 1000}{number}": 1 for number in range(MOST_VALUES)})
+    made = replace(draft({}), payload=payload)
+    caller = ruled(caller_with(SECONDS), ParameterRule("durationSeconds", maximum=8))
+    prices = [replace(VEO, when={"resolution": f"{number}p"}) for number in range(8)]
+    took = []
+    for _ in range(5):
+        started = thread_time()
+        decide(policies(caller, *prices), caller, made, None, NOON)
+        took.append(thread_time() - started)
+    assert min(took) < 0.05

@@ -18,6 +18,7 @@ from gateway.core.payload import (
     same_value,
 )
 from gateway.core.policy import ParameterRule, PayloadRule, Team
+from gateway.core.wire import Payload
 
 
 def refused(payload: dict[str, Any], rule: ParameterRule) -> Refusal:
@@ -175,16 +176,15 @@ def test_each_bound_stands_alone() -> None:
 )
 def test_az5_a_ruled_name_in_another_spelling_is_refused(name: str) -> None:
     with pytest.raises(Refusal) as caught:
-        check_spelling({name: 60}, ["durationSeconds"])
+        check_spelling(Payload({name: 60}), ["durationSeconds"])
     assert caught.value.code is Code.PAYLOAD_REJECTED
     assert caught.value.message == f"`{name}` must be written `durationSeconds`."
     assert caught.value.siblings == {"parameter": name, "rule": "spelling"}
 
 
 def test_names_that_are_each_ruled_are_no_misspellings_of_one_another() -> None:
-    check_spelling(
-        {"durationSeconds": 1, "duration_seconds": 1, "person_image.24": 1}, ["duration_seconds", "durationSeconds"]
-    )
+    payload = Payload({"durationSeconds": 1, "duration_seconds": 1, "person_image.24": 1})
+    check_spelling(payload, ["duration_seconds", "durationSeconds"])
 
 
 def test_rules_are_those_of_every_matching_entry() -> None:

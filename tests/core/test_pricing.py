@@ -10,6 +10,7 @@ from gateway.core.detail import ModelDetail, Parameter, PriceInfo
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Per, PolicySet, Price
 from gateway.core.pricing import Quote, has_price, quote
+from gateway.core.wire import Payload
 
 VEO = Price(("Veo3",), 400_000, Per.SECOND, "durationSeconds", 8)
 LENGTH = Parameter("durationSeconds", "integer", default="8")
@@ -17,7 +18,7 @@ VEO3 = ModelDetail("Veo3", (Parameter("prompt", "string"), LENGTH), PriceInfo(40
 
 
 def priced(payload: dict[str, Any], *prices: Price, model: str = "Veo3", detail: ModelDetail | None = None) -> Quote:
-    return quote(PolicySet({}, {}, prices), model, payload, detail)
+    return quote(PolicySet({}, {}, prices), model, Payload(payload), detail)
 
 
 def refused(payload: dict[str, Any], *prices: Price, detail: ModelDetail | None = None) -> Refusal:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Code, Refusal
 from gateway.core.wire import (
+    LONGEST_NAME,
     MOST_VALUES,
+    Payload,
     canonical_payload,
     compose_create,
     digest_payload,
@@ -195,6 +197,20 @@ def test_bo5_a_repeated_name_among_very_many_is_found_at_once() -> None:
 
 def test_bo1_thousands_of_long_numbers_are_refused_at_once() -> None:
     refused_at_once(create(b'{"a":[' + b",".join([b"9" * 4300] * 5_000) + b"]}"))
+
+
+@pytest.mark.parametrize("payload", ['{"%s":1}', '{"a":[{"%s":1}]}'])
+def test_bo5_a_name_has_an_end(payload: str) -> None:
+    name = "ß" * LONGEST_NAME
+    assert parse_create(create((payload % name).encode())).model == "Veo3"
+    message = f"`{'ß' * 64}…` is a name of more than 1024 characters; shorten it."
+    assert refused(create((payload % (name + "ß")).encode())) == message
+
+
+def test_names_are_known_by_what_they_fold_to() -> None:
+    payload = Payload({"maxImages": 1, "max_images": 2, "STRASSE": 3, "straße": 4})
+    assert payload == {"maxImages": 1, "max_images": 2, "STRASSE": 3, "straße": 4}
+    assert payload.spellings == {"maximages": ["maxImages", "max_images"], "strasse": ["STRASSE", "straße"]}
 
 
 def test_bo6_a_large_text_is_no_large_structure() -> None:
