@@ -73,8 +73,8 @@ async def recover(gw: Gateway) -> None:
     unknown = [each for each in reservations if each.state is State.UNKNOWN and _is_due(gw, each)]
     lost = [each for each in unknown if each.instance not in present and await gw.ledger.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
-    await settlement.in_turns(lost, partial(_look_up, gw))
     gw.jobs.keep_look_ups({each.id for each in reservations})
+    await settlement.in_turns(lost, partial(_look_up, gw))
 
 
 def _is_orphan(reservation: OpenReservation, present: frozenset[str]) -> bool:
@@ -246,7 +246,11 @@ def _turn(create: OpenReservation) -> tuple[float, str]:
 
 
 def _digest(record: ListedRecord) -> bytes:
-    return digest_payload(record.payload)
+    """The digest of the payload; none of a payload nested so deeply that no create of ours can have it."""
+    try:
+        return digest_payload(record.payload)
+    except RecursionError:
+        return b""
 
 
 async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:

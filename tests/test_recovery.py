@@ -12,7 +12,7 @@ from gateway.core.claims import Claim, OnSettle
 from gateway.core.lifecycle import State
 from gateway.core.wire import digest_payload
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import NewReservation
+from gateway.ledger.values import NewReservation, OpenReservation
 from gateway.simulator.jobs import Draft
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import REAL_ORG, House, OpenHouse, Q, team
@@ -97,6 +97,11 @@ async def look_again(house: House, *, after: float = 0.0) -> dict[str, str]:
         house.gw.jobs.note_look_up(each.id, house.gw.ticks() - after)
         house.gw.jobs.note_look_up(each.id, house.gw.ticks() - max(1.0, after / 2))
     await recovery.recover(house.gw)
+    return jobs_of(house)
+
+
+def jobs_of(house: House) -> dict[str, str]:
+    """Which creates have which jobs."""
     with sqlite3.connect(house.gw.settings.ledger.removeprefix("sqlite:///")) as ledger:
         return dict(ledger.execute("SELECT reservation_id, request_id FROM jobs").fetchall())
 
@@ -451,3 +456,34 @@ async def test_az7_records_without_payload_are_not_dealt_out_among_two_teams_or_
         happen(quiet_house, {}, now)
     assert len(await look_again(quiet_house, after=10_000)) == 1
     assert await states(quiet_house) == [State.UNKNOWN] * 2
+
+
+async def test_a_record_nested_deeply_keeps_no_lost_create_from_being_found(quiet_house: House) -> None:
+    house, now = quiet_house, quiet_house.gw.now()
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    await lose(house, "lost", at=now)
+    made = happen(house, PROMPT, now)
+    happen(house, {"prompt": deep}, now)
+    assert (await look_again(house))["lost"] == made
+
+
+async def test_a_look_up_that_fails_keeps_no_other_create_from_being_looked_up(
+    quiet_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, now = quiet_house, quiet_house.gw.now()
+    search = recovery._search
+
+    async def faulty(gw: Gateway, lost: OpenReservation) -> recovery.Search:
+        if lost.id == "faulty":
+            raise RuntimeError("unforeseen")
+        return await search(gw, lost)
+
+    monkeypatch.setattr(recovery, "_search", faulty)
+    await lose(house, "faulty", at=now - 100, of="b")
+    await lose(house, "lost", at=now)
+    made = happen(house, PROMPT, now)
+    with pytest.raises(RuntimeError):
+        await look_again(house)
+    assert jobs_of(house)["lost"] == made

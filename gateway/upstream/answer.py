@@ -148,7 +148,7 @@ def _header_seconds(text: str, date: str) -> float | None:
 def _body_seconds(body: bytes) -> float | None:
     try:
         return _decode_limited(body).rate_limit.retry_after_ms / 1000
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -1,6 +1,8 @@
 """Upstream's JSON made ours, reading only what is needed and keeping what is passed on as it was sent."""
 
+import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -16,6 +18,15 @@ _LONGEST_STATUS = 64
 _LONGEST_KEPT_TEXT = 2048
 _UNDATED = float("inf")
 _HIGHEST_PRICE = 10**12
+
+_DEEPEST = 128
+"""Levels of a list's page that are read where all of them cannot be. What this gateway creates has half as many."""
+
+_MOST_TOKENS = 200_000
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]+|[\]}]+', re.DOTALL)
+"""A text, or brackets in a row."""
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 
@@ -107,7 +118,7 @@ def _listing(body: bytes) -> tuple[dict[str, msgspec.Raw], tuple[str, ...]]:
     try:
         fields = _object.decode(body)
         return fields, tuple(_strings.decode(fields["model_ids"]))
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+    except (*_UNREADABLE, KeyError):
         raise UpstreamFailure.invalid("Upstream's answer is not a list of models") from None
 
 
@@ -165,7 +176,7 @@ def _read(text: bytes | msgspec.Raw | None, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None
 
 
@@ -173,7 +184,7 @@ def record_head(body: bytes) -> RecordHead | None:
     """The head of a record; None if it has no usable request id or status."""
     try:
         head = _head.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None
     return head if valid_request_id(head.request_id) and 0 < len(head.status) <= _LONGEST_STATUS else None
 
@@ -194,12 +205,43 @@ def refused_request(body: bytes) -> str | None:
 
 
 def list_page(body: bytes) -> ListedPage | None:
-    """One page of upstream's list; None if it is no such page."""
-    fields = _read(body, dict[str, msgspec.Raw])
+    """One page of upstream's list; None if it is no such page.
+
+    A record nested too deeply to be read hides no other: what stands too deep in the page becomes null.
+    """
+    try:
+        fields = _read_page(body)
+    except RecursionError:
+        fields = _read(_cut_deep(body), dict[str, msgspec.Raw])
     entries = _read(fields.get("requests"), list[msgspec.Raw]) if fields is not None else None
     if fields is None or entries is None:
         return None
     return ListedPage([_listed(entry) for entry in entries], _read(fields.get("has_more"), bool) is not False)
+
+
+def _read_page(body: bytes) -> dict[str, msgspec.Raw] | None:
+    try:
+        return _object.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _cut_deep(body: bytes) -> bytes:
+    """The JSON with null for every array and object that stands deeper than is read."""
+    kept: list[bytes] = []
+    depth = copied = 0
+    for token in islice(_TOKEN.finditer(body), _MOST_TOKENS):
+        start, size = token.start(), token.end() - token.start()
+        if body[start] in b"[{":
+            if depth <= _DEEPEST < depth + size:
+                kept.append(body[copied : start + _DEEPEST - depth])
+            depth += size
+        elif body[start] in b"]}":
+            if depth - size <= _DEEPEST < depth:
+                kept.append(b"null")
+                copied = start + depth - _DEEPEST
+            depth -= size
+    return b"".join((*kept, body[copied:]))
 
 
 def _listed(entry: msgspec.Raw) -> ListedRecord:
@@ -214,7 +256,8 @@ def slim_record(body: bytes, limit: int = LARGEST_WHOLE_RECORD) -> tuple[bytes, 
     """A record to keep, and whether it is whole.
 
     One over `limit` bytes loses its payload and, in the rest, every text too long to be anything but inline data; if
-    that is not enough, its outcome. What is no JSON object becomes an empty one.
+    that is not enough, or it is nested too deeply to be looked through, its outcome. What is no JSON object becomes
+    an empty one.
     """
     if len(body) <= limit:
         return body, True
@@ -222,10 +265,12 @@ def slim_record(body: bytes, limit: int = LARGEST_WHOLE_RECORD) -> tuple[bytes, 
     if fields is None:
         return b"{}", False
     fields.pop("payload", None)
-    slim = {name: _without_inline_data(msgspec.json.decode(value)) for name, value in fields.items()}
-    kept = _encode(slim)
-    if len(kept) > limit:
-        kept = _encode({name: value for name, value in slim.items() if not isinstance(value, dict | list)})
+    try:
+        kept = _encode({name: _without_inline_data(msgspec.json.decode(value)) for name, value in fields.items()})
+    except RecursionError:
+        kept = b""
+    if not kept or len(kept) > limit:
+        kept = _encode({name: value for name, value in fields.items() if bytes(value)[:1] not in (b"[", b"{")})
     return kept, False
 
 

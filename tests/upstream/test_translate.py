@@ -9,6 +9,7 @@ from gateway.core.detail import ModelDetail, Parameter, PriceInfo
 from gateway.core.errors import Code
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.translate import (
+    ListedRecord,
     filter_models,
     list_page,
     model_detail,
@@ -215,3 +216,45 @@ def test_a_large_text_that_is_no_record_becomes_an_empty_one() -> None:
 )
 def test_up11_the_job_a_refused_create_left_behind(body: bytes, request_id: str | None) -> None:
     assert refused_request(body) == request_id
+
+
+def deep(depth: int, opening: str = "[", closing: str = "]") -> str:
+    """Arrays or objects in one another."""
+    return opening * depth + ("1" if opening != "[" else "") + closing * depth
+
+
+@pytest.mark.parametrize("depth", [100, 200, 500, 900, 1100, 3000, 500_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a\\"[":', "}")])
+def test_a_record_nested_deeply_hides_no_other_of_its_page(depth: int, opening: str, closing: str) -> None:
+    other = b'{"request_id":"r2","model":"Veo3","created_at":4,"payload":{"a":"}]\\"["}}'
+    odd = f'{{"request_id":"r1","payload":{deep(min(depth, 50_000), opening, closing)},"model":"Veo3","created_at":5}}'
+    page = list_page(b'{"requests":[%s,%s],"has_more":false}' % (odd.encode(), other))
+    assert page is not None
+    assert page.records[1:] == [ListedRecord("r2", "Veo3", 4.0, {"a": '}]"['}, other)]
+    assert not page.has_more
+
+
+@pytest.mark.parametrize("body", [b'{"requests":' + b"[" * 5000, b'{"requests":[' + b"[" * 5000 + b"]" * 5000])
+def test_a_deep_page_that_breaks_off_is_none(body: bytes) -> None:
+    assert list_page(body) is None
+
+
+@pytest.mark.parametrize("depth", [1100, 5000])
+def test_up7_what_is_nested_too_deeply_is_not_read(depth: int) -> None:
+    body = f'{{"request_id":"r","status":"queued","model":"m","model_ids":[],"x":{deep(depth)}}}'.encode()
+    assert record_head(body) is None
+    assert refused_request(body) is None
+    assert model_detail(body) is None
+    with pytest.raises(UpstreamFailure):
+        model_ids(body)
+
+
+@pytest.mark.parametrize("depth", [500, 900])
+def test_a_large_record_nested_deeply_loses_payload_and_outcome(depth: int) -> None:
+    pad = "x" * 300_000
+    body = f'{{"request_id":"r","payload":"{pad}","outcome":{deep(depth)},"status":"success"}}'.encode()
+    kept, whole = slim_record(body)
+    assert not whole
+    assert len(kept) < 10_000
+    assert record_head(kept) is not None
+    assert slim_record(body.replace(deep(depth).encode(), deep(5000).encode())) == (b"{}", False)
