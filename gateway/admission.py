@@ -145,23 +145,29 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, *
         return Created(told, {})
     report_shadowed(gw, order.caller.team, decision.claims, taken.used)
     report = partial(report_limits, gw, order.caller.team, decision.claims, taken.used)
-    answer = await _send(gw, order, report)
-    reach(Point.ANSWERED)
     owner = owner_of(order, decision.price, taken.at)
-    refused = 400 <= answer.status < 500
-    if not refused:
-        report()
-    reply = await _conclude(gw, order, owner, answer)
+    await _mark_sent(gw, order)
+    try:
+        answer = await _send(gw, order, report)
+        reach(Point.ANSWERED)
+        refused = 400 <= answer.status < 500
+        if not refused:
+            report()
+        reply = await _conclude(gw, order, owner, answer)
+    except Refusal:
+        raise
+    except Exception:
+        await settlement.doubt(gw, order.reservation_id)  # nobody foresaw it, and there may be a job
+        raise
     reach(Point.CONCLUDED)
     return Created(reply, {} if refused else taken.used, upstream_seconds=answer.elapsed)
 
 
 async def _send(gw: Gateway, order: Order, report: Callable[[], None]) -> Answer:
-    """Send what is reserved, once. A failure is settled before it is raised as Refusal.
+    """Send what is marked as sent, once. A failure is settled before it is raised as Refusal.
 
     One that leaves everything taken is told to `report`.
     """
-    await _mark_sent(gw, order)
     credential = order.caller.team.credential
     try:
         return await gw.upstream.create_request(credential, order.draft.body, order.trace)

@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from gateway import recovery, settlement
+from gateway.context import Gateway
+from gateway.core.lifecycle import State
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from tests.conftest import OpenHouse, Q, team
 
@@ -290,3 +293,23 @@ async def test_a_job_lasts_from_its_create_on_also_if_it_has_ended_with_the_answ
     assert remembered is not None
     assert kept is not None
     assert remembered.created_at == kept.created_at
+
+
+async def test_se3_a_fault_after_upstream_has_answered_leaves_the_create_in_doubt(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [10 jobs at once]")}, speed=0.001)
+
+    async def idle(_gw: Gateway) -> None:
+        return
+
+    async def faulty(*_arguments: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(recovery, "recover", idle)
+    monkeypatch.setattr(settlement, "place", faulty)
+    answer = await house.client("key").create()
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    (lost,) = await house.gw.ledger.open_reservations()
+    assert lost.state is State.UNKNOWN
+    assert await house.used("jobs", "a") == 1

@@ -19,8 +19,14 @@ HOMES = {
     "shtab": ("cli",),
     "uvicorn": ("server", "simulator"),
 }
-EDGES = {"gateway/web/public.py", "gateway/web/admin/app.py", "gateway/ledger/writer.py", "gateway/ledger/writers.py"}
-"""Where everything is caught: somebody is owed an answer whatever happened, or an operation must fail alone."""
+EDGES = {
+    "gateway/web/public.py",
+    "gateway/web/admin/app.py",
+    "gateway/ledger/writer.py",
+    "gateway/ledger/writers.py",
+    "gateway/admission.py",
+}
+"""Where everything is caught: somebody is owed an answer or a job whatever happened, or an operation must fail alone."""
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
