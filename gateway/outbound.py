@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -30,11 +31,16 @@ AT_ONCE = 32
 AT_ONCE_PER_HOST = 4
 """Of these to one host, so that one that is slow keeps no other waiting."""
 
+AT_ONCE_PER_TEAM = AT_ONCE // 4
+"""Of these for one team, however many hosts it names."""
+
 _LARGEST_ANSWER = 4096
 """Bytes of an answer that are read. Only its status matters; the rest lets a well-behaved server finish."""
 
 _LOOKUPS = 8
 """Names looked up at a time, each in a thread: a resolver that hangs holds no more than these."""
+
+_LOOKUPS_PER_HOST = 2
 
 _MOST_ADDRESSES = 3
 _CONNECT = 5.0
@@ -83,23 +89,33 @@ class Outbound:
         self._outside = outside
         self._room = asyncio.Semaphore(_LOOKUPS)
         self._lookups: set[asyncio.Future[Sequence[Endpoint]]] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._under_way: Counter[str] = Counter()
+        self._teams: Counter[str] = Counter()
 
-    def enter(self, host: str) -> bool:
-        """Take a place for a call to the host, to `leave` again; False if there is none now."""
-        if self._under_way.total() >= AT_ONCE or self._under_way[host] >= AT_ONCE_PER_HOST:
+    def enter(self, team: str, host: str) -> bool:
+        """Take a place for a call of the team to the host, to `leave` again; False if there is none now."""
+        full = self._under_way[host] >= AT_ONCE_PER_HOST or self._teams[team] >= AT_ONCE_PER_TEAM
+        if full or self._under_way.total() >= AT_ONCE:
             return False
         self._under_way[host] += 1
+        self._teams[team] += 1
         return True
 
-    def leave(self, host: str) -> None:
+    def leave(self, team: str, host: str) -> None:
         """Give the place back."""
         self._under_way[host] -= 1
-        self._under_way += Counter()  # drops the hosts that have none
+        self._teams[team] -= 1
+        self._under_way += Counter()  # drops what has none
+        self._teams += Counter()
 
     def full_hosts(self) -> list[str]:
         """The hosts that no further call may go to now."""
         return [host for host, count in self._under_way.items() if count >= AT_ONCE_PER_HOST]
+
+    def full_teams(self) -> list[str]:
+        """The teams of which no further call may be made now."""
+        return [team for team, count in self._teams.items() if count >= AT_ONCE_PER_TEAM]
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
         """Send `body` to the target; the status it is answered with. Raises OutboundFailure."""
@@ -141,18 +157,25 @@ class Outbound:
 
     async def _look_up(self, host: str) -> Sequence[Endpoint]:
         """Ask the resolver in a thread, which keeps its place until it is done, whoever stopped waiting."""
-        await self._room.acquire()
+        turn = self._turns.setdefault(host, asyncio.Semaphore(_LOOKUPS_PER_HOST))
+        await turn.acquire()
+        try:
+            await self._room.acquire()
+        except asyncio.CancelledError:
+            turn.release()
+            raise
         found: Future[Sequence[Endpoint]] = Future()
         lookup = asyncio.wrap_future(found)
         self._lookups.add(lookup)
-        lookup.add_done_callback(self._looked_up)
+        lookup.add_done_callback(partial(self._looked_up, turn))
         arguments = (self._outside.resolve, host, found)
         threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
         return await asyncio.shield(lookup)
 
-    def _looked_up(self, lookup: asyncio.Future[Sequence[Endpoint]]) -> None:
+    def _looked_up(self, turn: asyncio.Semaphore, lookup: asyncio.Future[Sequence[Endpoint]]) -> None:
         self._lookups.discard(lookup)
         self._room.release()
+        turn.release()
         if not lookup.cancelled():
             lookup.exception()  # who asked may be gone
 

@@ -24,6 +24,9 @@ from gateway.upstream.credentials import Secret
 LEASE = 60.0
 """Seconds one gateway has to try a delivery it claimed, before another may."""
 
+_DUE_AT_ONCE = AT_ONCE * 2
+"""Deliveries read at a time."""
+
 
 def missing_secrets(
     policies: PolicySet, read: Callable[[Source], Secret | None], fault: Callable[[Source], str]
@@ -46,10 +49,17 @@ def missing_secrets(
 
 async def deliver(gw: Gateway) -> None:
     """One round: claim what is due and begin to send it. What is slow is not waited for."""
-    found = await gw.ledger.outbox.due(gw.now(), gw.outbound.full_hosts(), AT_ONCE * 2)
-    wanted = [each for each in found if gw.outbound.enter(each.host)]
+    while await _begin(gw):
+        pass
+
+
+async def _begin(gw: Gateway) -> bool:
+    """Begin to send what was due first, as far as there is room; whether more may be due, of teams with room."""
+    full_hosts, full_teams = gw.outbound.full_hosts(), gw.outbound.full_teams()
+    found = await gw.ledger.outbox.due(gw.now(), full_hosts, full_teams, _DUE_AT_ONCE)
+    wanted = [each for each in found if gw.outbound.enter(each.team, each.host)]
     if not wanted:
-        return
+        return False
     claimed: list[Delivery] = []
     try:
         claimed = await gw.ledger.outbox.claim(wanted, gw.now(), gw.now() + LEASE)
@@ -57,13 +67,14 @@ async def deliver(gw: Gateway) -> None:
         _leave_all(gw, wanted, {each.id for each in claimed})
     for delivery in claimed:
         gw.tasks.start(_attempt(gw, delivery), "deliver webhook")
+    return bool(claimed) and len(found) == _DUE_AT_ONCE
 
 
 def _leave_all(gw: Gateway, wanted: list[DueDelivery], claimed: set[str]) -> None:
     """Give up the places of what another gateway was faster to claim."""
     for each in wanted:
         if each.id not in claimed:
-            gw.outbound.leave(each.host)
+            gw.outbound.leave(each.team, each.host)
 
 
 async def _attempt(gw: Gateway, delivery: Delivery) -> None:
@@ -72,7 +83,7 @@ async def _attempt(gw: Gateway, delivery: Delivery) -> None:
     try:
         attempt = await _send(gw, delivery)
     finally:
-        gw.outbound.leave(delivery.target.host)
+        gw.outbound.leave(delivery.team, delivery.target.host)
     await _conclude(gw, delivery, attempt, gw.ticks() - began)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway import outbound
 from gateway.core.addresses import Target
-from gateway.outbound import AT_ONCE, AT_ONCE_PER_HOST, Endpoint, Outbound, OutboundFailure, Outside
+from gateway.outbound import AT_ONCE, AT_ONCE_PER_HOST, AT_ONCE_PER_TEAM, Endpoint, Outbound, OutboundFailure, Outside
 from gateway.upstream.transport import build_transport
 from tests.receiver import HOST, certificates, outside, port_of, tls
 from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
@@ -218,12 +218,38 @@ async def test_a_receiver_that_dawdles_is_left(
             await open_outbound(outside(receiver)).post(TARGET, {}, b"{}")
 
 
-def test_so_many_calls_are_under_way_to_a_host_and_in_all(open_outbound: Open) -> None:
+def test_so_many_calls_are_under_way_to_a_host_for_a_team_and_in_all(open_outbound: Open) -> None:
     calls = open_outbound(Outside())
-    assert [calls.enter("a") for _ in range(AT_ONCE_PER_HOST + 1)] == [True] * AT_ONCE_PER_HOST + [False]
+    assert [calls.enter("one", "a") for _ in range(AT_ONCE_PER_HOST + 1)] == [True] * AT_ONCE_PER_HOST + [False]
     assert calls.full_hosts() == ["a"]
-    taken = [calls.enter(f"host-{number}") for number in range(AT_ONCE)]
-    assert sum(taken) == AT_ONCE - AT_ONCE_PER_HOST
-    calls.leave("a")
-    assert calls.full_hosts() == []
-    assert calls.enter("a")
+    taken = [calls.enter("one", f"host-{number}") for number in range(AT_ONCE)]
+    assert sum(taken) == AT_ONCE_PER_TEAM - AT_ONCE_PER_HOST
+    assert calls.full_teams() == ["one"]
+    taken = [calls.enter(f"team-{number}", f"place-{number}") for number in range(AT_ONCE)]
+    assert sum(taken) == AT_ONCE - AT_ONCE_PER_TEAM
+    calls.leave("one", "a")
+    assert (calls.full_hosts(), calls.full_teams()) == ([], [])
+    assert calls.enter("one", "a")
+
+
+async def test_a_name_that_hangs_keeps_no_other_from_being_looked_up(
+    open_outbound: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
+    answer, asked = threading.Event(), list[str]()
+
+    def hanging(host: str) -> Sequence[Endpoint]:
+        asked.append(host)
+        if host == "slow.example.com":
+            answer.wait(30)
+        return []
+
+    calls = open_outbound(Outside(hanging))
+    slow = [asyncio.ensure_future(calls.post(Target("slow.example.com", "/"), {}, b"{}")) for _ in range(20)]
+    await asyncio.sleep(0)
+    with pytest.raises(OutboundFailure, match="its name does not resolve"):
+        await calls.post(TARGET, {}, b"{}")
+    await asyncio.gather(*slow, return_exceptions=True)
+    assert sorted(asked) == [HOST, "slow.example.com", "slow.example.com"]
+    calls.close()
+    answer.set()

@@ -11,9 +11,10 @@ from standardwebhooks import Webhook
 
 from gateway import outbound, webhooks
 from gateway.app import StartError
+from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
-from gateway.ledger.delivery_values import DeliveryState, Wanted
+from gateway.ledger.delivery_values import DeliveryState, Notice, Wanted
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.values import Sighting
@@ -289,6 +290,31 @@ async def test_a_slow_receiver_keeps_no_other_waiting(
         assert len(receiver.requests) == outbound.AT_ONCE_PER_HOST
         held.set()
         await house.eventually(lambda: delivered(house, outbound.AT_ONCE_PER_HOST + 2))
+
+
+async def test_one_teams_silent_hosts_keep_no_other_teams_delivery_waiting(
+    open_house: OpenHouse, receiver: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house(POLICY | {"b.yaml": team("b", "other", WEBHOOKS)}, outside=outside(receiver))
+    held, post = asyncio.Event(), house.gw.outbound.post
+    silent = set[str]()
+
+    async def post_or_hang(target: Target, headers: dict[str, str], body: bytes) -> int:
+        if target.host != HOST:
+            silent.add(target.host)
+            await held.wait()
+        status: int = await post(target, headers, body)
+        return status
+
+    monkeypatch.setattr(house.gw.outbound, "post", post_or_hang)
+    for number in range(70):
+        notice = Notice("limit", str(number), "b", Target(f"host-{number % 35}.example.org", "/"), b"{}")
+        await house.gw.ledger.outbox.notify(notice, house.gw.now())
+    await house.eventually(lambda: bool(house.gw.outbound.full_teams()))
+    await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+    await house.eventually(lambda: len(receiver.requests) == 1)
+    assert len(silent) <= outbound.AT_ONCE_PER_TEAM
+    held.set()
 
 
 async def any_problem(house: House) -> bool:

@@ -106,15 +106,17 @@ def _insert(connection: Connection, event: str, kind: str, team: str, target: Ta
     return _INSERT.changes(connection, **(values | further)) == 1
 
 
-def due(connection: Connection, now: float, full_hosts: Sequence[str], limit: int) -> list[DueDelivery]:
-    """What may be tried now, the longest due first, but not to the hosts named."""
+def due(
+    connection: Connection, now: float, full_hosts: Sequence[str], full_teams: Sequence[str], limit: int
+) -> list[DueDelivery]:
+    """What may be tried now, the longest due first, but not to the hosts and not of the teams named."""
     found = connection.execute(
-        select(_c.id, _c.host, _c.attempts)
-        .where(due_now, _c.next_attempt_at <= now, _c.host.not_in(full_hosts))
+        select(_c.id, _c.team, _c.host, _c.attempts)
+        .where(due_now, _c.next_attempt_at <= now, _c.host.not_in(full_hosts), _c.team.not_in(full_teams))
         .order_by(_c.next_attempt_at)
         .limit(limit)
     )
-    return [DueDelivery(row.id, row.host, row.attempts) for row in found]
+    return [DueDelivery(row.id, row.team, row.host, row.attempts) for row in found]
 
 
 def claim(connection: Connection, wanted: Sequence[DueDelivery], now: float, until: float) -> list[Delivery]:

@@ -13,6 +13,7 @@ class DueDelivery:
     """A delivery that may be tried now, as it was when it was found."""
 
     id: str
+    team: str
     host: str
     attempts: int
 

@@ -28,9 +28,11 @@ class Outbox:
         self._write = write
         self._read = read
 
-    async def due(self, now: float, full_hosts: Sequence[str], limit: int) -> list[DueDelivery]:
+    async def due(
+        self, now: float, full_hosts: Sequence[str], full_teams: Sequence[str], limit: int
+    ) -> list[DueDelivery]:
         """What may be tried now, the longest due first, but not to the hosts named."""
-        return await self._read("due_deliveries", deliveries.due, now, full_hosts, limit)
+        return await self._read("due_deliveries", deliveries.due, now, full_hosts, full_teams, limit)
 
     async def claim(self, wanted: Sequence[DueDelivery], now: float, until: float) -> list[Delivery]:
         """Those of the wanted that this gateway alone may try from `now` until then."""

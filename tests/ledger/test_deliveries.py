@@ -34,7 +34,7 @@ async def row(ledger: Ledger) -> DeliveryState:
 
 
 async def due_at(ledger: Ledger, now: float) -> list[DueDelivery]:
-    return await ledger.outbox.due(now, [], 10)
+    return await ledger.outbox.due(now, [], [], 10)
 
 
 async def test_a_delivery_waits_for_the_end_of_its_job(ledger: Ledger) -> None:
@@ -145,9 +145,11 @@ async def test_redelivery_begins_anew_but_not_before_the_end(ledger: Ledger) -> 
 
 async def test_hosts_that_are_full_are_passed_over(ledger: Ledger) -> None:
     await create(ledger, told("a"), Outcome.SUCCESS)
-    assert await ledger.outbox.due(NOW, [TARGET.host], 10) == []
-    assert len(await ledger.outbox.due(NOW, ["other.example.com"], 10)) == 1
-    assert await ledger.outbox.due(NOW, [], 0) == []
+    assert await ledger.outbox.due(NOW, [TARGET.host], [], 10) == []
+    assert len(await ledger.outbox.due(NOW, ["other.example.com"], [], 10)) == 1
+    assert await ledger.outbox.due(NOW, [], ["red"], 10) == []
+    assert len(await ledger.outbox.due(NOW, [], ["another"], 10)) == 1
+    assert await ledger.outbox.due(NOW, [], [], 0) == []
 
 
 async def test_an_event_about_no_job_is_told_once_and_at_once(ledger: Ledger, url: str) -> None:
