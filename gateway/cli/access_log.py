@@ -96,6 +96,9 @@ class _Line(msgspec.Struct):
     replayed: bool = False
 
 
+_EARLIEST, _LATEST = 0.0, 253_370_764_800.0
+"""1970 and 9999-01-01, between which every window of a limit can be told."""
+
 _decode = msgspec.json.Decoder(_Line).decode
 
 
@@ -133,7 +136,10 @@ def _entry(line: bytes) -> Entry:
         read = _decode(line)
         written = datetime.fromisoformat(read.time).timestamp()
         usd = None if read.usd is None else parse_usd(read.usd)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        instant = written - read.ms / 1000
+        if not _EARLIEST <= instant <= _LATEST or not _EARLIEST <= written <= _LATEST:
+            raise ValueError("an instant of which no window can be told")
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError):
         return Unread()
     if read.event:
         if read.event != "job ended" or read.outcome not in list(Outcome):
@@ -144,7 +150,7 @@ def _entry(line: bytes) -> Entry:
     if not read.team or not read.key:
         return Other()
     return Asked(
-        instant=written - read.ms / 1000,
+        instant=instant,
         written=written,
         team=read.team,
         key=read.key,

@@ -21,6 +21,7 @@ from gateway.cli.tables import render_table
 from gateway.core.errors import Code, Refusal
 from gateway.core.money import format_usd, usd_number
 from gateway.core.policy import PolicySet
+from gateway.core.wire import shown
 from gateway.core.wording import rfc3339
 
 POLICY_CODES = frozenset(
@@ -140,7 +141,7 @@ def _notes(policy: PolicySet, rehearsal: Rehearsal, result: Result) -> list[str]
     if result.replayed:
         notes.append(f"{_creates(result.replayed)} repeated an earlier one by its Idempotency-Key and took nothing.")
     if result.not_judged:
-        counts = ", ".join(f"{code} {count}" for code, count in sorted(result.not_judged.items()))
+        counts = ", ".join(f"{shown(code)} {count}" for code, count in sorted(result.not_judged.items()))
         notes.append(f"{_creates(result.not_judged.total())} not judged, because no policy decided them: {counts}.")
     if result.unread:
         notes.append(f"Lines that are none of an access log: {result.unread}.")
@@ -158,13 +159,18 @@ def _print_text(result: Result, notes: Iterable[str]) -> None:
         print(f"  {note}")
     groups = sorted(result.refused.items())
     if groups:
-        rows = [(*whose, str(group.creates), format_usd(group.usd)) for whose, group in groups]
+        rows = [(*map(shown, whose), str(group.creates), format_usd(group.usd)) for whose, group in groups]
         print(render_table(("TEAM", "REASON", "LIMIT", "CREATES", "USD"), rows, right=frozenset((3, 4))))
         for (team, code, _), group in groups:
-            print(f"✗ {team} {code}, first at {rfc3339(group.first)}: {group.message}")
+            print(f"✗ {shown(team)} {code}, first at {rfc3339(group.first)}: {_one_line(group.message)}")
     count = sum(group.creates for group in result.refused.values())
     print(f"would now be refused: {count} of {_creates(result.judged)}, {format_usd(result.usd)} USD")
     print(f"refused then, allowed now: {result.allowed_now.total()}; refused then and now: {result.refused_again}")
+
+
+def _one_line(message: str) -> str:
+    """A sentence that names what the log says, which may have been written by anybody."""
+    return "".join(letter if letter.isprintable() else "?" for letter in message)
 
 
 def _values(result: Result, notes: list[str]) -> Mapping[str, Any]:

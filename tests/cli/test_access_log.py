@@ -1,5 +1,7 @@
 import io
 
+import pytest
+
 from gateway.cli.access_log import Asked, Ended, Other, Unread, read_entries
 from gateway.core.lifecycle import Outcome
 
@@ -37,3 +39,29 @@ def test_what_is_no_line_of_the_log_is_told_apart() -> None:
     assert list(read_entries(io.BytesIO(b"\n\n".join(lines)))) == [Unread()] * len(odd)
     negative = '{"time":"2026-11-23T10:00:00Z","route":"/requests","method":"POST","team":"a","key":"k","usd":-1}'
     assert entries(negative) == [Unread()]
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['"x":' + "[" * 200_000 + "]" * 200_000, '"ms":1e308', '"ms":-1e308', '"ms":1e14', '"ms":-1e17', '"usd":1e300'],
+    ids=["deep", "ms-1e308", "ms-below", "ms-1e14", "ms-late", "usd"],
+)
+def test_a_line_beyond_all_measure_is_told_apart(more: str) -> None:
+    line = '{"time":"2026-11-23T10:00:00Z","method":"POST","route":"/requests","team":"a","key":"k",%s}'
+    assert entries(line % more) == [Unread()]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0001-01-01T00:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31T23:59:59+00:00",
+        "9999-12-31T23:59:59",
+    ],
+)
+def test_a_year_without_windows_is_told_apart(time: str) -> None:
+    line = '{"time":"%s","method":"POST","route":"/requests","status":200,"team":"a","key":"k"}'
+    assert entries(line % time) == [Unread()]
+    assert entries(f'{{"time":"{time}","event":"job ended","outcome":"failed"}}') == [Unread()]

@@ -52,6 +52,24 @@ def test_gzip_and_stdin_are_read_alike(shell: Shell, log: Path, monkeypatch: pyt
     assert shell.run("replay", "-").out == plain
 
 
+def test_what_anybody_may_have_written_moves_no_terminal(shell: Shell, log: Path) -> None:
+    line = '{"time":"2026-11-23T10:00:00Z","method":"POST","route":"/requests","key":"k","team":"%s","model":"%s",%s}\n'
+    hostile = (
+        line % ("films", r"\u001b[2JVeo3", '"status":200,"usd":1'),
+        line % (r"\u001b]0;x\u0007films", "Veo3", '"status":200,"usd":1'),
+        line % ("films", r"Ve\ud800", '"status":200'),
+        line % ("films", "Veo3", r'"status":599,"code":"\u001b[31mX"'),
+        line % ("films", "Veo3", '"status":200,"x":' + "[" * 200_000 + "]" * 200_000),
+    )
+    log.write_text("".join(hostile) + log.read_text())
+    outcome = shell.run("replay", str(log))
+    assert outcome.status == 1
+    assert all(letter.isprintable() for letter in outcome.out.replace("\n", ""))
+    assert "?[31mX 1" in outcome.out
+    assert "?]0;x?films" in outcome.out
+    assert "Lines that are none of an access log: 3." in outcome.out
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
