@@ -26,7 +26,7 @@ EDGES = {
     "gateway/ledger/writers.py",
     "gateway/admission.py",
 }
-"""Where everything is caught: somebody is owed an answer or a job whatever happened, or an operation must fail alone."""
+"""Where everything is caught: somebody is owed an answer or a job in any case, or an operation must fail alone."""
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -464,7 +464,7 @@ async def test_a_record_nested_deeply_keeps_no_lost_create_from_being_found(quie
     for _ in range(500):
         deep = [deep]
     await lose(house, "lost", at=now)
-    made = happen(house, PROMPT, now)
+    made = happen(house, dict(PROMPT), now)
     happen(house, {"prompt": deep}, now)
     assert (await look_again(house))["lost"] == made
 
@@ -483,7 +483,7 @@ async def test_a_look_up_that_fails_keeps_no_other_create_from_being_looked_up(
     monkeypatch.setattr(recovery, "_search", faulty)
     await lose(house, "faulty", at=now - 100, of="b")
     await lose(house, "lost", at=now)
-    made = happen(house, PROMPT, now)
+    made = happen(house, {**PROMPT}, now)
     with pytest.raises(RuntimeError):
         await look_again(house)
     assert jobs_of(house)["lost"] == made
