@@ -137,10 +137,10 @@ def _entry(line: bytes) -> Entry:
         written = datetime.fromisoformat(read.time).timestamp()
         usd = None if read.usd is None else parse_usd(read.usd)
         instant = written - read.ms / 1000
-        if not _EARLIEST <= instant <= _LATEST or not _EARLIEST <= written <= _LATEST:
-            raise ValueError("an instant of which no window can be told")
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError):
         return Unread()
+    if not _EARLIEST <= min(instant, written) <= max(instant, written) <= _LATEST:
+        return Unread()  # an instant of which no window can be told
     if read.event:
         if read.event != "job ended" or read.outcome not in list(Outcome):
             return Other()
