@@ -139,14 +139,13 @@ def _entry(line: bytes) -> Entry:
         instant = written - read.ms / 1000
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError):
         return Unread()
-    if not _EARLIEST <= min(instant, written) <= max(instant, written) <= _LATEST:
-        return Unread()  # an instant of which no window can be told
-    if read.event:
-        if read.event != "job ended" or read.outcome not in list(Outcome):
-            return Other()
-        return Ended(written, read.request_id, Outcome(read.outcome))
-    if not read.route:
+    can_be_told = _EARLIEST <= min(instant, written) <= max(instant, written) <= _LATEST
+    if not can_be_told or not (read.event or read.route):
         return Unread()
+    if read.event == "job ended" and read.outcome in list(Outcome):
+        return Ended(written, read.request_id, Outcome(read.outcome))
+    if read.event:
+        return Other()
     if not read.team or not read.key:
         return Other()
     return Asked(
