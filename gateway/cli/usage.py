@@ -1,9 +1,11 @@
 """Jobs, money and refused calls by team, key and model, of a month or of several.
 
-A month begins and ends in each team's own time zone, as its limits do. Jobs that upstream refused are not counted; the
-money of jobs that still run is held, and comes back if they fail. Unsuccessful are the jobs that failed, were cancelled
-or were never seen to end. Refused are the calls the gateway answered with an error of its own; the model is `other` for
-those that were about none, or about none the team may use. A gateway writes them down every two seconds.
+A month begins and ends in each team's own time zone, as its limits do. Jobs that upstream refused are not counted. USD
+is what counts against a budget: the money kept, and what jobs that still run hold, which comes back if they fail; how
+much of it is held stands beside it. `ledger export` tells the two apart, as charged and held. Unsuccessful are the jobs
+that failed, were cancelled or were never seen to end. Refused are the calls the gateway answered with an error of its
+own; the model is `other` for those that were about none, or about none the team may use. A gateway writes them down
+every two seconds.
 """
 
 import csv
@@ -22,7 +24,7 @@ from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import read_ledger
 from gateway.ledger.values import UsageRow
 
-HEADER = ("TEAM", "KEY", "MODEL", "JOBS", "SUCCESS", "UNSUCCESSFUL", "OPEN", "REFUSED", "USD", "USD HELD")
+HEADER = ("TEAM", "KEY", "MODEL", "JOBS", "SUCCESS", "UNSUCCESSFUL", "OPEN", "REFUSED", "USD", "OF IT HELD")
 
 Found = Sequence[tuple[Month, UsageRow]]
 

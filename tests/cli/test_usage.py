@@ -24,11 +24,11 @@ async def test_jobs_money_and_refusals_by_team_key_and_model(shell: Shell, refus
     shown = await shell.run_beside("usage")
     assert (shown.status, shown.err) == (0, "")
     assert shown.out.splitlines() == [
-        "TEAM   KEY   MODEL              JOBS  SUCCESS  UNSUCCESSFUL  OPEN  REFUSED   USD  USD HELD",
-        "ads    main  seedream-5.0-lite     2    100 %             0     0        1  0.07      0.00",
-        "news   main  luma-ray-2            1      0 %             1     0        0  0.00      0.00",
-        "news   main  other                 0        -             0     0        1  0.00      0.00",
-        "total                              3     67 %             1     0        2  0.07      0.00",
+        "TEAM   KEY   MODEL              JOBS  SUCCESS  UNSUCCESSFUL  OPEN  REFUSED   USD  OF IT HELD",
+        "ads    main  seedream-5.0-lite     2    100 %             0     0        1  0.07        0.00",
+        "news   main  luma-ray-2            1      0 %             1     0        0  0.00        0.00",
+        "news   main  other                 0        -             0     0        1  0.00        0.00",
+        "total                              3     67 %             1     0        2  0.07        0.00",
     ]
 
 
