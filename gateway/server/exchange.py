@@ -170,6 +170,7 @@ class Exchange:
         if flow.write_paused and not self.disconnected:
             await flow.drain()
         if self.disconnected:
+            await asyncio.sleep(0)  # or an app that waits for nothing else would write on, and nobody would be served
             return
         if message["type"] == "http.response.body":
             self._send_body(message.get("body", b""), more=message.get("more_body", False))

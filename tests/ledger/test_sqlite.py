@@ -16,6 +16,7 @@ from gateway.ledger import sqlite
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
+from gateway.ledger.migrate import HEAD
 from gateway.ledger.sqlite import prepare, reading_engine, writing_engine
 from tests.ledger.samples import claim, create, on_sqlite, reservation
 
@@ -153,7 +154,7 @@ def test_a_newer_ledger_is_refused_by_name(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert refusal(file) == f"{file} has schema 9999, which is newer than this gateway's 0003: upgrade the gateway"
+    assert refusal(file) == f"{file} has schema 9999, which is newer than this gateway's {HEAD}: upgrade the gateway"
 
 
 def test_le3_a_read_only_file_is_refused(locked_folder: Path) -> None:
@@ -231,7 +232,7 @@ async def test_le4_a_large_file_is_checked_for_a_bounded_time(
     await fill(file)
     with sqlite3.connect(file) as connection:
         connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) "
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) "
             "INSERT INTO snapshots SELECT i, x'00', zeroblob(100), 1 FROM n"
         )
     connection.close()

@@ -60,7 +60,7 @@ async def test_what_teams_and_clients_can_write_is_text(open_house: OpenHouse) -
 
 
 async def test_jobs_are_filtered_and_paged(open_house: OpenHouse) -> None:
-    house = await open_house({"a.yaml": team("marketing", "k"), "b.yaml": team("s", "s")}, speed=1)
+    house = await open_house({"a.yaml": team("marketing", "k"), "b.yaml": team("s", "s")}, speed=10)
     ended = [(await house.client("k").create(IMAGE)).json()["request_id"] for _ in range(2)]
     live = (await house.client("s").create()).json()["request_id"]
 

@@ -10,7 +10,7 @@ IMAGE = "seedream-5.0-lite"
 
 async def test_jobs_money_keys_and_refusals_of_the_team_alone(open_house: OpenHouse) -> None:
     files = {"a.yaml": team("marketing", "k", "limits: [2 jobs at once]"), "b.yaml": team("studio", "s")}
-    house = await open_house(files, speed=1)
+    house = await open_house(files, speed=10)
     await house.client("s").create()
     ended = (await house.client("k").create(IMAGE)).json()["request_id"]
     live = [(await house.client("k").create()).json()["request_id"] for _ in range(2)]
