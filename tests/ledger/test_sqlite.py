@@ -236,7 +236,7 @@ async def test_le4_a_large_file_is_checked_for_a_bounded_time(
             "INSERT INTO snapshots SELECT i, x'00', zeroblob(100), 1 FROM n"
         )
     connection.close()
-    monkeypatch.setattr(sqlite, "CHECK_FOR", 0.001)
+    monkeypatch.setattr(sqlite, "CHECK_FOR", 0.05)
     with caplog.at_level(logging.INFO, "gateway"):
         prepare(ledger_url(f"sqlite:///{file}"))
     assert caplog.records[-1].getMessage() == "ledger checked in part, it is large"
