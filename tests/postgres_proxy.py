@@ -6,6 +6,8 @@ from typing import Self
 
 from sqlalchemy import make_url
 
+from tests.servers import stop_listening
+
 _COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 
 
@@ -52,7 +54,7 @@ class Proxy:
     async def cut(self) -> None:
         """Drop every connection and take no new one, until `listen`."""
         assert self._server is not None
-        self._server.close()
+        await stop_listening(self._server)
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0.01)
