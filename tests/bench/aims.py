@@ -62,6 +62,7 @@ AIMS = (
     Aim("start", "cold start, until ready", most=1.0, unit="s"),
     Aim("workers", "2 workers beside one", least=1.8),
     Aim("creates", "durable creates a second, 64 clients, one core", least=1000, unit="a second"),
+    Aim("creates postgresql", "the same with a ledger on PostgreSQL", least=500, unit="a second"),
     Aim("creates litellm", "durable creates a second, 64 clients, beside LiteLLM forwarding them", least=10),
     Aim("teams cached listing", "1 000 teams of 10 keys each: CPU of a cached listing beside one team", most=1.1),
     Aim("teams shared poll", "1 000 teams of 10 keys each: CPU of a shared poll beside one team", most=1.1),

@@ -70,6 +70,7 @@ def _compared(results: Mapping[str, Rounds]) -> dict[str, Values]:
         "cpu large envoy": ratios(rounds("large"), OURS, "envoy", _cpu),
         "growth": [result.growth / _IN_FLIGHT for result in rounds("large").get(OURS, ())],
         "creates": [result.per_second for result in creates.get(OURS, ())],
+        "creates postgresql": [result.per_second for result in rounds("create-64-postgresql").get(OURS, ())],
         "creates litellm": ratios(creates, OURS, "litellm", _per_second),
         **{f"p99 {name} nginx": ratios(rounds(name), OURS, "nginx", _p99) for name in ("poll", "shared", "listing")},
     }

@@ -102,6 +102,8 @@ class Setup:
 
     teams: Teams = field(default_factory=Teams)
     workers: int = 1
+    ledger: str = ""
+    """The ledger's URL; without one, a SQLite file of its own."""
     cpu: str = CPU_UNDER_TEST
 
 
@@ -121,7 +123,7 @@ def gateway(folder: Path, upstream: Upstream, setup: Setup | None = None) -> Ite
             "GATEWAY_PORT": str(port),
             "GATEWAY_ADMIN_PORT": str(admin_port),
             "GATEWAY_POLICIES": str(folder / "policies"),
-            "GATEWAY_LEDGER": f"sqlite:///{folder / 'gateway.db'}",
+            "GATEWAY_LEDGER": setup.ledger or f"sqlite:///{folder / 'gateway.db'}",
             "GATEWAY_DRAIN_DELAY": "0",
         },
         cpu=setup.cpu,

@@ -1,5 +1,6 @@
 """Scenarios carried out: the servers take turns, round after round, and all but the one being asked stand still."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.load import Load, Result, Target, Unreachable
-from tests.bench.ours import OURS, Gateway, gateway
+from tests.bench.ours import OURS, Gateway, Setup, gateway
 from tests.bench.peers import peer
+from tests.bench.processes import CPU_OF_LOAD
 from tests.bench.scenarios import Scenario
 from tests.bench.upstream import Kind, Upstream, upstream
+from tests.postgres import running_server
 
 _LONGER = {"litellm": 4, "portkey": 2}
 """Who is measured so much longer: what is still under way at the end was worked on and is not counted."""
@@ -102,7 +105,7 @@ def _with_fresh_gateways(scenario: Scenario, where: Scene, options: Options) -> 
     results = _Results(scenario, where)
     for number in range(options.rounds):
         place = where.folder / f"{scenario.name}-{number}"
-        with gateway(place, where.upstream) as ours:
+        with _setup(scenario) as setup, gateway(place, where.upstream, setup) as ours:
             load = Load(scenario.asks((), ours.teams.all_keys()), scenario.connections, where.folder)
             ours.process.pause()
             for server in results.servers(ours, number):
@@ -110,6 +113,17 @@ def _with_fresh_gateways(scenario: Scenario, where: Scene, options: Options) -> 
         shutil.rmtree(place)
         _say(scenario, number, options)
     return results.rounds
+
+
+@contextmanager
+def _setup(scenario: Scenario) -> Iterator[Setup]:
+    """What the scenario's gateway is started with. A database shares the core of the load."""
+    if not scenario.postgresql:
+        yield Setup()
+        return
+    with running_server() as server:
+        os.sched_setaffinity(server.pid, {int(CPU_OF_LOAD)})
+        yield Setup(ledger=server.ledger_database())
 
 
 class _Results:

@@ -42,7 +42,8 @@ class Scenario:
     """One kind of work, at so many connections, beside these peers.
 
     One that `forwards` is worth something only if each of its requests goes upstream: it needs more live `jobs` than
-    are asked in a second. One that is `fresh` gets a new gateway each round, because its jobs would pile up.
+    are asked in a second. One that is `fresh` gets a new gateway each round, because its jobs would pile up; that
+    one's ledger may be `postgresql`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Scenario:
     jobs: int = FEW
     forwards: bool = False
     fresh: bool = False
+    postgresql: bool = False
 
 
 _ALL = ("nginx", "envoy", "caddy", "litellm", "portkey")
@@ -78,6 +80,15 @@ SCENARIOS = (
     Scenario("create-1", "create, 1 client", _creates, (*_PAIR, "litellm"), connections=1, fresh=True),
     Scenario("create-8", "create, 8 clients", _creates, (*_PAIR, "litellm"), connections=8, fresh=True),
     Scenario("create-64", "create, 64 clients", _creates, (*_PAIR, "litellm"), connections=64, fresh=True),
+    Scenario(
+        "create-64-postgresql",
+        "create, 64 clients, PostgreSQL",
+        _creates,
+        (),
+        connections=64,
+        fresh=True,
+        postgresql=True,
+    ),
     Scenario("large", "create of 4 MiB", _large_creates, _PAIR, fresh=True),
     Scenario("slow", "forwarded poll, upstream 20 ms", _all_polls, _PAIR, kind=Kind.SLOW, jobs=4_000, forwards=True),
     Scenario("tls", "forwarded poll, upstream TLS", _all_polls, _COMPILED, kind=Kind.TLS, jobs=_MANY, forwards=True),
