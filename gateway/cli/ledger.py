@@ -55,13 +55,13 @@ def _migrate(call: Invocation) -> int:
 
 def _verify(call: Invocation) -> int:
     with read_ledger(call.settings.ledger) as ledger:
-        differences = ledger.verify()
+        differences, counted = ledger.verify(), ledger.counted()
     for difference in differences:
         print(difference)
     if differences:
         print(f"found wrong: {len(differences)}")
         return 1
-    print("every counter is right")
+    print(f"every counter is right: {counted} added up again" if counted else "right: there is no counter yet")
     return 0
 
 

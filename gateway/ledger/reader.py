@@ -49,6 +49,10 @@ class LedgerReader:
         """
         return usage.verify(self.connection, at_most)
 
+    def counted(self) -> int:
+        """How many counters `verify` adds up again."""
+        return usage.counted(self.connection)
+
     def unknown_jobs(self, request_ids: Collection[str]) -> set[str]:
         """Those of these jobs of upstream that are nobody's here."""
         known = select(jobs.c.request_id).where(jobs.c.request_id.in_(request_ids))
@@ -81,11 +85,11 @@ def read_ledger(url: str) -> Iterator[LedgerReader]:
     try:
         with engine.begin() as connection:
             found = version_of(connection)
+            if found is None:
+                raise LedgerUnavailable(f"{name} holds no ledger: put the ledger back, or point to it with --ledger")
             if found not in (HEAD, SUCCESSOR):
-                older = found is None or found in KNOWN
-                remedy = "run `gmi-gateway ledger migrate`" if older else "upgrade the gateway"
-                schema = "no schema" if found is None else f"schema {found}"
-                raise LedgerUnavailable(f"{name} has {schema}, not {HEAD}: {remedy}")
+                remedy = "run `gmi-gateway ledger migrate`" if found in KNOWN else "upgrade the gateway"
+                raise LedgerUnavailable(f"{name} has schema {found}, not {HEAD}: {remedy}")
             yield LedgerReader(connection, backend)
     except FAULTS as error:
         raise LedgerUnavailable(f"{name} cannot be read: {unavailable(error)}") from error

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
+from gateway.ledger.faults import FAULTS, RESTORE, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import UnknownSchema, migrate
 from gateway.ledger.readers import READERS
 from gateway.ledger.values import Durability
@@ -34,12 +34,15 @@ MIGRATION_TIMEOUT = 60.0
 
 _SYNCHRONOUS_FULL = 2
 
+_NO_FOLDER = "make it, or point elsewhere with --ledger"
+"""It is not made here: what is missing may be a disk that is not mounted, with the ledger on it."""
+
 
 def prepare(url: URL) -> None:
     """Make the ledger fit for use: create it if it is missing, check it, bring its schema up to date.
 
     Raises LedgerUnavailable, naming the file and the reason, for one that is empty, damaged, cannot be written, was
-    written by a newer gateway, or is no ledger at all.
+    written by a newer gateway, or is no ledger at all, and for one whose folder is missing.
     """
     name, file = url.database, Path(str(url.database))
     if file.exists() and not file.stat().st_size:
@@ -47,15 +50,16 @@ def prepare(url: URL) -> None:
     engine = writing_engine(url, MIGRATION_TIMEOUT)
     try:
         if not file.exists():
-            log_event(logging.WARNING, "ledger created, there was none", file=name)
             _create(url, file)
+            log_event(logging.WARNING, "ledger created, there was none", file=name)
         _enter_wal(engine, file)
         damage = _find_damage(engine)
         if damage is not None:
-            raise LedgerUnavailable(f"{name} is damaged: {damage}")
+            raise LedgerUnavailable(f"{name} is damaged: {damage}: {RESTORE}")
         migrate(engine)
     except FAULTS as error:
-        raise LedgerUnavailable(f"{name} cannot be used as the ledger: {unavailable(error)}") from error
+        reason = unavailable(error) if file.parent.is_dir() else f"there is no folder {file.parent}: {_NO_FOLDER}"
+        raise LedgerUnavailable(f"{name} cannot be used as the ledger: {reason}") from error
     except UnknownSchema as error:
         raise LedgerUnavailable(f"{name} {error}") from error
     finally:

@@ -101,6 +101,11 @@ def verify(connection: Connection, at_most: int | None = None) -> list[Wrong]:
     return [*_differences(connection, at_most), *_misplaced(connection)]
 
 
+def counted(connection: Connection) -> int:
+    """How many counters are filled by reservations, and so can be added up again from them."""
+    return connection.scalars(select(func.count()).where(counters.c.direct == false())).one()
+
+
 def _misplaced(connection: Connection) -> list[Misplaced]:
     """Found from the reservations without a job, which are few: none of them may have one."""
     query = select(jobs.c.request_id, _c.state).join_from(reservations, jobs).where(without_job)

@@ -43,4 +43,7 @@ def test_a_damaged_file_fails_with_the_reason(shell: Shell, tmp_path: Path) -> N
     (tmp_path / "gateway.db").write_bytes(b"a text, not a database" * 100)
     outcome = shell.run("doctor", "--simulate")
     assert outcome.status == 1
-    assert "gateway.db cannot be read: file is not a database → " in checks(outcome)["ledger"]
+    reason = (
+        "gateway.db cannot be read: file is not a database: restore a backup, see `Restore` in docs/operating.md → "
+    )
+    assert reason in checks(outcome)["ledger"]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from gateway.ledger import sqlite
 from gateway.ledger.engine import ledger_url
-from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.faults import RESTORE, LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.migrate import HEAD
 from gateway.ledger.sqlite import prepare, reading_engine, writing_engine
@@ -116,7 +116,7 @@ async def test_le4_damage_in_the_first_page_is_refused(file: Path) -> None:
     await fill(file)
     with file.open("r+b") as data:
         data.write(b"\xff" * 100)
-    assert refusal(file) == f"{file} cannot be used as the ledger: file is not a database"
+    assert refusal(file) == f"{file} cannot be used as the ledger: file is not a database: {RESTORE}"
 
 
 async def test_le4_damage_in_the_middle_is_refused(file: Path) -> None:
@@ -125,7 +125,10 @@ async def test_le4_damage_in_the_middle_is_refused(file: Path) -> None:
         data.seek(4096 * 3)
         data.write(b"\xff" * 4096 * 4)
     reason = refusal(file)
-    assert reason.startswith(f"{file} is damaged: ") or reason.endswith("database disk image is malformed")
+    assert reason.startswith(
+        (f"{file} is damaged: ", f"{file} cannot be used as the ledger: database disk image is mal")
+    )
+    assert reason.endswith(f": {RESTORE}")
 
 
 async def test_le4_a_file_cut_short_is_refused(file: Path) -> None:
@@ -163,11 +166,21 @@ def test_le3_a_read_only_file_is_refused(locked_folder: Path) -> None:
 
 def test_le3_a_folder_where_nothing_can_be_created_is_refused(locked_folder: Path) -> None:
     file = locked_folder / "new.db"
-    assert refusal(file) == f"{file} cannot be used as the ledger: unable to open database file"
+    assert refusal(file).startswith(
+        f"{file} cannot be used as the ledger: unable to open database file: look at the perm"
+    )
+
+
+def test_a_folder_that_is_missing_is_not_made(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    missing = file.parent / "nowhere"
+    told = f"cannot be used as the ledger: there is no folder {missing}: make it, or point elsewhere with --ledger"
+    assert refusal(missing / "gateway.db") == f"{missing / 'gateway.db'} {told}"
+    assert not missing.exists()
+    assert caplog.records == []
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == f"{tmp_path} cannot be used as the ledger: unable to open database file"
+    assert refusal(tmp_path).startswith(f"{tmp_path} cannot be used as the ledger: unable to open database file")
 
 
 def test_a_file_system_without_shared_memory_is_refused(tmp_path: Path) -> None:

@@ -104,5 +104,6 @@ async def test_commands_read_teams_unknown_jobs_a_sample_and_how_it_is_kept(ledg
         assert reader.unknown_jobs(set()) == set()
         assert reader.verify() == reader.verify(2) == [Difference("red/usd/2027-01", 6, 5)]
         assert reader.verify(1) == []  # the level comes first
+        assert reader.counted() == 2
         assert reader.durability().settings.startswith(("journal_mode=wal, synchronous=FULL", "fsync="))
         assert (reader.instant() is None) is url.startswith("sqlite")
