@@ -109,7 +109,8 @@ class PublicApp:
         await self._identify(call, found, now)
         await self._count(call, now)
         if found is None:
-            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; the API of GMI Cloud begins with {PREFIX}.")
+            advice = self._routes.advise(call.scope["raw_path"]) or f"the API of GMI Cloud begins with {PREFIX}"
+            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; {advice}.")
         call.route, call.identifier = found
         method = method_of(call.route, call.scope["method"])
         reads = call.scope["method"] in ("GET", "HEAD")

@@ -91,6 +91,19 @@ class RouteTable:
             return None
         return route, identifier.decode("ascii")
 
+    def advise(self, raw_path: bytes) -> str:
+        """How a path that leads nowhere has to be written, where nothing but its slashes is wrong; else empty.
+
+        The path itself is not repeated: it may hold a token.
+        """
+        plain = b"/" + b"/".join(part for part in raw_path.split(b"/") if part)
+        known, known_as_folder = self.find(plain) is not None, self.find(plain + b"/") is not None
+        if known and raw_path == plain + b"/":
+            return "leave out the slash at its end"
+        if known_as_folder and raw_path == plain:
+            return "put a slash at its end"
+        return "write it with single slashes" if known or known_as_folder else ""
+
 
 def method_of(route: Route, method: str) -> Method:
     """The route's method, or Refusal 405 with `Allow`."""

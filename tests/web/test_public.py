@@ -25,6 +25,19 @@ async def test_every_answer_has_an_id_its_times_and_what_is_left(open_shop: Open
         assert re.fullmatch(r'"requests-minute";r=\d+;t=\d+', answer.headers["ratelimit"])
 
 
+async def test_a_path_that_is_wrong_by_a_slash_alone_is_told_so(open_shop: OpenShop) -> None:
+    _, client = await open_shop()
+    advice = {
+        f"{Q}/models/": "leave out the slash at its end",
+        "/gateway": "put a slash at its end",
+        f"{Q}//models": "write it with single slashes",
+        "/v1/models": f"the API of GMI Cloud begins with {Q}",
+    }
+    for path, told in advice.items():
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["error"]) == (404, f"There is no such path here; {told}.")
+
+
 async def test_every_call_counts_and_the_next_one_is_told_when_to_come_back(open_shop: OpenShop) -> None:
     _, client = await open_shop("limits: [3 requests per hour]")
     statuses = [(await client.get(path)).status_code for path in (USAGE, "/nope", f"{Q}/requests?limit=x")]

@@ -57,6 +57,27 @@ def test_a_path_is_compared_as_it_was_sent(path: bytes, found: tuple[Route, str]
     assert TABLE.find(path) == found
 
 
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        (b"/v1/things/", "leave out the slash at its end"),
+        (b"/v1/things/abc/", "leave out the slash at its end"),
+        (b"/v1/things/abc/parts/x.y/", "leave out the slash at its end"),
+        (b"/v1//things", "write it with single slashes"),
+        (b"//v1/things/abc//", "write it with single slashes"),
+        (b"/page", "put a slash at its end"),
+        (b"//page/", "write it with single slashes"),
+        (b"/v1/things/ABC/", ""),
+        (b"/v2/things/", ""),
+        (b"/", ""),
+        (b"", ""),
+    ],
+)
+def test_a_path_that_is_wrong_by_its_slashes_alone_is_told_so(path: bytes, advice: str) -> None:
+    page = Route("/page/", "/page/", {"GET": GET})
+    assert RouteTable((LIST, THING, PARTS, PART, page)).advise(path) == advice
+
+
 def test_head_is_where_get_is() -> None:
     assert LIST.methods["HEAD"] is LIST.methods["GET"]
     assert with_head({"POST": GET}) == {"POST": GET}
