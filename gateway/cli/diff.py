@@ -54,7 +54,7 @@ def run(call: Invocation) -> int:
         ]
         print(json.dumps({"by_listing": catalogue is not None, "changes": rows}, indent=2, ensure_ascii=False))
     else:
-        _print_text(changes, known=catalogue is not None)
+        _print_text(changes, "" if catalogue is not None else call.settings.upstream_url)
     return 1 if changes else 0
 
 
@@ -83,9 +83,10 @@ def _kept_models(call: Invocation, policies: Iterable[PolicySet]) -> frozenset[s
     return frozenset(model for listing in listings for model in listing) if listings else None
 
 
-def _print_text(changes: list[Change], *, known: bool) -> None:
-    if not known:
-        print("No listing is kept in a ledger here, so models are compared by the patterns alone.")
+def _print_text(changes: list[Change], unlisted: str) -> None:
+    """The changes by team; first of all the upstream whose models are not known, if there is one."""
+    if unlisted:
+        print(f"No listing of {unlisted} is kept in a ledger here, so models are compared by the patterns alone.")
     for team, of_team in groupby(changes, lambda change: change.team):
         lines = list(_lines(of_team))
         print(team or "every team")

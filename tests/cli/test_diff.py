@@ -80,7 +80,9 @@ async def test_a_kept_answer_that_is_no_listing_counts_as_none(shell: Shell, hou
     name = f"models {shell.environment['GATEWAY_UPSTREAM_URL']} default"
     saved = "INSERT INTO snapshots VALUES ('%s', x'90', x'7b7d', 0) ON CONFLICT DO UPDATE SET body = x'7b7d'"
     run_sql(shell.environment["GATEWAY_LEDGER"], saved % name)
-    assert (await shell.run_beside("diff", "old.yaml", "new.yaml")).out.startswith("No listing is kept in a ledger")
+    assert (await shell.run_beside("diff", "old.yaml", "new.yaml")).out.startswith(
+        f"No listing of {shell.environment['GATEWAY_UPSTREAM_URL']} is kept in a ledger"
+    )
 
 
 @pytest.mark.parametrize("which", ["old", "new"])
