@@ -30,6 +30,10 @@ from gateway.settings import Settings, parse_port
 
 PROGRAM = "gmi-gateway"
 
+_UNTOLD = """\
+A step did not come out as told: see ✗ above.
+The story is told for the sample policies as they came. Were those in {} changed?"""
+
 USUAL_PORTS = {"port": 8080, "admin_port": 9090}
 """Where the demo listens, unless something else does already."""
 
@@ -66,18 +70,20 @@ def run(call: Invocation) -> int:
             admin_port=_port(call.options.admin_port, USUAL_PORTS["admin_port"]),
         )
         try:
-            told = run_in_loop(until_signalled(_play(settings, keys, folder, stay=not call.options.once)))
+            told = run_in_loop(until_signalled(_play(settings, keys, folder, sample, stay=not call.options.once)))
         except StartError as error:
-            raise CannotRunError(f"cannot start\n{error}") from None
+            problems = str(error).replace(settings.policies, str(sample))
+            raise CannotRunError(f"cannot start\n{problems}") from None
     return 1 if call.options.once and not told else 0
 
 
-async def _play(settings: Settings, keys: Mapping[str, str], folder: Path, *, stay: bool) -> bool:
+async def _play(settings: Settings, keys: Mapping[str, str], folder: Path, sample: Path, *, stay: bool) -> bool:
     """Start everything, tell the story, and stay for ever if asked to; whether all came out as told."""
     async with running(settings, {}) as gateway:
         print(f"Everything below happens on this machine{'; paste any command while the demo is up' if stay else ''}.")
+        print(f"The policies are a copy of those in {sample}, with a new key for each team of the story.")
         told = await Story(gateway.public_url, keys, folder).tell()
-        print("\nEvery step came out as told." if told else "\nA step did not come out as told: see ✗ above.")
+        print("\nEvery step came out as told." if told else f"\n{_UNTOLD.format(sample)}")
         if stay:
             _print_places(gateway, keys, settings)
             await asyncio.Event().wait()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from gateway.cli.findings import Finding, fail, ok, skip, warn
 from gateway.cli.invocation import Invocation
+from gateway.cli.key_names import successor_of
 from gateway.core.nodes import Severity
-from gateway.core.policy import PolicySet
+from gateway.core.policy import Key, PolicySet, Team
 from gateway.core.wording import rfc3339
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable
@@ -43,18 +44,27 @@ def check_policies(call: Invocation) -> tuple[PolicySet | None, list[Finding]]:
 
 
 def _check_keys(policy: PolicySet, now: float) -> Finding:
-    ending = [
-        (key.expires, f"{team.name}/{key.name}", "expired" if key.has_expired(now) else "expires")
+    """Which keys have ended or will soon, a rotated one with its successor: whoever uses it still must have that."""
+    ending = sorted(
+        (key.expires, _ending(team, key, now))
         for team in policy.teams.values()
         for key in team.keys
         if key.expires is not None and key.expires < now + EXPIRES_SOON
-    ]
+    )
     if not ending:
         return ok("keys", "none has expired or will within 14 days")
-    names = [f"{name} {word} {rfc3339(expires)}" for expires, name, word in sorted(ending)]
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    remedy = "`gmi-gateway keys rotate` makes a successor, `keys revoke` removes what is over"
-    return warn("keys", ", ".join(names[:_MOST_NAMED]) + more, remedy)
+    more = f" and {len(ending) - _MOST_NAMED} more" if len(ending) > _MOST_NAMED else ""
+    remedy = (
+        "give successors to who still uses the old keys; `keys rotate` makes one, `keys revoke` removes what is over"
+    )
+    return warn("keys", ", ".join(text for _, text in ending[:_MOST_NAMED]) + more, remedy)
+
+
+def _ending(team: Team, key: Key, now: float) -> str:
+    successor = successor_of(team, key, now)
+    replaced = f" (replaced by {successor.name})" if successor is not None else ""
+    ends = rfc3339(key.expires or now)
+    return f"{team.name}/{key.name} {'expired' if key.has_expired(now) else 'expires'} {ends}{replaced}"
 
 
 def check_disk(ledger: str) -> list[Finding]:

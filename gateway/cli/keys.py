@@ -4,7 +4,6 @@ A new key is printed once, alone, on stdout; policy files hold only its hash. Th
 comments and order kept, and stays as it was when the result would not be valid. Running gateways follow within 2 s.
 """
 
-import itertools
 import json
 import re
 import secrets
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from gateway.cli.expiry import FORMS, NEVER, check_stated, read_expiry
 from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
+from gateway.cli.key_names import next_name, successor_of
 from gateway.cli.options import add_settings, saying_why
 from gateway.cli.tables import render_table
 from gateway.core.keys import RANDOM_BYTES, digest, make_key
@@ -29,6 +29,8 @@ from gateway.policies.key_fields import set_key_field
 from gateway.policies.load import parse_reading
 
 DEFAULT_OVERLAP = "7d"
+
+_FOLLOWED = "running gateways take it within 2 s"
 
 _HELP = {
     "new": (
@@ -113,7 +115,7 @@ def _new(call: Invocation) -> int:
         _print_lines(team, key, key_snippet(options.name, digest(key), expires), options.scopes)
         return 0
     file = _edit(call, added)
-    _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}")
+    _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}: {_FOLLOWED}")
     _tell("this is the only time the key is shown:")
     print(key)
     return 0
@@ -126,7 +128,7 @@ def _rotate(call: Invocation) -> int:
     _check_rotatable(team, old, call.now)
     check_stated(options.expires, old)
     ends = call.now + options.overlap
-    name = _next_name(team, old.name)
+    name = next_name(team, old.name)
     expires = read_expiry(options.expires, team.timezone, call.now)
     key = make_key(secrets.token_bytes(RANDOM_BYTES))
     scopes = None if old.scopes == DEFAULT_SCOPES else f"[{', '.join(_words(old))}]"
@@ -145,7 +147,7 @@ def _rotate(call: Invocation) -> int:
         _tell(f"and let the old key `{old.name}` end: `expires: {rfc3339(last)}`")
         return 0
     file = _edit(call, rotated)
-    _tell(f"key `{name}` of {team.name}, {_until(expires)}, added to {file}")
+    _tell(f"key `{name}` of {team.name}, {_until(expires)}, added to {file}: {_FOLLOWED}")
     _tell(f"the old key `{old.name}` works until {rfc3339(last)}")
     _tell("this is the only time the new key is shown:")
     print(key)
@@ -164,12 +166,9 @@ def _check_rotatable(team: Team, old: Key, now: float) -> None:
     """Raise CannotRunError for a key that has ended, and for one whose successor lives: that one is to be rotated."""
     if old.has_expired(now):
         raise CannotRunError(f"the key `{old.name}` has expired: make a new one with `keys new`")
-    stem, number = _numbered(old.name)
-    others = [(_numbered(key.name), key) for key in team.keys if not key.has_expired(now)]
-    later = [(place, key.name) for (other, place), key in others if other == stem and place > number]
-    if old.expires is not None and later:
-        successor = max(later)[1]
-        raise CannotRunError(f"`{old.name}` was already replaced by `{successor}`: rotate that")
+    successor = successor_of(team, old, now)
+    if successor is not None:
+        raise CannotRunError(f"`{old.name}` was already replaced by `{successor.name}`: rotate that")
 
 
 def _revoke(call: Invocation) -> int:
@@ -230,19 +229,6 @@ def _edit(call: Invocation, change: Callable[[str], str]) -> Path:
 
 def _team(call: Invocation) -> Team:
     return find_team(call.load_policies(), call.options.team)
-
-
-def _next_name(team: Team, name: str) -> str:
-    """`web`, `web-2`, `web-3`: the first that is free."""
-    stem, _ = _numbered(name)
-    taken = {key.name for key in team.keys}
-    return next(f"{stem}-{number}" for number in itertools.count(2) if f"{stem}-{number}" not in taken)
-
-
-def _numbered(name: str) -> tuple[str, int]:
-    """A rotated key's name in its parts: `web-2` is (`web`, 2), and `web` itself the first."""
-    match = re.fullmatch(r"(.+)-([0-9]+)", name)
-    return (match[1], int(match[2])) if match else (name, 1)
 
 
 def _parse_scopes(text: str) -> str:

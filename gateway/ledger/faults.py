@@ -30,7 +30,8 @@ class LedgerUnreachable(LedgerUnavailable):
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """The database's fault, as callers know it, and where it is known what to do about it.
 
-    SQLAlchemy's own text quotes parameters, so the driver's is used. PostgreSQL's first line is its reason; the lines below it quote rows.
+    SQLAlchemy's own text quotes parameters, so the driver's is used. PostgreSQL's first line is its
+    reason; the lines below it quote rows.
     """
     cause = driver_error(error)
     reason = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).partition("\n")[0]

@@ -1,6 +1,8 @@
+import asyncio
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +16,7 @@ from gateway.cli import demo
 from gateway.cli.demo_calls import Request, send
 from tests.command_line import Shell, started
 from tests.conftest import Q
+from tests.docs.pages import ROOT
 
 DEMO = [sys.executable, "-m", "gateway", "demo", "--port", "0", "--admin-port", "0"]
 CODES = ("403 model_not_allowed", "402 budget_exceeded", "429 quota_exceeded")
@@ -28,7 +31,10 @@ def test_once_tells_the_whole_story_and_every_step_comes_out() -> None:
     for code in CODES:
         assert f"   ✓ {code}\n" in ended.stdout
     assert ended.stdout.endswith("\nEvery step came out as told.\n")
-    assert ended.stdout.startswith("Everything below happens on this machine.\n")
+    assert ended.stdout.startswith(
+        "Everything below happens on this machine.\n"
+        f"The policies are a copy of those in {ROOT / 'policies'}, with a new key for each team of the story.\n"
+    )
 
 
 def test_it_stays_up_until_told_to_end_and_its_key_works_meanwhile() -> None:
@@ -73,6 +79,24 @@ def test_policies_without_the_teams_of_the_story_are_refused(shell: Shell) -> No
     assert ended.status == 2
     assert "cannot be used: no file in " in ended.err
     assert "defines the team `marketing`" in ended.err
+
+
+def test_policies_that_were_changed_are_named_where_the_story_does_not_come_out(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.cli.demo.Story.tell", lambda _: asyncio.sleep(0, False))
+    ended = shell.run("demo", "--once", "--port", "0", "--admin-port", "0")
+    assert ended.status == 1
+    assert ended.out.endswith(f"policies as they came. Were those in {ROOT / 'policies'} changed?\n")
+
+
+def test_policies_that_were_broken_are_named_where_they_stand(shell: Shell, tmp_path: Path) -> None:
+    sample = tmp_path / "sample"
+    shutil.copytree(ROOT / "policies", sample)
+    (sample / "more.yaml").write_text("team: more\nnonsense: 1\n")
+    ended = shell.run("demo", "--policies", str(sample))
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(f"gmi-gateway demo: cannot start\n{sample}/more.yaml:2:1: unknown field `nonsense`")
 
 
 def test_a_port_that_is_asked_for_and_taken_is_said(shell: Shell) -> None:

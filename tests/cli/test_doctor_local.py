@@ -48,5 +48,11 @@ def test_keys_that_end_are_named_the_soonest_first(shell: Shell) -> None:
     assert found["keys"].startswith(
         "! films/k1 expired 2026-11-23T13:00:00Z, films/k3 expires 2026-11-25T12:00:00Z, films/k4 expires"
     )
-    assert " and 1 more → `gmi-gateway keys rotate` makes a successor" in found["keys"]
+    assert " and 1 more → give successors to who still uses the old keys; `keys rotate`" in found["keys"]
     assert "warnings: 1 → run `gmi-gateway check" in found["policies"]
+
+
+def test_a_rotated_key_is_named_with_its_successor(shell: Shell) -> None:
+    shell.run("keys", "rotate", "films", "--name", "web", "--overlap", "2d")
+    found = checks(shell.run("doctor", "--simulate"))["keys"]
+    assert found.startswith("! films/web expires 2026-11-25T12:00:00Z (replaced by web-2) → give successors to ")
