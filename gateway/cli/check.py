@@ -9,6 +9,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.display import BAD, DOUBTFUL, show_line
 from gateway.cli.invocation import Invocation
 from gateway.cli.options import add_settings
 from gateway.core.nodes import Severity
@@ -45,7 +46,7 @@ def run(call: Invocation) -> int:
 
 def _print_text(path: Path, loaded: Loaded) -> None:
     for problem in loaded.problems:
-        print(problem)
+        show_line(str(problem), BAD if problem.severity is Severity.ERROR else DOUBTFUL)
     print(f"{path}: {_summary(loaded)}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway.catalogue import snapshot_name
 from gateway.cli.changes import Change, Kind, changes_between
+from gateway.cli.display import BAD, DOUBTFUL, GOOD, Marked, show_line, show_marked
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import add_settings
 from gateway.core.policy import PolicySet
@@ -22,7 +23,13 @@ from gateway.policies import load
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.translate import model_ids
 
-SIGNS = {Kind.GAINED: "+", Kind.LOST: "-", Kind.RAISED: "↑", Kind.LOWERED: "↓", Kind.CHANGED: "~"}
+SIGNS = {
+    Kind.GAINED: ("+", GOOD),
+    Kind.LOST: ("-", BAD),
+    Kind.RAISED: ("↑", GOOD),
+    Kind.LOWERED: ("↓", BAD),
+    Kind.CHANGED: ("~", DOUBTFUL),
+}
 
 _MOST_MODELS = 20
 """Models gained or lost at once that are named; the others are counted."""
@@ -88,20 +95,17 @@ def _print_text(changes: list[Change], unlisted: str) -> None:
     if unlisted:
         print(f"No listing of {unlisted} is kept in a ledger here, so models are compared by the patterns alone.")
     for team, of_team in groupby(changes, lambda change: change.team):
-        lines = list(_lines(of_team))
-        print(team or "every team")
-        width = max(len(subject) for _, subject, _ in lines)
-        for sign, subject, text in lines:
-            print(f"  {sign} {subject:{width}}  {text}")
+        show_line(team or "every team", "bold")
+        show_marked(list(_lines(of_team)), "  ")
     count = len(changes)
     print("no change in effect" if not count else f"{count} change{'s' if count > 1 else ''} in effect")
 
 
-def _lines(changes: Iterable[Change]) -> Iterable[tuple[str, str, str]]:
-    """Sign, subject and text; of many models alike only the first."""
+def _lines(changes: Iterable[Change]) -> Iterable[Marked]:
+    """A line for each; of many models alike only the first."""
     for (subject, kind), group in groupby(changes, lambda change: (change.subject, change.kind)):
         alike = list(group)
         shown = alike[:_MOST_MODELS] if subject == "model" else alike
-        yield from ((SIGNS[kind], subject, change.text) for change in shown)
+        yield from (Marked(*SIGNS[kind], subject, change.text) for change in shown)
         if len(alike) > len(shown):
-            yield SIGNS[kind], subject, f"… and {len(alike) - len(shown)} more"
+            yield Marked(*SIGNS[kind], subject, f"… and {len(alike) - len(shown)} more")

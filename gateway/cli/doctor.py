@@ -15,6 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from threading import Thread
 
+from gateway.cli.display import BAD, DOUBTFUL, GOOD, IDLE, Marked, show_marked
 from gateway.cli.doctor_ledger import check_ledger
 from gateway.cli.doctor_local import check_disk, check_policies, check_proxies
 from gateway.cli.doctor_network import check_network
@@ -25,7 +26,12 @@ from gateway.cli.options import add_settings, saying_why
 from gateway.core.quantities import parse_duration
 from gateway.logs import logger
 
-SIGNS = {Verdict.OK: "✓", Verdict.WARN: "!", Verdict.FAIL: "✗", Verdict.SKIP: "-"}
+SIGNS = {
+    Verdict.OK: ("✓", GOOD),
+    Verdict.WARN: ("!", DOUBTFUL),
+    Verdict.FAIL: ("✗", BAD),
+    Verdict.SKIP: ("-", IDLE),
+}
 
 PATIENCE = 20.0
 """Seconds for all checks together."""
@@ -99,11 +105,12 @@ def run_probes(probes: dict[str, Callable[[], list[Finding]]], seconds: float) -
 
 
 def _print_text(findings: Sequence[Finding]) -> None:
-    width = max(len(finding.check) for finding in findings)
-    for finding in findings:
-        remedy = f" → {finding.remedy}" if finding.remedy else ""
-        print(f"{SIGNS[finding.verdict]} {finding.check:{width}}  {finding.text}{remedy}")
+    show_marked([Marked(*SIGNS[finding.verdict], finding.check, _advised(finding)) for finding in findings])
     print(_summary(findings))
+
+
+def _advised(finding: Finding) -> str:
+    return f"{finding.text} → {finding.remedy}" if finding.remedy else finding.text
 
 
 def _summary(findings: Iterable[Finding]) -> str:

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cli.display import BAD, DOUBTFUL, GOOD, IDLE, Marked, show_line, show_marked
 from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
 from gateway.cli.model_detail import find_detail
 from gateway.cli.options import add_settings
@@ -23,7 +24,12 @@ from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import LedgerReader, ledger_exists, read_ledger
 from gateway.web.usage import explained
 
-SIGNS: Mapping[Verdict, str] = {Verdict.PASS: "✓", Verdict.REFUSE: "✗", Verdict.SHADOW: "~", Verdict.SKIP: "-"}
+SIGNS: Mapping[Verdict, tuple[str, str]] = {
+    Verdict.PASS: ("✓", GOOD),
+    Verdict.REFUSE: ("✗", BAD),
+    Verdict.SHADOW: ("~", DOUBTFUL),
+    Verdict.SKIP: ("-", IDLE),
+}
 
 ANY_KEY = Key("any", "")
 """Stands in where the team has no key yet."""
@@ -109,12 +115,10 @@ def _print_text(explanation: Explanation) -> None:
     print(f"{caller.team.name} (key {caller.key.name}) asks for {explanation.model}")
     for note in explanation.notes:
         print(f"  {note}")
-    width = max(len(step.rule) for step in decision.steps)
-    for step in decision.steps:
-        print(f"{SIGNS[step.verdict]} {step.rule:{width}}  {step.text}")
+    show_marked([Marked(*SIGNS[step.verdict], step.rule, step.text) for step in decision.steps])
     if decision.price_text:
         print(f"price: {decision.price_text}")
     if decision.refusal is None:
-        print("allowed")
+        show_line("allowed", GOOD)
     else:
-        print(f"refused: {decision.refusal.status} {decision.refusal.code}: {decision.refusal.message}")
+        show_line(f"refused: {decision.refusal.status} {decision.refusal.code}: {decision.refusal.message}", BAD)

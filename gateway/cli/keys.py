@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.cli.display import show_table
 from gateway.cli.expiry import FORMS, NEVER, check_stated, read_expiry
 from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
 from gateway.cli.key_names import next_name, successor_of
 from gateway.cli.options import add_settings, saying_why
-from gateway.cli.tables import render_table
 from gateway.core.keys import RANDOM_BYTES, digest, make_key
 from gateway.core.nodes import one_of, show
 from gateway.core.policy import DEFAULT_SCOPES, Key, Scope, Team
@@ -201,7 +201,7 @@ def _list(call: Invocation) -> int:
         _tell(f"{whose} key yet: make one with `gmi-gateway keys new TEAM --name NAME`")
         return 0
     table = [(team.name, key.name, " ".join(_words(key)), _expiry(key), _state(key, call.now)) for team, key in keys]
-    print(render_table(("TEAM", "KEY", "SCOPES", "EXPIRES", "STATE"), table))
+    show_table(("TEAM", "KEY", "SCOPES", "EXPIRES", "STATE"), table)
     return 0
 
 

@@ -9,6 +9,7 @@ import logging
 from argparse import ArgumentParser
 from collections.abc import Callable
 
+from gateway.cli.display import BAD, GOOD, show_line
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.ledger_export import add_export_options, run_export
 from gateway.cli.options import add_settings
@@ -57,11 +58,13 @@ def _verify(call: Invocation) -> int:
     with read_ledger(call.settings.ledger) as ledger:
         differences, counted = ledger.verify(), ledger.counted()
     for difference in differences:
-        print(difference)
+        show_line(str(difference), BAD)
     if differences:
         print(f"found wrong: {len(differences)}")
         return 1
-    print(f"every counter is right: {counted} added up again" if counted else "right: there is no counter yet")
+    show_line(
+        f"every counter is right: {counted} added up again" if counted else "right: there is no counter yet", GOOD
+    )
     return 0
 
 

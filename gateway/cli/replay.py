@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cli.access_log import Asked, Ended, Unread, read_logs
+from gateway.cli.display import BAD, GOOD, show_line, show_table
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import add_settings
 from gateway.cli.rehearsal import Price, Rehearsal, has_slots, price_for
-from gateway.cli.tables import render_table
 from gateway.core.errors import Code, Refusal
 from gateway.core.money import format_usd, usd_number
 from gateway.core.policy import PolicySet
@@ -160,11 +160,12 @@ def _print_text(result: Result, notes: Iterable[str]) -> None:
     groups = sorted(result.refused.items())
     if groups:
         rows = [(*map(shown, whose), str(group.creates), format_usd(group.usd)) for whose, group in groups]
-        print(render_table(("TEAM", "REASON", "LIMIT", "CREATES", "USD"), rows, right=frozenset((3, 4))))
+        show_table(("TEAM", "REASON", "LIMIT", "CREATES", "USD"), rows, right=frozenset((3, 4)))
         for (team, code, _), group in groups:
-            print(f"✗ {shown(team)} {code}, first at {rfc3339(group.first)}: {_one_line(group.message)}")
+            show_line(f"✗ {shown(team)} {code}, first at {rfc3339(group.first)}: {_one_line(group.message)}")
     count = sum(group.creates for group in result.refused.values())
-    print(f"would now be refused: {count} of {_creates(result.judged)}, {format_usd(result.usd)} USD")
+    told = f"would now be refused: {count} of {_creates(result.judged)}, {format_usd(result.usd)} USD"
+    show_line(told, BAD if count else GOOD)
     print(f"refused then, allowed now: {result.allowed_now.total()}; refused then and now: {result.refused_again}")
 
 

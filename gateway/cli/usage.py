@@ -15,10 +15,10 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.cli.display import show_table
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.months import Month, add_months, monthly_usage, months_asked, teams_asked
 from gateway.cli.options import add_settings
-from gateway.cli.tables import render_table
 from gateway.core.money import format_usd, usd_number
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import read_ledger
@@ -74,10 +74,10 @@ def _print_table(months: Sequence[Month], found: Found) -> None:
     total = _cells(_total(row for _, row in found))
     if len(months) == 1:
         lines = [*(_cells(row) for _, row in found), total]
-        print(render_table(HEADER, lines, right=frozenset(range(3, len(HEADER)))))
+        show_table(HEADER, lines, right=frozenset(range(3, len(HEADER))))
         return
     lines = [*([month.label, *_cells(row)] for month, row in found), ["", *total]]
-    print(render_table(("MONTH", *HEADER), lines, right=frozenset(range(4, len(HEADER) + 1))))
+    show_table(("MONTH", *HEADER), lines, right=frozenset(range(4, len(HEADER) + 1)))
 
 
 _PRINTERS = {"json": _print_json, "csv": _print_csv, "table": _print_table}

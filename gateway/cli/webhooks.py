@@ -9,9 +9,9 @@ import asyncio
 import json
 from argparse import ArgumentParser, Namespace
 
+from gateway.cli.display import show_table
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import add_settings
-from gateway.cli.tables import render_table
 from gateway.core.webhooks import Standing
 from gateway.core.wording import rfc3339
 from gateway.ledger.delivery_values import DeliveryState, Wanted
@@ -59,7 +59,7 @@ def _list(options: Namespace, url: str) -> int:
     if options.format == "json":
         print(json.dumps({"webhooks": [each.facts() for each in found], "total": total}, indent=2))
     else:
-        print(render_table(HEADER, list(map(_cells, found)), right=frozenset((6, 7))))
+        show_table(HEADER, list(map(_cells, found)), right=frozenset((6, 7)))
         if len(found) < total:
             print(f"… and {total - len(found)} more; see --limit")
     return 0
