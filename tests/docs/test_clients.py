@@ -14,6 +14,7 @@ from gateway.core.webhooks import message, sign, signing_key
 from tests.conftest import HOOK_SECRET
 from tests.docs.conftest import OpenShell, Shell
 from tests.docs.pages import CLIENTS, Block
+from tests.scripted_upstream import ScriptedUpstream, answering, response
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None and os.environ.get("CI") != "true", reason="node is not installed")
@@ -34,13 +35,21 @@ async def run(shell: Shell, *program: str) -> str:
     return printed.decode()
 
 
-def checks_signatures(block: Block) -> bool:
+def is_of_webhooks(block: Block) -> bool:
     return "webhook-signature" in block.text
+
+
+def makes_events(block: Block) -> bool:
+    return is_of_webhooks(block) and "send_event" in block.text
+
+
+def checks_signatures(block: Block) -> bool:
+    return is_of_webhooks(block) and not makes_events(block)
 
 
 def calls(language: str) -> list[Block]:
     """The examples that make a job."""
-    return [block for block in CLIENTS.blocks(language) if not checks_signatures(block)]
+    return [block for block in CLIENTS.blocks(language) if not is_of_webhooks(block)]
 
 
 @pytest.mark.parametrize("block", calls("python"), ids=repr)
@@ -89,6 +98,18 @@ async def test_the_example_in_python_tells_signatures_apart() -> None:
     for other, text in altered():
         with pytest.raises(ValueError):
             names["read_event"](HOOK_SECRET, other, text.encode())
+
+
+async def test_an_event_that_is_made_to_try_a_receiver_is_believed() -> None:
+    (reads,), (makes,) = (filter(chosen, CLIENTS.blocks("python")) for chosen in (checks_signatures, makes_events))
+    names: dict[str, Any] = {}
+    exec(reads.text + makes.text, names)
+    async with ScriptedUpstream(answering(response(b""))) as receiver:
+        url = f"{receiver.url}/gmi"
+        status = await asyncio.to_thread(names["send_event"], HOOK_SECRET, url, {"status": "success"})
+        (request,) = receiver.requests
+    event = names["read_event"](HOOK_SECRET, dict(request.headers), request.body)
+    assert (status, request.target, event["data"]) == (200, "/gmi", {"status": "success"})
 
 
 @needs_node

@@ -27,9 +27,9 @@ class Refused extends Error {
 
 async function ask(path) {
   const answer = await fetch(path, { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
-  const body = await answer.json();
-  if (!answer.ok) throw new Refused(answer.status, body.error);
-  return body;
+  if (answer.ok) return answer.json();
+  const body = await answer.json().catch(() => ({})); // a proxy in front may answer with a page of its own
+  throw new Refused(answer.status, body.error ?? `The answer is ${answer.status} ${answer.statusText}`.trim());
 }
 
 // numbers and times
@@ -205,12 +205,13 @@ function find() {
 
 const snippets = {
   curl: () => `Q=${base}${Q}
-id=$(curl -s "$Q/requests" -H "Authorization: Bearer $GATEWAY_KEY" -H "Content-Type: application/json" \\
-       -d '{"model": "Veo3", "payload": {"prompt": "a lighthouse at dawn"}}' | jq -r .request_id)
-until curl -s "$Q/requests/$id" -H "Authorization: Bearer $GATEWAY_KEY" |
-      jq -e 'select(.status == "success" or .status == "failed" or .status == "cancelled")'; do
+job=$(curl -s "$Q/requests" -H "Authorization: Bearer $GATEWAY_KEY" -H "Content-Type: application/json" \\
+        -d '{"model": "Veo3", "payload": {"prompt": "a lighthouse at dawn"}}')
+while echo "$job" | jq -e '.status and (.status | IN("success", "failed", "cancelled") | not)' > /dev/null; do
   sleep 1
-done`,
+  job=$(curl -s "$Q/requests/$(echo "$job" | jq -r .request_id)" -H "Authorization: Bearer $GATEWAY_KEY")
+done
+echo "$job" | jq '.outcome // .' # a refusal has no outcome, and says why`,
   python: () => `import os, time, uuid
 import httpx
 
@@ -224,12 +225,12 @@ answer = gmi.post(
     json={"model": "Veo3", "payload": {"prompt": "a lighthouse at dawn"}},
     headers={"Idempotency-Key": str(uuid.uuid4())},
 )
-record = answer.json()
 if answer.is_error:
-    raise SystemExit(record["error"])
+    raise SystemExit(f"{answer.status_code} {answer.text}")
+record = answer.json()
 while record["status"] not in ("success", "failed", "cancelled"):
     time.sleep(1)
-    record = gmi.get(f"/requests/{record['request_id']}").json()
+    record = gmi.get(f"/requests/{record['request_id']}").raise_for_status().json()
 print(record["outcome"])`,
   javascript: () => `const gmi = "${base}${Q}";
 const headers = { Authorization: \`Bearer \${process.env.GATEWAY_KEY}\`, "Content-Type": "application/json" };
@@ -239,11 +240,16 @@ const answer = await fetch(\`\${gmi}/requests\`, {
   headers: { ...headers, "Idempotency-Key": crypto.randomUUID() },
   body: JSON.stringify({ model: "Veo3", payload: { prompt: "a lighthouse at dawn" } }),
 });
-let record = await answer.json();
-if (!answer.ok) throw new Error(record.error);
+
+async function read(answer) {
+  if (!answer.ok) throw new Error(\`\${answer.status} \${await answer.text()}\`);
+  return answer.json();
+}
+
+let record = await read(answer);
 while (!["success", "failed", "cancelled"].includes(record.status)) {
   await new Promise((resolve) => setTimeout(resolve, 1000));
-  record = await (await fetch(\`\${gmi}/requests/\${record.request_id}\`, { headers })).json();
+  record = await read(await fetch(\`\${gmi}/requests/\${record.request_id}\`, { headers }));
 }
 console.log(record.outcome);`,
 };
