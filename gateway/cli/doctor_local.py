@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gateway.cli.findings import Finding, fail, ok, skip, warn
 from gateway.cli.invocation import Invocation
-from gateway.cli.key_names import successor_of
 from gateway.core.nodes import Severity
 from gateway.core.policy import Key, PolicySet, Team
+from gateway.core.rotation import successor_of
 from gateway.core.wording import rfc3339
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable

@@ -16,12 +16,12 @@ from pathlib import Path
 from gateway.cli.display import show_table
 from gateway.cli.expiry import FORMS, NEVER, check_stated, read_expiry
 from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
-from gateway.cli.key_names import next_name, successor_of
 from gateway.cli.options import add_settings, saying_why
 from gateway.core.keys import RANDOM_BYTES, digest, make_key
 from gateway.core.nodes import one_of, show
 from gateway.core.policy import DEFAULT_SCOPES, Key, Scope, Team
 from gateway.core.quantities import parse_duration
+from gateway.core.rotation import next_name, successor_of
 from gateway.core.wording import rfc3339
 from gateway.policies.edit import EditError, add_key, find_team_file, key_snippet, revoke_key, rewrite
 from gateway.policies.files import read_settled

@@ -15,7 +15,7 @@ from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
 from gateway.core.limits import applies_to, claims_for
 from gateway.core.payload import check_required, check_rule, check_spelling, rules_for
-from gateway.core.policy import Caller, Limit, Mode, PolicySet, Scope, Unit, Unpriced
+from gateway.core.policy import Caller, Limit, Mode, ParameterRule, PolicySet, Scope, Unit, Unpriced
 from gateway.core.pricing import Quote, quote
 from gateway.core.refusals import refusal_for
 from gateway.core.wire import Draft
@@ -120,11 +120,19 @@ def _check_payload(caller: Caller, draft: Draft, detail: ModelDetail | None) -> 
     for rule in rules:
         with _by(f"payload.{rule.name}"):
             check_rule(draft.payload, rule)
-        yield Step(f"payload.{rule.name}", Verdict.PASS, f"`{rule.name}` keeps the team's rule.")
+        yield _kept(rule, given=draft.payload.get(rule.name) is not None)
     with _by("payload"):
         check_required(draft.payload, detail)
     known = "has every parameter the model requires" if detail is not None else "is judged by the team's rules alone"
     yield Step("payload", Verdict.PASS, f"The payload {known}.")
+
+
+def _kept(rule: ParameterRule, *, given: bool) -> Step:
+    """A rule that is kept; one about a parameter that is not given says nothing of the model's default."""
+    if given or rule.forbidden:
+        return Step(f"payload.{rule.name}", Verdict.PASS, f"`{rule.name}` keeps the team's rule.")
+    text = f"`{rule.name}` is not given; the rule does not look at the model's default."
+    return Step(f"payload.{rule.name}", Verdict.SKIP, text)
 
 
 def _check_price(policy: PolicySet, caller: Caller, quoted: Quote) -> Step:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, or_, select
 
-from gateway.core.lifecycle import Outcome, State
+from gateway.core.lifecycle import Outcome, State, money_is_kept
 from gateway.ledger.schema import jobs, listed, refusals, reservations
 from gateway.ledger.usage import is_kept, is_open
 
@@ -24,7 +24,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ShownJob:
-    """One job without its record. Times are unix seconds, `price` micro-USD as it was reserved."""
+    """One job without its record. Times are unix seconds, `price` micro-USD as it was reserved.
+
+    `charge_failed` is what the team's policy said when the job was created.
+    """
 
     request_id: str
     team: str
@@ -34,7 +37,13 @@ class ShownJob:
     price: int
     created_at: float
     settled_at: float | None
+    charge_failed: bool
     outcome: Outcome | None
+
+    @property
+    def is_given_back(self) -> bool:
+        """Whether the job ended and its price does not count."""
+        return self.outcome is not None and not money_is_kept(self.outcome, charge_failed=self.charge_failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ def shown_jobs(connection: Connection, wanted: Wanted) -> tuple[list[ShownJob], 
             _reservation.price,
             _job.created_at,
             _job.settled_at,
+            _reservation.charge_failed,
             _reservation.outcome,
         )
         .join_from(jobs, reservations)
@@ -87,7 +97,9 @@ def shown_jobs(connection: Connection, wanted: Wanted) -> tuple[list[ShownJob], 
         .limit(wanted.limit)
         .offset(wanted.offset)
     )
-    return [ShownJob(*row[:-1], None if row.outcome is None else Outcome(row.outcome)) for row in found], total
+    return [
+        ShownJob(**{**row, "outcome": row["outcome"] and Outcome(row["outcome"])}) for row in found.mappings()
+    ], total
 
 
 def spent_by_window(connection: Connection, team: str | None, edges: Sequence[float]) -> list[Spent]:

@@ -74,6 +74,19 @@ def test_a_draft_that_may_be_reserved_tells_every_rule() -> None:
     )
 
 
+def test_a_rule_about_what_is_not_given_does_not_look_at_the_models_default() -> None:
+    rules = (ParameterRule("durationSeconds", maximum=6), ParameterRule("seed", forbidden=True))
+    for payload in ({}, {"durationSeconds": None}):
+        decision = decided(ruled(caller_with(), *rules), payload)
+        steps = {step.rule: (step.verdict, step.text) for step in decision.steps}
+        assert decision.refusal is None
+        assert steps["payload.durationSeconds"] == (
+            Verdict.SKIP,
+            "`durationSeconds` is not given; the rule does not look at the model's default.",
+        )
+        assert steps["payload.seed"] == (Verdict.PASS, "`seed` keeps the team's rule.")
+
+
 def test_a_key_without_the_scope_creates_nothing() -> None:
     caller = caller_with(limit(1), key=Key("reader", "", scopes=frozenset((Scope.JOBS_READ,))))
     assert refused(decided(caller)) == (

@@ -54,8 +54,9 @@ async def test_a_job_is_shown_with_whose_it_is_and_how_it_ended(ledger: Ledger) 
     (failed,), _ = await ledger.look(shown_jobs, Wanted(status="failed"))
     assert (failed.team, failed.key, failed.model, failed.price) == ("red", "web", "Veo3", 3)
     assert (failed.created_at, failed.settled_at, failed.outcome) == (NOW + 2, NOW + 2, Outcome.FAILED)
+    assert failed.is_given_back
     (alive,), _ = await ledger.look(shown_jobs, Wanted(ended=False))
-    assert (alive.settled_at, alive.outcome, alive.status) == (None, None, "queued")
+    assert (alive.settled_at, alive.outcome, alive.status, alive.is_given_back) == (None, None, "queued", False)
 
 
 async def test_money_is_told_by_window_and_model(ledger: Ledger) -> None:

@@ -9,6 +9,7 @@ from gateway.core.lifecycle import State
 from gateway.core.limits import LimitState
 from gateway.core.pace import at_this_pace, full_at
 from gateway.core.policy import Mode, Period, Team, Unit
+from gateway.core.rotation import successor_of
 from gateway.core.windows import window_at
 from gateway.core.wording import amount_words, instant_words
 from gateway.ledger.values import UsageRow
@@ -193,4 +194,6 @@ def _notices(gw: Gateway, reservations: Mapping[State, int], health: UpstreamHea
         for key in team.keys:
             if key.expires is not None and now < key.expires < now + _SOON_EXPIRED:
                 when = instant_words(key.expires, team.timezone)
-                yield f"The key {key.name} of {team.name} expires on {when}."
+                successor = successor_of(team, key, now)
+                replaced = f"; {successor.name} replaces it" if successor is not None else ""
+                yield f"The key {key.name} of {team.name} expires on {when}{replaced}."

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.context import Gateway
 from gateway.core.policy import Key, Team
+from gateway.core.rotation import successor_of
 from gateway.ledger.overview import ShownJob, Wanted, shown_jobs
 from gateway.ledger.values import UsageRow
 from gateway.telemetry import Denial
@@ -19,10 +20,11 @@ _DENIALS = 25
 
 @dataclass(frozen=True, slots=True)
 class SeenKey:
-    """A key, and when it was last seen; None where that is not known."""
+    """A key, when it was last seen, and which key replaces it; None where that is not known, or none does."""
 
     key: Key
     last_seen: float | None
+    successor: Key | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def team_view(gw: Gateway, figures: Figures, team: Team) -> TeamView:
         spending_plot=day_plot(spending, team.timezone),
         refusals=refusals,
         refusals_plot=hour_plot(refusals),
-        keys=tuple(SeenKey(key, seen.get(key.name)) for key in team.keys),
+        keys=tuple(SeenKey(key, seen.get(key.name), successor_of(team, key, now)) for key in team.keys),
         live=tuple(live),
         live_total=live_total,
         ended=tuple(ended),

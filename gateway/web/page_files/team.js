@@ -154,13 +154,13 @@ function range(parameter) {
 function parametersTable(parameters) {
   const rows = parameters.map((each) => make("tr", {},
     make("th", { scope: "row" }, make("code", { textContent: each.name }), make("small", { className: "soft", textContent: each.required ? "required" : "" })),
-    make("td", { textContent: each.type ?? "" }),
-    make("td", { className: "words", textContent: range(each) }),
-    make("td", { textContent: each.default_value == null ? "" : String(each.default_value) }),
-    make("td", { className: "words", textContent: each.description ?? "" })));
+    make("td", { textContent: each.type ?? "", data: { label: "Type" } }),
+    make("td", { className: "words", textContent: range(each), data: { label: "May be" } }),
+    make("td", { textContent: each.default_value == null ? "" : String(each.default_value), data: { label: "Default" } }),
+    make("td", { className: "words", textContent: each.description ?? "", data: { label: "Meaning" } })));
   const heads = ["Parameter", "Type", "May be", "Default", "Meaning"].map((text) => make("th", { scope: "col", textContent: text }));
   return make("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: "Parameters" },
-    make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
+    make("table", { className: "stack" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
 }
 
 async function open(details, model) {

@@ -61,8 +61,10 @@ async def test_lost_creates_and_keys_that_expire_soon_are_noticed(
     house = await open_house({"a.yaml": team("a", "k")})
     gw = house.gw
     tomorrow = gw.now() + 2 * 86400
-    key = f"keys: [{{name: web, hash: '{digest('k')}', expires: {datetime.fromtimestamp(tomorrow, UTC):%Y-%m-%d}}}]"
-    (house.policies / "a.yaml").write_text(f"team: a\n{key}\nmodels: {{allow: ['*']}}\n")
+    ends = f"{datetime.fromtimestamp(tomorrow, UTC):%Y-%m-%d}"
+    keys = [f"{{name: {name}, hash: '{digest(name)}', expires: {ends}}}" for name in ("web", "app")]
+    keys.append(f"{{name: web-2, hash: '{digest('web-2')}'}}")
+    (house.policies / "a.yaml").write_text(f"team: a\nkeys: [{', '.join(keys)}]\nmodels: {{allow: ['*']}}\n")
     gw.policies.reload(gw.now())
 
     async def open_counts(_: object) -> OpenCounts:
@@ -70,9 +72,10 @@ async def test_lost_creates_and_keys_that_expire_soon_are_noticed(
 
     monkeypatch.setattr(type(gw.ledger), "open_counts", open_counts)
     view = await overview(gw, Figures(gw))
-    lost, expiring = view.notices
+    lost, rotated, expiring = view.notices
     assert lost.startswith("The answer of one create was lost;")
-    assert expiring.startswith("The key web of a expires on ")
+    assert rotated == f"The key web of a expires on {ends} 00:00 UTC; web-2 replaces it."
+    assert expiring == f"The key app of a expires on {ends} 00:00 UTC."
 
 
 def test_money_of_all_teams_is_added_up_and_its_end_only_where_each_can_be_told() -> None:

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.cli.key_names import next_name, successor_of
 from gateway.core.policy import Key, Team
+from gateway.core.rotation import next_name, successor_of
 
 NOW = 1_000_000.0
 
