@@ -26,7 +26,7 @@ def check_ledger(call: Invocation) -> list[Finding]:
             parsed = ledger_url(url)
             return [ok("ledger", f"{backend_of(parsed).name_of(parsed)} has schema {HEAD}"), *_look_into(ledger)]
     except LedgerUnavailable as error:
-        remedy = "creates are refused until it can be used: see `The ledger` in docs/operating.md"
+        remedy = "creates are refused until it can be used: see `The ledger is unavailable` in docs/operating.md"
         return [fail("ledger", str(error), remedy)]
 
 
