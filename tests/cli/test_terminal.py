@@ -36,7 +36,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "TERM": "xterm-256color", **more}
+    """Nothing that a command reads, but a terminal's kind, and by what coverage finds its way into a process."""
+    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE")}
+    return {**kept, "TERM": "xterm-256color", **more}
 
 
 def at_a_terminal(folder: Path, *arguments: str, columns: int = 80, **more: str) -> str:

@@ -3,9 +3,12 @@
 import httpx
 import pytest
 
-from tests.conftest import House, OpenHouse, team
+from tests.conftest import House, OpenHouse, Q, digest, team
 
 IMAGE = "seedream-5.0-lite"
+FAILS = "luma-ray-2"
+"""A model whose jobs fail."""
+
 NASTY = "<script>alert('x')</script>\"&"
 MARKETING = team("marketing", "k", "description: Launch films\nlimits: [3 jobs per day]")
 FILES = {"a.yaml": MARKETING, "b.yaml": team("s", "s")}
@@ -44,6 +47,33 @@ async def test_the_dashboard_leads_to_each_team(open_house: OpenHouse) -> None:
     own = await see(house, "/teams/marketing")
     assert "33 % · resets" in own
     assert IMAGE in own
+
+
+async def test_money_that_came_back_is_not_shown_as_spent(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")}, speed=10_000)
+    kept = (await house.client("k").create(IMAGE)).json()["request_id"]
+    failed = (await house.client("k").create(FAILS, {"prompt": "a lighthouse"})).json()["request_id"]
+    await house.client("k").get(f"{Q}/requests/{failed}", headers={"Prefer": "wait=20"})
+
+    async def is_told() -> bool:
+        return "given back" in await see(house, "/jobs?status=failed")
+
+    await house.eventually(is_told)
+    rows = {
+        job: (await see(house, "/jobs")).partition(f'data-key="{job}"')[2].partition("</tr>")[0]
+        for job in (kept, failed)
+    }
+    assert "0.40 given back" in rows[failed]
+    assert "given back" not in rows[kept]
+
+
+async def test_a_key_is_shown_with_what_replaces_it(open_house: OpenHouse) -> None:
+    ends = {"web": ", expires: 2099-01-01", "web-2": "", "app": ""}
+    keys = [f"{{name: {name}, hash: '{digest(name)}'{end}}}" for name, end in ends.items()]
+    house = await open_house({"a.yaml": f"team: marketing\nkeys: [{', '.join(keys)}]\nmodels: {{allow: ['*']}}\n"})
+    shown = await see(house, "/teams/marketing")
+    assert shown.count("replaced by") == 1
+    assert "replaced by web-2" in shown.partition('data-key="web"')[2].partition("</tr>")[0]
 
 
 async def test_what_teams_and_clients_can_write_is_text(open_house: OpenHouse) -> None:
