@@ -92,6 +92,23 @@ async def test_a_wrong_key_is_told_in_the_gateways_words(busy_house: House, open
     browser.complaints.clear()
 
 
+async def test_an_answer_that_is_not_the_gateways_is_told(busy_house: House, open_browser: OpenBrowser) -> None:
+    browser = await open_browser(busy_house)
+    page = await browser.open(place(busy_house))
+    away = "<html>no gateway here</html>"
+    await page.route(
+        "**/gateway/v1/usage", lambda route: route.fulfill(status=502, body=away, content_type="text/html")
+    )
+    await sign_in(page)
+    await expect(page.get_by_role("alert")).to_contain_text("The answer is 502")
+    await page.unroute("**/gateway/v1/usage")
+    await sign_in(page)
+    await expect(page.get_by_role("heading", name="marketing")).to_be_visible()
+    await page.route("**/gateway/v1/usage", lambda route: route.abort())
+    await expect(page.locator("#trouble")).to_have_text("The gateway does not answer.", timeout=25_000)
+    browser.complaints.clear()  # the browser tells of each
+
+
 async def test_a_key_that_may_read_models_alone_sees_those(busy_house: House, open_browser: OpenBrowser) -> None:
     browser = await open_browser(busy_house)
     page = await browser.open(place(busy_house))

@@ -310,8 +310,9 @@ function forget(message = "") {
 
 function tell(error) {
   if (error.status === 401) return forget(error.message);
-  by("trouble").textContent = error instanceof Refused ? error.message : "The gateway does not answer.";
-  by("trouble").hidden = false;
+  const place = by(by("signed").hidden ? "wrong" : "trouble"); // before the first answer nothing else is to be seen
+  place.textContent = error instanceof Refused ? error.message : "The gateway does not answer.";
+  place.hidden = false;
   by("fresh").textContent = "Not up to date";
   by("fresh").className = "state bad";
 }
