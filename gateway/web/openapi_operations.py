@@ -180,6 +180,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/gateway/page.js", "GET"): Operation(
         "A script of the page.", media_type="text/javascript", kept=True, parameters=("IfNoneMatch",)
     ),
+    ("/gateway/thumbnails.js", "GET"): Operation(
+        "A script of the page.", media_type="text/javascript", kept=True, parameters=("IfNoneMatch",)
+    ),
     ("/gateway/team.js", "GET"): Operation(
         "A script of the page.", media_type="text/javascript", kept=True, parameters=("IfNoneMatch",)
     ),

@@ -19,9 +19,10 @@ from gateway.web.routes import Endpoint, Method, Route, with_head
 _FOLDER = Path(__file__).parent / "page_files"
 _MEDIA_TYPES = {".css": b"text/css", ".js": b"text/javascript", ".html": b"text/html"}
 _GATEWAY_URL = b"{gateway_url}"
+_TEAM_FILES = ("page.css", "page.js", "thumbnails.js", "team.js")
 
 CONTENT_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Content Security Policy Level 3: nothing inline, nothing from elsewhere, in nobody's frame."""
@@ -79,7 +80,7 @@ def _serving(name: str) -> Endpoint:
 
 def page_routes() -> tuple[Route, ...]:
     """The team page and its files, which everybody may have."""
-    files = {"/gateway/": "team.html", **{f"/gateway/{name}": name for name in ("page.css", "page.js", "team.js")}}
+    files = {"/gateway/": "team.html", **{f"/gateway/{name}": name for name in _TEAM_FILES}}
     return tuple(
         Route(path, path, with_head({"GET": Method(_serving(name), None)}), is_open=True)
         for path, name in files.items()

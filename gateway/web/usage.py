@@ -14,6 +14,9 @@ from gateway.web.bodies import read_draft
 from gateway.web.call import Call
 from gateway.web.respond import Reply, amount_of, json_reply
 
+_RELAYS = (b"x-gateway-relay", b"on")
+"""Tells who asks, such as the team page, that the team's files may be had here. To try would be a refused call."""
+
 
 async def usage(call: Call) -> Reply:
     """`GET /gateway/v1/usage`: every limit with what is left of it, and the month so far."""
@@ -28,7 +31,8 @@ async def usage(call: Call) -> Reply:
             "key": caller.key.name,
             "limits": [limit_row(state) for state in states],
             "month": month_summary(rows),
-        }
+        },
+        *([_RELAYS] if caller.team.uploads.relay else []),
     )
 
 

@@ -88,7 +88,7 @@ class Browser:
     def _watch(self, request: Request) -> None:
         here = {urlsplit(url).netloc for url in (self.house.running.public_url, self.house.running.admin_url)}
         parts = urlsplit(request.url)
-        if parts.scheme != "data" and parts.netloc not in here:
+        if parts.scheme not in ("data", "blob") and parts.netloc not in here:
             self.strange.append(request.url)
 
     def _listen(self, message: ConsoleMessage) -> None:

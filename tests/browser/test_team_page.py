@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 
 import pytest
@@ -117,6 +118,27 @@ async def test_a_key_that_may_read_models_alone_sees_those(busy_house: House, op
     await expect(page.locator("#gauges")).to_contain_text("jobs at once")
     await expect(page.locator("#no-jobs")).to_be_visible()
     browser.complaints.clear()  # the browser tells of the 403
+
+
+async def test_a_finished_jobs_picture_is_shown_where_the_teams_files_may_pass(
+    open_house: OpenHouse, open_browser: OpenBrowser
+) -> None:
+    relaying = POLICIES | {"marketing.yaml": POLICIES["marketing.yaml"] + "uploads: {relay: true}\n"}
+    house: House = await open_house(relaying, public_url="https://gateway.example")
+    done = (await house.client(KEYS["marketing"]).create(IMAGE)).json()
+    browser = await open_browser(house)
+    page = await browser.open(place(house))
+    await sign_in(page)
+    picture = page.get_by_role("img", name=f"What {done['request_id']} made")
+    await expect(picture).to_have_attribute("src", re.compile("^blob:"))
+    await expect(picture).to_have_js_property("complete", True)
+    assert await picture.evaluate("image => image.naturalWidth") > 0
+    await check_accessibility(page)
+    await check_width(page)
+    await page.get_by_role("button", name="Forget the key").click()
+    await expect(picture).to_have_count(0)
+    await sign_in(page, KEYS["studio"])
+    await expect(page.get_by_role("heading", name="studio")).to_be_visible()
 
 
 async def test_the_page_follows_its_jobs(busy_house: House, open_browser: OpenBrowser) -> None:

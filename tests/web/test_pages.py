@@ -90,6 +90,6 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere() -> None:
     html = read_file("team.html").body.decode()
     assert re.findall(r"<(?:script|link)[^>]*(?:src|href)=\"(?!/gateway/|data:)", html) == []
     assert re.findall(r"<script(?![^>]*src=)|<style|\sstyle=|\son[a-z]+=", html) == []
-    for name in ("team.js", "page.js", "live.js"):
+    for name in ("team.js", "thumbnails.js", "page.js", "live.js"):
         script = read_file(name).body.decode()
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script)

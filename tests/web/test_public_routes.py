@@ -40,6 +40,7 @@ def test_what_needs_no_key_is_the_team_page_and_the_document_to_be_read() -> Non
         "/gateway/",
         "/gateway/page.css",
         "/gateway/page.js",
+        "/gateway/thumbnails.js",
         "/gateway/team.js",
         "/gateway/v1/openapi.json",
     ]

@@ -2,6 +2,7 @@
 // The key is kept in this tab's session storage. What comes back is put in as text, never as HTML.
 
 const Q = "/api/v1/ie/requestqueue/apikey";
+const USAGE = "/gateway/v1/usage";
 const EVERY = 10000;
 const PAGE = 25;
 const ENDED = { success: "good", failed: "bad", cancelled: "" };
@@ -9,6 +10,8 @@ const ENDED = { success: "good", failed: "bad", cancelled: "" };
 const by = (id) => document.getElementById(id);
 const base = document.querySelector('meta[name="gateway-url"]').content || location.origin;
 let key = sessionStorage.getItem("key") ?? "";
+let relays = false; // whether the team's files may be had through the gateway
+const thumbnails = new Thumbnails();
 
 function make(name, properties = {}, ...children) {
   const { data = {}, ...rest } = properties;
@@ -25,8 +28,11 @@ class Refused extends Error {
   }
 }
 
+const get = (path) => fetch(path, { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
+
 async function ask(path) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
+  const answer = await get(path);
+  if (path === USAGE) relays = answer.headers.has("x-gateway-relay");
   if (answer.ok) return answer.json();
   const body = await answer.json().catch(() => ({})); // a proxy in front may answer with a page of its own
   throw new Refused(answer.status, body.error ?? `The answer is ${answer.status} ${answer.statusText}`.trim());
@@ -113,6 +119,8 @@ function failure(outcome) {
 function jobRow(job) {
   const results = make("td", { className: "words", data: { label: "Results" } });
   const urls = links(job.outcome);
+  const picture = relays && job.status === "success" ? thumbnails.of(job.request_id, get, showListing) : "";
+  if (picture) results.append(make("img", { className: "thumbnail", src: picture, alt: `What ${job.request_id} made` }));
   urls.forEach((url, number) => {
     const name = new URL(url).pathname.split("/").pop() || `result ${number + 1}`;
     results.append(make("a", { href: url, target: "_blank", rel: "noopener noreferrer", textContent: name }), " ");
@@ -127,7 +135,14 @@ function jobRow(job) {
     results);
 }
 
-function showJobs(listing) {
+let listing = { requests: [] };
+
+function showJobs(fresh) {
+  listing = fresh;
+  showListing();
+}
+
+function showListing() {
   const live = listing.requests.filter((job) => !(job.status in ENDED)).length;
   by("live-jobs").textContent = whole.format(live);
   by("live-of").textContent = `among your newest ${listing.requests.length}`;
@@ -299,6 +314,7 @@ function show(signed) {
 function forget(message = "") {
   key = "";
   sessionStorage.removeItem("key");
+  thumbnails.forget();
   by("key").value = "";
   by("wrong").textContent = message;
   by("wrong").hidden = !message;
@@ -330,7 +346,7 @@ async function refresh() {
   const asked = key;
   if (!asked || document.hidden) return;
   try {
-    const usage = await ask("/gateway/v1/usage");
+    const usage = await ask(USAGE);
     if (key !== asked) return;
     showUsage(usage);
     show(true);
