@@ -1,21 +1,24 @@
 """The command, with less patience: what a gateway waits for others takes it seconds instead of minutes.
 
-Run as `python -m tests.hurried`. Everything else is the command's own.
+Run as `python -m tests.hurried`. Everything else is the command's own, but for a wall clock that a test may set.
 """
 
+import os
 import sys
+from pathlib import Path
 
 from gateway.ledger import instances
 
 instances.LEASE = 3.0
 
-from gateway import duties, recovery  # noqa: E402 - they read the lease when they are imported
+from gateway import app, duties, recovery  # noqa: E402 - they read the lease when they are imported
 from gateway.__main__ import main  # noqa: E402
 from gateway.core import freshness  # noqa: E402
 from gateway.ledger import jobs  # noqa: E402
 from gateway.server import workers  # noqa: E402
+from tests.clocks import FileClock  # noqa: E402
 
-duties.ATTEND_EVERY = 0.5
+duties.ATTEND_EVERY = 0.2
 duties.SETTLE_EVERY = 0.2
 recovery.PATIENCE = 0.5
 recovery.PATIENCE_WHEN_REFUSED = 0.5
@@ -23,6 +26,9 @@ recovery.GRACE = 5.0
 jobs.FIRST_LOOK = 0.5
 freshness._FIRST_INTERVAL = 0.5
 workers.FIRST_PAUSE = workers.LONGEST_PAUSE = 0.1
+
+if clock := os.environ.pop(FileClock.VARIABLE, ""):
+    app._now = FileClock(Path(clock))
 
 if __name__ == "__main__":
     sys.exit(main())

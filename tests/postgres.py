@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from gateway.ledger.engine import backend_of, ledger_url
+from tests.clocks import WallClock
 
 
 @dataclass
@@ -50,6 +51,36 @@ class Server:
         name = f"test_{next(self._numbers)}"
         self.run(f"CREATE SCHEMA {name}")
         return prepared(f"{self.url('postgres')}&options=-csearch_path%3D{name}")
+
+    def ledger_with_clock(self) -> tuple[str, "DatabaseClock"]:
+        """The same, and the clock that those who use this URL take for the server's."""
+        url = self.ledger()
+        schema = url.rpartition("%3D")[2]
+        clock = DatabaseClock(self, schema)
+        return f"{url}%2Cpg_catalog", clock
+
+
+class DatabaseClock(WallClock):
+    """The server's clock as sessions see it that look for functions in this schema before they ask the server."""
+
+    def __init__(self, server: Server, schema: str) -> None:
+        self._server = server
+        self._table = f"{schema}.ahead_of_server"
+        server.run(f"CREATE TABLE {self._table} AS SELECT 0::float8 AS seconds")
+        server.run(
+            f"CREATE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT"
+            f" pg_catalog.clock_timestamp() + make_interval(secs => (SELECT seconds FROM {self._table})) $$"
+        )
+        super().__init__()
+
+    @property
+    def _ahead(self) -> float:
+        ((seconds,),) = self._server.run(f"SELECT seconds FROM {self._table}")
+        return float(str(seconds))
+
+    @_ahead.setter
+    def _ahead(self, seconds: float) -> None:
+        self._server.run(f"UPDATE {self._table} SET seconds = {seconds!r}")
 
 
 def prepared(text: str) -> str:

@@ -9,12 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from gateway.core.lifecycle import State
 from gateway.failpoints import VARIABLE
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import OpenReservation
+from tests.fake_upstream import FakeUpstream
 from tests.faults.unruly import UnrulyUpstream
 from tests.ledger.samples import run_sql
+from tests.postgres import Server
 from tests.served import Served, environment_of, eventually, served
 
 
@@ -27,12 +31,15 @@ class Site:
     upstream: UnrulyUpstream
     ledger: Ledger
     stack: AsyncExitStack
+    environment: dict[str, str] = field(default_factory=dict)
+    """What is told the gateways to come beside their settings."""
     started: list[Served] = field(default_factory=list)
 
     async def start(self, plan: str = "", **settings: str) -> Served:
         """One more gateway, broken off where `plan` says."""
         usual = {"create_timeout": "1.5", "upstream_timeout": "2", "ledger": self.url, "max_in_flight": "200"}
-        environment = environment_of(self.folder, self.upstream.url, **usual | settings) | {VARIABLE: plan}
+        environment = environment_of(self.folder, self.upstream.url, **usual | settings)
+        environment |= self.environment | {VARIABLE: plan}
         gateway = await self.stack.enter_async_context(served(environment, "tests.hurried"))
         assert gateway.public, "".join(gateway.said)
         self.started.append(gateway)
@@ -72,6 +79,24 @@ class Site:
         environment = environment_of(self.folder, self.upstream.url, ledger=self.url)
         process = await asyncio.create_subprocess_exec(*command, env=environment)
         assert await process.wait() == 0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a ledger, for a row that holds on each database."""
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        return server.ledger()
+    return f"sqlite:///{tmp_path / 'gateway.db'}"
+
+
+async def received(upstream: FakeUpstream, method: str, path: str) -> None:
+    """Wait until upstream got such a call."""
+
+    async def came() -> bool:
+        return any((each.method, each.target.partition("?")[0]) == (method, path) for each in upstream.received)
+
+    await eventually(came)
 
 
 async def killed(gateway: Served) -> None:

@@ -16,12 +16,12 @@ from tests.faults.conftest import LIMITS
 from tests.faults.test_ambiguous_create import accepting
 from tests.faults.unruly import CREATE, UnrulyUpstream, reset, sending
 from tests.faults.wire import KEY_A
-from tests.postgres import Server, postgres
+from tests.postgres import postgres
 from tests.scripted_upstream import Script, response
 from tests.served import Served, eventually
-from tests.site import Site, halted, killed, site_at
+from tests.site import Site, database, halted, killed, site_at
 
-__all__ = ["postgres"]
+__all__ = ["database", "postgres"]
 
 KEYED = {"Idempotency-Key": "k"}
 PRICE = 100_000
@@ -31,14 +31,10 @@ FAILED = {"jobs": 1, "slots": 0, "USD": 0}
 """What the counters hold of no job, of one that runs, and of one that failed."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+@pytest.fixture
+async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
     """Every row on each database."""
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    if request.param == "postgresql":
-        server: Server = request.getfixturevalue("postgres")
-        url = server.ledger()
-    async with site_at(tmp_path, url, {"a.yaml": team("a", KEY_A, LIMITS)}, UnrulyUpstream()) as site:
+    async with site_at(tmp_path, database, {"a.yaml": team("a", KEY_A, LIMITS)}, UnrulyUpstream()) as site:
         yield site
 
 
@@ -124,7 +120,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 async def test_kl3_what_was_lost_with_its_gateway_is_found_or_given_back(site: Site, loss: Loss) -> None:
     gateway = await site.start("answered=kill")
@@ -154,7 +150,7 @@ AGAIN = {Point.TAKING_OVER: Point.ANSWERED, Point.FOUND: Point.ANSWERED, Point.G
 """Where the heir dies, and where the one before it did."""
 
 
-@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(("heirs", "first"), AGAIN.items())
 async def test_kl7_whoever_dies_while_it_looks_after_anothers_create_is_followed_by_the_next(
     site: Site, heirs: Point, first: Point

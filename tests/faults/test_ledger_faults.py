@@ -21,6 +21,7 @@ from tests.faults.unruly import CREATE, LIST, UnrulyUpstream, unruly_world
 from tests.faults.wire import KEY_A, Answer
 from tests.ledger_troubles import file_of, fill_disk, held_by_another, no_writes
 from tests.served import environment_of, eventually, served
+from tests.site import received
 
 Q0, Q1, QH = (0, 0, 0), (1, 1, 0), (1, 1, 1)
 """A team's jobs counted, slots held, and reservations without a job."""
@@ -234,15 +235,6 @@ async def test_kl1_kl2_a_killed_gateways_creates_are_released_or_doubted_at_the_
     async with opened(folder) as ledger:
         assert [(each.id, each.state) for each in await ledger.open_reservations()] == [("sent", "unknown")]
         assert await ledger.verify() == []
-
-
-async def received(upstream: FakeUpstream, method: str, path: str) -> None:
-    """Wait until upstream got such a call."""
-
-    async def came() -> bool:
-        return any((each.method, each.target.partition("?")[0]) == (method, path) for each in upstream.received)
-
-    await eventually(came)
 
 
 async def test_kl2_kl3_a_create_killed_before_its_answer_is_found_and_never_sent_again(folder: Path) -> None:

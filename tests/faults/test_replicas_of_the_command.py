@@ -14,12 +14,12 @@ from tests.fake_upstream import Q
 from tests.faults.test_ambiguous_create import accepting
 from tests.faults.unruly import CREATE, LIST, UnrulyUpstream, reset, sending, silence
 from tests.faults.wire import KEY_A, KEY_B
-from tests.postgres import Server, postgres
+from tests.postgres import postgres
 from tests.scripted_upstream import response
 from tests.served import eventually
-from tests.site import Site, site_at
+from tests.site import Site, database, site_at
 
-__all__ = ["postgres"]
+__all__ = ["database", "postgres"]
 
 KEYED = {"Idempotency-Key": "k"}
 POLICIES = {
@@ -29,13 +29,9 @@ POLICIES = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    if request.param == "postgresql":
-        server: Server = request.getfixturevalue("postgres")
-        url = server.ledger()
-    async with site_at(tmp_path, url, POLICIES, UnrulyUpstream()) as site:
+@pytest.fixture
+async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
+    async with site_at(tmp_path, database, POLICIES, UnrulyUpstream()) as site:
         await asyncio.gather(site.start(), site.start())
         yield site
         await site.verify()
