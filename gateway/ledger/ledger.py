@@ -1,14 +1,14 @@
 """The ledger as the flows see it: every operation durable when it returns, whoever stopped waiting.
 
 Instants are passed in as unix seconds, money is micro-USD. Every method raises LedgerUnavailable when the database
-cannot be read or written. A write that raised it has changed nothing, unless a server was lost while it committed.
+cannot be read or written. A write that raised it has changed nothing, unless a server was lost while it committed or
+did not answer in time; a create's claims are then given back as soon as that is known.
 """
 
 import asyncio
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from gateway.core.lifecycle import Outcome
 from gateway.ledger import counters, instances, jobs, refusals, replies, reservations, retention, snapshots, usage
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.operation import Together, Work, Writing
+from gateway.ledger.operation import Together, Work, Writing, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
 from gateway.ledger.slots import Slots
@@ -105,7 +105,9 @@ class Ledger:
         """Take every claim of a create or none, unless its idempotency key stands for an earlier one."""
         work = partial(reservations.reserve, new=new, now=now, instance=self.instance)
         again = partial(reservations.reserve_again, new=new, now=now, instance=self.instance)
-        return await self._submit("reserve", work, again, new.team, Together(self._reserve_together, (new, now)))
+        take_back = partial(reservations.release, reservation_id=new.id, now=now, reply=None)
+        together: Together[Reserved] = Together(self._reserve_together, (new, now))
+        return await self._submit("reserve", work, again, new.team, together, take_back)
 
     async def renew(self, now: float) -> None:
         """Say that this gateway is there. One that does not for `LEASE` seconds counts as gone."""
@@ -269,17 +271,24 @@ class Ledger:
         return await self._submit(name, bound, bound)
 
     async def _submit(
-        self, name: str, work: Work[T], again: Work[T] | None, lane: str = "", together: Together[T] | None = None
+        self,
+        name: str,
+        work: Work[T],
+        again: Work[T] | None,
+        lane: str = "",
+        together: Together[T] | None = None,
+        take_back: Work[bool] | None = None,
     ) -> T:
         """Do `work` on a writing thread. It is done even if the caller goes away.
 
         `again` is done instead after an attempt of which nobody knows whether it was committed; with None that is the
-        end, and what was counted stays counted. What has one `lane` is done one after the other.
+        end, and what was counted stays counted. `take_back` is done after one that may be committed although this
+        raised LedgerUnavailable. What has one `lane` is done one after the other.
         """
         if self._writer is None:
             raise LedgerUnavailable(_CLOSED)
-        with self._measured(name):
-            return await self._writer.write(work, again, lane, together)
+        with measured(name, self._timed):
+            return await self._writer.write(work, again, lane, together, take_back)
 
     async def _read(
         self, name: str, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs
@@ -287,14 +296,5 @@ class Ledger:
         """Do `work` on a reading thread, in a snapshot of one instant."""
         if self._readers is None:
             raise LedgerUnavailable(_CLOSED)
-        with self._measured(name):
+        with measured(name, self._timed):
             return await self._readers.read(lambda connection: work(connection, *arguments, **options))
-
-    @contextmanager
-    def _measured(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            if self._timed is not None:
-                self._timed(name, time.perf_counter() - began)

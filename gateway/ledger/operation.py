@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -50,7 +51,8 @@ class Operation(Generic[T]):
 
     Operations of one `lane` are done one after the other, unless they are done `together`. Once it is `doubtful`,
     because nobody knows whether an earlier attempt was committed, `again` is done instead of `work`; None forbids it.
-    After `expires`, on the monotonic clock, nobody waits any more and no attempt is begun.
+    After `expires`, on the monotonic clock, nobody waits any more and no attempt is begun. `take_back` is called where
+    the one who waits was told that it is not done, and it may be.
     """
 
     work: Work[T]
@@ -60,18 +62,28 @@ class Operation(Generic[T]):
     lane: str = ""
     together: Together[T] | None = None
     expires: float = math.inf
+    take_back: Callable[[], None] | None = None
     doubtful: bool = False
     result: Any = None
     error: Exception | None = None
 
     def answer(self) -> None:
         """Tell the one who waits, in their loop, unless they went away."""
-        if self.future.done():
-            return
+        if not self.future.done():
+            self._tell()
+        may_be_done = self.error is None or self.doubtful
+        if self.take_back is not None and may_be_done and self._was_denied():
+            self.take_back()
+
+    def _tell(self) -> None:
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)
+
+    def _was_denied(self) -> bool:
+        """Whether the one who waited was told that it is not done. Who went away was told nothing."""
+        return not self.future.cancelled() and self.future.exception() is not None
 
 
 class Writing(Protocol):
@@ -80,12 +92,18 @@ class Writing(Protocol):
     healthy: bool
 
     def write(
-        self, work: Work[T], again: Work[T] | None = None, lane: str = "", together: Together[T] | None = None, /
+        self,
+        work: Work[T],
+        again: Work[T] | None = None,
+        lane: str = "",
+        together: Together[T] | None = None,
+        take_back: Work[Any] | None = None,
+        /,
     ) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
         It runs, whatever becomes of the one who waits for it. Operations of one lane run one after the other, or
-        `together`.
+        `together`. `take_back` is done after one that may be done although that is not what was told.
         """
 
     def stop(self) -> None:
@@ -118,3 +136,14 @@ def answer(operations: Sequence[Operation[Any]]) -> None:
 def _call_all(answers: list[Callable[[], None]]) -> None:
     for each in answers:
         each()
+
+
+@contextmanager
+def measured(name: str, timed: Callable[[str, float], None] | None) -> Iterator[None]:
+    """Tell `timed` how many seconds the operation of this name took, however it ends."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        if timed is not None:
+            timed(name, time.perf_counter() - began)

@@ -45,12 +45,18 @@ class Writer:
         self._thread.start()
 
     def write(
-        self, work: Work[T], again: Work[T] | None = None, _lane: str = "", together: Together[T] | None = None, /
+        self,
+        work: Work[T],
+        again: Work[T] | None = None,
+        _lane: str = "",
+        together: Together[T] | None = None,
+        _take_back: Work[Any] | None = None,
+        /,
     ) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
-        A file always says whether a commit took place, and all go one after the other: `again` and the lane
-        change nothing here.
+        A file always says whether a commit took place, and all go one after the other, each waited for to its end:
+        `again`, the lane and what would take it back change nothing here.
         """
         if self._stopped:
             raise LedgerUnavailable("the ledger is closed")

@@ -21,6 +21,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -88,12 +90,18 @@ class Writers:
         self.healthy = True
 
     def write(
-        self, work: Work[T], again: Work[T] | None = None, lane: str = "", together: Together[T] | None = None, /
+        self,
+        work: Work[T],
+        again: Work[T] | None = None,
+        lane: str = "",
+        together: Together[T] | None = None,
+        take_back: Work[Any] | None = None,
+        /,
     ) -> asyncio.Future[T]:
         """Hand over an operation. The future gives its result once it is durable, or LedgerUnavailable.
 
         It runs whatever becomes of the one who waits for it: `together` with others, or in the order of its `lane`, or
-        without one beside all else.
+        without one beside all else. Where it may be done although its future told otherwise, `take_back` follows.
         """
         if self._stopped:
             raise LedgerUnavailable("the ledger is closed")
@@ -102,6 +110,8 @@ class Writers:
         giving_up = loop.call_later(PATIENCE, _give_up, future)
         future.add_done_callback(lambda _: giving_up.cancel())
         operation = Operation(work, again, loop, future, lane, together, time.monotonic() + PATIENCE)
+        if take_back is not None:
+            operation.take_back = partial(self._take_back, take_back)
         with self._guard:
             self._unfinished += 1
             if together is None or lane in self._lanes or lane in self._locked:
@@ -109,6 +119,11 @@ class Writers:
             else:
                 self._queue_with_others(operation, together.all_of)
         return future
+
+    def _take_back(self, work: Work[Any]) -> None:
+        """If that cannot be done either, it lapses like what a gateway that is gone had reserved."""
+        with suppress(LedgerUnavailable):
+            self.write(work, work).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def stop(self) -> None:
         """Finish what was handed over, then end the threads and their connections. Blocks until they have."""

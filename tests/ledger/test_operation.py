@@ -1,9 +1,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
+import pytest
 from sqlalchemy import create_engine
 
-from gateway.ledger.operation import Operation, Together, answer, do_together, groups_of
+from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.operation import Operation, Together, answer, do_together, groups_of, measured
 
 
 async def test_each_loop_is_told_its_own_results() -> None:
@@ -34,6 +39,55 @@ async def test_a_fault_is_told_once_and_not_to_those_who_went_away() -> None:
     answer(operations)
     assert isinstance((await asyncio.gather(staying, return_exceptions=True))[0], KeyError)
     assert leaving.cancelled()
+
+
+@dataclass(frozen=True)
+class End:
+    """What the one who waited was told before, how the operation came to its end, and whether it is taken back."""
+
+    told: str
+    failed: bool
+    doubtful: bool
+    taken_back: bool
+
+
+ENDS = [
+    End("nothing", failed=False, doubtful=False, taken_back=False),
+    End("nothing", failed=False, doubtful=True, taken_back=False),
+    End("nothing", failed=True, doubtful=False, taken_back=False),
+    End("nothing", failed=True, doubtful=True, taken_back=True),
+    End("not done", failed=False, doubtful=False, taken_back=True),
+    End("not done", failed=False, doubtful=True, taken_back=True),
+    End("not done", failed=True, doubtful=False, taken_back=False),
+    End("not done", failed=True, doubtful=True, taken_back=True),
+    End("gone", failed=False, doubtful=False, taken_back=False),
+    End("gone", failed=True, doubtful=True, taken_back=False),
+]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_may_be_done_is_taken_back_where_it_was_denied(end: End) -> None:
+    taken_back: list[str] = []
+    loop = asyncio.get_running_loop()
+    operation = Operation(lambda _: None, None, loop, loop.create_future(), doubtful=end.doubtful)
+    operation.take_back = partial(taken_back.append, "once")
+    operation.error = LedgerUnavailable("lost") if end.failed else None
+    if end.told == "gone":
+        operation.future.cancel()
+    if end.told == "not done":
+        operation.future.set_exception(LedgerUnavailable("too late"))
+    answer([operation])
+    await asyncio.gather(operation.future, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert taken_back == ["once"] * end.taken_back
+
+
+def test_an_operation_is_measured_however_it_ends() -> None:
+    told: list[str] = []
+    with suppress(LedgerUnavailable), measured("reserve", lambda name, _: told.append(name)):
+        raise LedgerUnavailable("lost")
+    with measured("reserve", None):
+        assert told == ["reserve"]
 
 
 def test_a_loop_that_has_ended_is_passed_over() -> None:

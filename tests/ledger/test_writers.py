@@ -21,6 +21,7 @@ from gateway.ledger.writers import Writers
 from tests.ledger.samples import NOW, claim, create, money, placement, reservation, run_sql, slot
 from tests.postgres import Server
 from tests.postgres_proxy import Proxy
+from tests.served import eventually
 
 
 @pytest.fixture
@@ -268,9 +269,16 @@ async def test_le5_a_server_that_says_nothing_is_unavailable_within_two_seconds(
     proxy.flowing.clear()
     began = time.perf_counter()
     with pytest.raises(LedgerUnavailable, match="the ledger does not answer"):
-        await ledger.reserve(reservation("b"), NOW)
+        await ledger.reserve(reservation("b", slot(1)), NOW)
     assert time.perf_counter() - began < 2
     proxy.flowing.set()
+    await eventually(partial(holds, ledger, {"a"}))
+    assert isinstance(await ledger.reserve(reservation("c", slot(1)), NOW), Admitted)
+
+
+async def holds(ledger: Ledger, names: set[str]) -> bool:
+    """Whether these reservations are open and no others; every counter is proven."""
+    return {each.id for each in await ledger.open_reservations()} == names and await ledger.verify() == []
 
 
 async def test_le7_a_team_whose_counters_are_locked_keeps_nobody_else_waiting(ledger: Ledger, database: str) -> None:
@@ -292,7 +300,7 @@ async def test_le7_a_team_whose_counters_are_locked_keeps_nobody_else_waiting(le
     assert {type(result) for result in results} == {LedgerUnavailable}
     assert is_healthy(ledger)
     assert isinstance(await ledger.reserve(reservation("red-again", claim("red")), NOW), Admitted)
-    assert await ledger.verify() == []
+    await eventually(partial(holds, ledger, {"red", "red-again", *(f"blue-{number}" for number in range(5))}))
 
 
 def together(log: list[list[str]], line: str) -> Together[str]:
