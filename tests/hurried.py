@@ -18,7 +18,7 @@ from gateway.ledger import jobs  # noqa: E402
 from gateway.server import workers  # noqa: E402
 from tests.clocks import FileClock  # noqa: E402
 
-duties.ATTEND_EVERY = 0.2
+duties.ATTEND_EVERY = 0.5
 duties.SETTLE_EVERY = 0.2
 recovery.PATIENCE = 0.5
 recovery.PATIENCE_WHEN_REFUSED = 0.5

@@ -31,6 +31,9 @@ class Served:
     async def ask_admin(self, path: str) -> httpx.Response:
         return await self.http.get(self.admin + path)
 
+    async def is_ready(self) -> bool:
+        return (await self.ask_admin("/readyz")).status_code == 200
+
     async def ends(self, by: signal.Signals | None = None) -> int:
         """The exit status, after this signal if one is given; it must end within ten seconds."""
         if by is not None:

@@ -21,6 +21,11 @@ from tests.ledger.samples import run_sql
 from tests.postgres import Server
 from tests.served import Served, environment_of, eventually, served
 
+PRICE = 100_000
+NOTHING = {"jobs": 0, "slots": 0, "USD": 0}
+RUNNING = {"jobs": 1, "slots": 1, "USD": PRICE}
+"""A site's books of no job, and of one at the fake upstream's price that runs or of which nobody knows."""
+
 
 @dataclass
 class Site:

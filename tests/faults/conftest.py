@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from gateway.core.errors import FACTS, Code
@@ -138,6 +139,12 @@ def refused(answer: Answer, status: int, code: Code | str) -> None:
     assert ("www-authenticate" in answer.headers) == (status == 401)
     assert ("allow" in answer.headers) == (status == 405)
     assert ("retry-after" in answer.headers) == (status in (429, 503))
+
+
+def unavailable(*answers: httpx.Response) -> None:
+    """The gateway lacked the ledger, and said no more."""
+    for answer in answers:
+        refused(Answer.of(answer), 503, "ledger_unavailable")
 
 
 OpenWorld = Callable[..., Awaitable[World]]

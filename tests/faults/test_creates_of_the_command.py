@@ -17,14 +17,9 @@ from tests.faults.wire import KEY_A, Wire, draft, post
 from tests.postgres import postgres
 from tests.scripted_upstream import Connection, response
 from tests.served import Served, eventually
-from tests.site import Site, database, received, site_at
+from tests.site import NOTHING, RUNNING, Site, database, received, site_at
 
 __all__ = ["database", "open_dated", "postgres"]
-
-PRICE = 100_000
-NOTHING = {"jobs": 0, "slots": 0, "USD": 0}
-RUNNING = {"jobs": 1, "slots": 1, "USD": PRICE}
-"""What the counters hold of no job, and of one that runs or of which nobody knows."""
 
 KEYED = {"Idempotency-Key": "k"}
 POLICIES = {"a.yaml": team("a", KEY_A, LIMITS)}

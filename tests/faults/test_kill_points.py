@@ -19,16 +19,13 @@ from tests.faults.wire import KEY_A
 from tests.postgres import postgres
 from tests.scripted_upstream import Script, response
 from tests.served import Served, eventually
-from tests.site import Site, database, halted, killed, site_at
+from tests.site import NOTHING, RUNNING, Site, database, halted, killed, site_at
 
 __all__ = ["database", "postgres"]
 
 KEYED = {"Idempotency-Key": "k"}
-PRICE = 100_000
-NOTHING = {"jobs": 0, "slots": 0, "USD": 0}
-RUNNING = {"jobs": 1, "slots": 1, "USD": PRICE}
 FAILED = {"jobs": 1, "slots": 0, "USD": 0}
-"""What the counters hold of no job, of one that runs, and of one that failed."""
+"""The books of a job that failed."""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.fake_upstream import FakeUpstream, Q
 from tests.faults.conftest import LIMITS, World, refused
 from tests.faults.unruly import CREATE, LIST, UnrulyUpstream, unruly_world
 from tests.faults.wire import KEY_A, Answer
-from tests.ledger_troubles import file_of, fill_disk, held_by_another, no_writes
+from tests.ledger_troubles import fill_disk, no_writes
 from tests.served import environment_of, eventually, served
 from tests.site import received
 
@@ -101,46 +101,6 @@ async def test_le1_a_refused_create_is_released_as_soon_as_the_ledger_takes_it(o
             return await world.books() == Q0
 
         await world.house.eventually(released, 10.0)
-
-
-async def test_le2_a_lock_held_by_another_process_refuses_creates_in_time_and_the_gateway_stays_alive(
-    open_house: OpenHouse,
-) -> None:
-    async with unruly_world(open_house) as (world, upstream):
-        request_id = (await create(world)).json["request_id"]
-        with held_by_another(file_of(world.house)):
-            began = time.monotonic()
-            waiting = [asyncio.ensure_future(create(world)) for _ in range(20)]
-            while not all(each.done() for each in waiting):
-                asked = time.monotonic()
-                assert (await world.house.admin("/healthz")).status_code == 200
-                assert time.monotonic() - asked < 0.5
-                assert (await world.a.get(f"{Q}/requests/{request_id}")).status_code == 200
-                await asyncio.sleep(0.1)
-            for each in waiting:
-                refused(await each, 503, "ledger_unavailable")
-            assert time.monotonic() - began < 6
-            assert (await world.house.admin("/readyz")).status_code == 503
-        assert len(upstream.creates) == 1
-
-        async def well() -> bool:
-            return (await world.house.admin("/readyz")).status_code == 200
-
-        await world.house.eventually(well)
-        assert (await create(world)).status == 200
-        assert await world.books() == (2, 2, 0)
-
-
-async def test_le3_a_ledger_that_can_only_be_read_still_shows_owners_their_jobs(open_house: OpenHouse) -> None:
-    async with unruly_world(open_house) as (world, upstream):
-        request_id = (await create(world)).json["request_id"]
-        async with no_writes(world.house):
-            refused(await create(world), 503, "ledger_unavailable")
-            assert (await world.a.get(f"{Q}/requests/{request_id}")).status_code == 200
-            assert (await world.a.get(f"{Q}/requests")).json()["total"] == 1
-            assert (await world.b.get(f"{Q}/requests/{request_id}")).status_code == 404
-            assert (await world.a.get(f"{Q}/models")).status_code == 200
-        assert len(upstream.creates) == 1
 
 
 # --- the real command ----------------------------------------------------------------------------------------------
