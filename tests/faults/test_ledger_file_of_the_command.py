@@ -145,16 +145,16 @@ async def test_le2_a_lock_held_by_another_process_refuses_creates_in_time_and_th
     async with on_a_file(tmp_path, tmp_path) as (site, gateway, client):
         request_id = (await client.create()).json()["request_id"]
         with held_by_another(str(tmp_path / "gateway.db")):
-            began = time.monotonic()
+            began, alive = time.monotonic(), 0
             waiting = asyncio.gather(*(client.create() for _ in range(20)))
             while not waiting.done():
-                asked = time.monotonic()
                 assert (await gateway.ask_admin("/healthz")).status_code == 200
-                assert time.monotonic() - asked < 1
+                alive += not waiting.done()
                 assert (await client.get(f"{Q}/requests/{request_id}")).status_code == 200
                 await asyncio.sleep(0.1)
             unavailable(*await waiting)
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 10
+            assert alive
             assert not await gateway.is_ready()
         assert len(site.upstream.creates) == 1
         await eventually(gateway.is_ready)
