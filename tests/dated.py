@@ -15,7 +15,7 @@ from tests.clocks import FileClock, WallClock
 from tests.conftest import Client
 from tests.faults.unruly import UnrulyUpstream
 from tests.ledger.samples import run_sql
-from tests.postgres import DatabaseClock, Server
+from tests.postgres import Server
 from tests.served import eventually
 from tests.site import Site, site_at
 
@@ -35,15 +35,17 @@ class Dated:
         return [self.client(number) for number in range(len(self.site.started))]
 
     async def set(self, instant: float) -> None:
-        """Put the clock there, and wait until every gateway has noticed: the database's they ask now and then."""
+        """Put the clock there, and wait until every gateway has noticed.
+
+        The database's they ask now and then; and by the machine's, leases are over until they are renewed.
+        """
         self.clock.set(instant)
 
         async def noticed() -> bool:
             now = self.clock()
             return sum(now < ends < now + 4 for ends in leases(self.site).values()) == len(self.site.started)
 
-        if isinstance(self.clock, DatabaseClock):
-            await eventually(noticed)
+        await eventually(noticed)
 
     async def advance(self, seconds: float) -> None:
         await self.set(self.clock() + seconds)
