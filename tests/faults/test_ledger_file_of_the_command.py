@@ -35,11 +35,11 @@ async def begun(site: Site, client: Client) -> "asyncio.Future[httpx.Response]":
 
 
 @contextmanager
-def mounted(folder: Path, size: str = "4m") -> Iterator[Path]:
+def mounted(folder: Path) -> Iterator[Path]:
     """A file system of its own, which is soon full."""
     require("mount", "umount", root=True)
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:
