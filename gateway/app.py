@@ -4,7 +4,6 @@ The only place that reads the clock, opens things and chooses backends.
 """
 
 import asyncio
-import gc
 import logging
 import socket
 import ssl
@@ -33,7 +32,7 @@ from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies, what_lacks
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
-from gateway.server.run import Drain, Ending, run
+from gateway.server.run import Drain, Ending, collect_seldom, run, share_the_interpreter
 from gateway.server.workers import Post
 from gateway.settings import Settings
 from gateway.siblings import Siblings
@@ -52,14 +51,6 @@ from gateway.web.admin.token import AdminToken
 from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
-asks for it at every statement, would get a busy loop's leavings."""
-
-COLLECT_EVERY = 20_000
-"""Objects made and not gone again before cycles are looked for. At Python's own 700 the looking takes a twentieth of
-the time of a busy gateway, and hardly ever finds any."""
 
 _LAST_WORDS = 5.0
 """Seconds that work which outlives its call gets when the gateway closes."""
@@ -108,15 +99,14 @@ async def serve(
     settings: Settings, environment: Mapping[str, str], seat: Seat | None = None, outside: Outside = _OUTSIDE
 ) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    share_the_interpreter()
     ending = Ending()
     if seat is not None:
         ending.on_silence(seat.post.lifeline)
     async with opened(settings, environment, seat, outside) as (gw, _):
         ending.on_reload(partial(_reload_soon, gw))
         binds = _binds(gw, seat)
-        gc.freeze()  # all this stays; to find that out, each full collection would halt every call for 50 ms
-        gc.set_threshold(COLLECT_EVERY)
+        collect_seldom()
         drain = Drain(settings.drain_delay, settings.drain_timeout)
         announce = sys.stderr if seat is None else seat.post.announce
         status = await run(binds, drain, ending, on_drain=gw.draining.set, announce=announce)

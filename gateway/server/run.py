@@ -1,6 +1,7 @@
 """A process that serves: from its first listening line to its exit status."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -20,6 +21,14 @@ else:
 
 T = TypeVar("T")
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread keeps the interpreter while another waits for it. At Python's own 5 ms the ledger's thread, which
+asks for it at every statement, would get a busy loop's leavings."""
+
+COLLECT_EVERY = 20_000
+"""Objects made and not gone again before cycles are looked for. At Python's own 700 the looking takes a twentieth of
+the time of a busy gateway, and hardly ever finds any."""
+
 _LEAST_SECONDS = 1.0
 """What a listener gets to finish when those before it used up the time: the admin listener ends last."""
 
@@ -28,6 +37,17 @@ def run_in_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` in an event loop of its own, on uvloop where there is one."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(main)
+
+
+def share_the_interpreter() -> None:
+    """Let the threads beside the loop have their turns in time."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+
+
+def collect_seldom() -> None:
+    """What there is by now stays; to find that out, each full collection would halt every call for 50 ms."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
 
 
 @dataclass(frozen=True, slots=True)

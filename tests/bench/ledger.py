@@ -6,7 +6,6 @@ another; each line is the median of the rounds, and CPU is this process's own ov
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 import uuid
@@ -18,10 +17,10 @@ from statistics import median
 
 import uvloop
 
-from gateway.app import SWITCH_INTERVAL
 from gateway.core.claims import Claim, OnSettle
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import Admitted, NewReservation, Placement, Reply, new_reservation_id
+from gateway.server.run import share_the_interpreter
 from tests.postgres import running_server
 
 NOW = 1_800_000_000.0
@@ -51,7 +50,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 0.2
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    share_the_interpreter()
     print("| ledger | callers | teams | creates/s | CPU us/create | p50 ms | p99 ms |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name in ("sqlite", "postgresql"):
