@@ -137,7 +137,7 @@ def _write_down(connection: Connection, admitted: Sequence[tuple[NewReservation,
             (
                 *(new.id, new.team, new.key, new.model, new.credential, State.RESERVED.value, False, None),
                 *(new.price, new.seconds, new.charge_failed, new.body_digest, new.payload_digest),
-                *(new.created_at, now, instance),
+                *(new.created_at, now, instance, new.trace),
             )
             for new, now in admitted
         ],
@@ -288,4 +288,5 @@ def owner_from(row: Row[Any]) -> Owner:
         price=row.price,
         charge_failed=row.charge_failed,
         outcome=None if row.outcome is None else Outcome(row.outcome),
+        trace=row.trace,
     )

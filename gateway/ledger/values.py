@@ -19,7 +19,7 @@ class NewReservation:
     """One create about to be sent. `body_digest` is the SHA-256 of the client's bytes, for idempotency.
 
     A create with an `idempotency_key` of the last `repeats_for` seconds, at most a day, is a repeat of that one.
-    `webhook` is told how its job ends.
+    `webhook` is told how its job ends. `trace` is the `traceparent` of the call, where that is recorded.
     """
 
     id: str
@@ -37,6 +37,7 @@ class NewReservation:
     created_at: float
     repeats_for: float
     webhook: Target | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,10 @@ Reserved = Admitted | Full | Replay | InProgress | Mismatch
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose job a request id is, for ever. `outcome` is None while the job lives."""
+    """Whose job a request id is, for ever. `outcome` is None while the job lives.
+
+    `trace` is the `traceparent` of the create, where that was recorded.
+    """
 
     team: str
     key: str
@@ -97,6 +101,7 @@ class Owner:
     price: int
     charge_failed: bool
     outcome: Outcome | None = None
+    trace: str | None = None
 
     def charge(self, outcome: Outcome) -> int:
         """The micro-USD kept when the job ends so."""

@@ -31,7 +31,7 @@ def insert_reservation(connection: Connection, name: str, state: State = State.R
     outcome = "'success'" if state is State.SETTLED else "NULL"
     connection.exec_driver_sql(
         f"INSERT INTO reservations VALUES ('{name}', 'red', 'web', 'Veo3', 'default', '{state}', false, {outcome},"
-        " 0, 0, false, 'x', 'x', 1, 1, NULL)"
+        " 0, 0, false, 'x', 'x', 1, 1, NULL, NULL)"
     )
 
 

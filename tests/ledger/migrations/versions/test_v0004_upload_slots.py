@@ -1,7 +1,7 @@
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect
 
 import gateway.ledger.migrations
 from gateway.ledger import migrate
@@ -20,14 +20,19 @@ def earlier(request: pytest.FixtureRequest, tmp_path: object) -> str:
     else:
         server: Server = request.getfixturevalue("postgres")
         url = server.empty_database()
-    config, engine = Config(), create_engine(url)
-    config.set_main_option("script_location", next(iter(gateway.ledger.migrations.__path__)))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+    engine = create_engine(url)
+    upgrade(engine, "0003")
     assert not inspect(engine).has_table("upload_slots")
     engine.dispose()
     return url
+
+
+def upgrade(engine: Engine, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", next(iter(gateway.ledger.migrations.__path__)))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 async def test_a_ledger_of_0003_keeps_uploads(earlier: str) -> None:
@@ -38,10 +43,10 @@ async def test_a_ledger_of_0003_keeps_uploads(earlier: str) -> None:
     await ledger.close()
 
 
-async def test_the_gateway_before_goes_on_beside_it(earlier: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(earlier)
-    await ledger.open()
-    await ledger.close()
+def test_the_gateway_before_goes_on_beside_it(earlier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine(earlier)
+    upgrade(engine, "0004")
+    engine.dispose()
     monkeypatch.setattr(migrate, "KNOWN", ("0001", "0002", "0003"))
     monkeypatch.setattr(migrate, "HEAD", "0003")
     monkeypatch.setattr(migrate, "SUCCESSOR", "0004")
