@@ -39,7 +39,8 @@ from gateway.siblings import Siblings
 from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator
 from gateway.storage import Storage
-from gateway.telemetry import Metrics
+from gateway.telemetry import Metrics, Traces
+from gateway.telemetry.traces import TracesError, open_traces
 from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
@@ -142,10 +143,11 @@ async def opened(
     configure(settings.log_format, settings.log_level)
     if problem := AdminToken(settings).problem():
         raise StartError(problem)
+    clock = LedgerClock(_now, time.perf_counter)
     async with AsyncExitStack() as stack:
+        traces = _open_traces(environment, clock, stack)
         policies = await _read_policies(settings)
-        stand_in = seat.stand_in if seat is not None else None
-        simulator = None
+        simulator, stand_in = None, seat.stand_in if seat is not None else None
         if settings.simulate and stand_in is None:
             simulator = await stack.enter_async_context(Simulator())
             stand_in = StandIn(simulator.url)
@@ -158,14 +160,13 @@ async def opened(
         trusted = trusted_context()
         url = stand_in.url if stand_in else settings.upstream_url
         upstream = _upstream(settings, url, credentials, metrics, trusted)
+        upstream.traces = traces
         stack.push_async_callback(upstream.close)
-        outbound = Outbound(partial(build_transport, 1, trusted), outside)
+        outbound, to_storage = (Outbound(partial(build_transport, 1, trusted), outside) for _ in range(2))
         stack.callback(outbound.close)
-        to_storage = Outbound(partial(build_transport, 1, trusted), outside)
         stack.callback(to_storage.close)
         ledger = await _open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
-        clock = LedgerClock(_now, time.perf_counter)
         await attend(ledger, clock)
         gw = Gateway(
             settings=settings,
@@ -188,6 +189,7 @@ async def opened(
             ticks=time.perf_counter,
             draining=asyncio.Event(),
             wake=asyncio.Event(),
+            traces=traces,
         )
         await _set_going(gw, clock, stack)
         yield gw, simulator
@@ -213,6 +215,15 @@ def _now() -> float:
 
 def _reload_soon(gw: Gateway) -> None:
     gw.tasks.start(reload_policies(gw), "reload")
+
+
+def _open_traces(environment: Mapping[str, str], clock: LedgerClock, stack: AsyncExitStack) -> Traces:
+    try:
+        traces = open_traces(environment, clock, __version__)
+    except TracesError as error:
+        raise StartError(str(error)) from error
+    stack.push_async_callback(traces.close)
+    return traces
 
 
 async def _read_policies(settings: Settings) -> Policies:

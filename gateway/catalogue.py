@@ -38,7 +38,8 @@ _OWN_VALIDATORS = frozenset((b"last-modified", b"expires"))
 class Page(NamedTuple):
     """An answer about models. `etag` is strong, of these bytes; empty for an error of upstream's, which is not kept.
 
-    `age` is in seconds since upstream gave it, `upstream_seconds` what the caller waited for upstream.
+    `age` is in seconds since upstream gave it, `upstream_seconds` what the caller waited for upstream. `span` is
+    the `traceparent` of the call that brought it, where that is recorded.
     """
 
     status: int
@@ -48,6 +49,7 @@ class Page(NamedTuple):
     age: float
     how: How
     upstream_seconds: float
+    span: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ def _page(served: Served[Any], view: _View, seconds: float) -> Page:
         served.age,
         served.how,
         seconds if served.how in (How.MISS, How.COLLAPSED) else 0.0,
+        view.answer.span,
     )
 
 

@@ -19,7 +19,7 @@ from gateway.refusals import Refusals
 from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.storage import Storage
-from gateway.telemetry import Denials, KeyUses, Metrics
+from gateway.telemetry import NO_TRACES, Denials, KeyUses, Metrics, Traces
 from gateway.upstream.client import Upstream, UpstreamFailure
 from gateway.upstream.credentials import Credentials
 from gateway.waits import Waits
@@ -96,3 +96,4 @@ class Gateway:
     """By credential and model: what upstream wants left alone for a while."""
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
     """By credential and model: the creates that wait for their turn there."""
+    traces: Traces = NO_TRACES

@@ -59,6 +59,7 @@ def owner_of(order: Order, price: int, now: float) -> Owner:
         created_at=now,
         price=price,
         charge_failed=team.charge_failed,
+        trace=order.trace.span,
     )
 
 
@@ -86,4 +87,5 @@ def reservation_of(order: Order, decision: Decision, now: float) -> NewReservati
         created_at=now,
         repeats_for=team.duplicates_window if merged else REPEATS_FOR,
         webhook=order.webhook,
+        trace=order.trace.span,
     )

@@ -16,7 +16,7 @@ from gateway.context import Gateway
 from gateway.core.freshness import follow_interval
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
-from gateway.core.money import MICRO
+from gateway.core.money import MICRO, usd_number
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
@@ -167,6 +167,22 @@ def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> 
     gw.metrics.job_duration(model).observe(max(0.0, gw.now() - owner.created_at))
     gw.metrics.job_cost(owner.team, model).inc(owner.charge(outcome) / MICRO)
     log_event(logging.INFO, "job ended", request_id=request_id, team=owner.team, model=owner.model, outcome=outcome)
+    if owner.trace is not None:
+        _record(gw, request_id, owner, outcome, owner.trace)
+
+
+def _record(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, trace: str) -> None:
+    """The job as a span in the trace of its create, which another gateway may have answered long ago."""
+    facts = {
+        "gateway.team": owner.team,
+        "gateway.key": owner.key,
+        "gateway.model": owner.model,
+        "gateway.job": request_id,
+        "gateway.outcome": outcome.value,
+        "gateway.usd": usd_number(owner.charge(outcome)),
+    }
+    fault = outcome.value if outcome in (Outcome.FAILED, Outcome.EXPIRED) else ""
+    gw.traces.record_job(trace, (owner.created_at, gw.now()), facts, fault)
 
 
 def model_label(gw: Gateway, credential: str, model: str) -> str:
@@ -242,6 +258,7 @@ async def _follow_one(gw: Gateway, job: OpenJob) -> None:
     if gw.now() - job.owner.created_at >= JOB_TIMEOUT:
         await _expire(gw, job.request_id, job.owner)
         return
+    gw.traces.resume(job.owner.trace)
     try:
         await look(gw, job.request_id, job.owner)
     except UpstreamFailure:

@@ -13,6 +13,7 @@ HOMES = {
     "sqlalchemy": ("ledger",),
     "alembic": ("ledger",),
     "prometheus_client": ("telemetry", "web"),
+    "opentelemetry": ("telemetry",),
     "jinja2": ("web",),
     "cachetools": ("cache", "memory"),
     "yaml": ("policies",),

@@ -48,13 +48,15 @@ _KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-
 class Answer:
     """Upstream's answer: status, end-to-end headers (names in lower case), body byte for byte.
 
-    `elapsed` is the seconds from the first attempt to the last byte.
+    `elapsed` is the seconds from the first attempt to the last byte. `span` is the `traceparent` of the call that
+    brought it, where that is recorded.
     """
 
     status: int
     headers: Headers
     body: bytes
     elapsed: float = 0.0
+    span: str | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; None if absent."""

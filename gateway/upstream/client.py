@@ -18,14 +18,15 @@ from gateway.core.breaker import Breaker, Circuit
 from gateway.core.errors import Code
 from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
-from gateway.telemetry import Metrics
+from gateway.telemetry import NO_TRACES, Metrics, Span, Traces
 from gateway.upstream import request
 from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_json_object, require_no_secret
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadline
-from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of
+from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.outgoing import with_body
 from gateway.upstream.request import Operation, Question, Trace
+from gateway.upstream.spans import begin_span, end_span
 from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
 
 __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
@@ -84,6 +85,7 @@ class Upstream:
         self._budget = RetryBudget()
         self._accepted_keys: dict[str, Secret] = {}
         self._running: set[asyncio.Task[Answer]] = set()
+        self.traces: Traces = NO_TRACES
         self._show_circuit()
 
     @property
@@ -253,7 +255,7 @@ class Upstream:
                 return answer
             reason = reason_to_repeat(answer.status, (answer.header(b"content-type") or b"").decode("latin-1"))
         except UpstreamFailure as caught:
-            failure, reason = caught, _reason_of(caught)
+            failure, reason = caught, reason_of(caught)
         if reason is not None and call.question.repeatable and self._budget.take():
             self._metrics.upstream_retries(call.question.operation, reason).inc()
             await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))
@@ -267,8 +269,9 @@ class Upstream:
         """Send the request once and read the whole answer."""
         started = self._ticks()
         code = "cancelled"
+        span = begin_span(self.traces, self._origin, call.question)
         try:
-            answer = await self._send(call, key)
+            answer = await self._send(call, key, span)
             code = str(answer.status)
         except UpstreamFailure as failure:
             code = failure.code.value
@@ -276,11 +279,12 @@ class Upstream:
         finally:
             self._metrics.upstream_requests(call.question.operation, code).inc()
             self._metrics.upstream_duration(call.question.operation).observe(self._ticks() - started)
+            end_span(span, call.question, code)
         return answer
 
-    async def _send(self, call: _Call, key: Secret) -> Answer:
+    async def _send(self, call: _Call, key: Secret, span: Span) -> Answer:
         try:
-            head = request.head_of(call.question, self._host, key, call.access)
+            head = request.head_of(call.question, self._host, key, call.access, span.context)
             connection = await self._transport.connect(self._origin, CONNECT_TIMEOUT)
             call.sent = Sent.MAYBE
             reply = await connection.ask(with_body(head, call.question.body))
@@ -291,10 +295,5 @@ class Upstream:
         finally:
             reply.close()
         require_no_secret(reply, body, call.access.keys)
-        return Answer(reply.status, headers_to_pass_on(reply, body), body, self._ticks() - call.began)
-
-
-def _reason_of(failure: UpstreamFailure) -> Reason | None:
-    if failure.code is not Code.UPSTREAM_UNREACHABLE:
-        return None
-    return Reason.UNREACHABLE if failure.sent is Sent.NEVER else Reason.RESET
+        headers, elapsed = headers_to_pass_on(reply, body), self._ticks() - call.began
+        return Answer(reply.status, headers, body, elapsed, span.traceparent)

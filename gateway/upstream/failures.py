@@ -5,6 +5,7 @@ from enum import StrEnum
 import httpx
 
 from gateway.core.errors import Code, Refusal
+from gateway.core.retry import Reason
 
 
 class Sent(StrEnum):
@@ -63,3 +64,10 @@ def failure_of(error: httpx.TransportError) -> UpstreamFailure:
     """The failure an exception of the transport stands for, when it came before the answer's head."""
     _, sent, code, message = next(row for row in FAILURES if isinstance(error, row[0]))
     return UpstreamFailure(sent, code, message)
+
+
+def reason_of(failure: UpstreamFailure) -> Reason | None:
+    """Why the call could be made again, if that can help."""
+    if failure.code is not Code.UPSTREAM_UNREACHABLE:
+        return None
+    return Reason.UNREACHABLE if failure.sent is Sent.NEVER else Reason.RESET

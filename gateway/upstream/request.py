@@ -1,6 +1,7 @@
 """What may be asked of upstream: seven operations, paths from constant templates, headers from one list."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -31,12 +32,28 @@ class Operation(StrEnum):
     UPLOAD_URL = "upload_url"
 
 
+TEMPLATES: Mapping[Operation, str] = {
+    Operation.LIST_MODELS: f"{PREFIX}/models",
+    Operation.GET_MODEL: f"{PREFIX}/models/{{id}}",
+    Operation.CREATE_REQUEST: f"{PREFIX}/requests",
+    Operation.GET_REQUEST: f"{PREFIX}/requests/{{id}}",
+    Operation.LIST_REQUESTS: f"{PREFIX}/requests",
+    Operation.DELETE_REQUEST: f"{PREFIX}/requests/{{id}}",
+    Operation.UPLOAD_URL: f"{PREFIX}/upload-url",
+}
+"""The path of each, as spans name it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What ties an upstream call to the client's: its request id, and its `traceparent` and `tracestate` if any."""
+    """What ties an upstream call to the client's: its request id, and its `traceparent` and `tracestate` if any.
+
+    `span` is the `traceparent` of the client's call where that is recorded here.
+    """
 
     request_id: str
     context: Headers = ()
+    span: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -109,20 +126,23 @@ def _checked(request_id: str) -> str:
     return request_id
 
 
-def head_of(question: Question, host: str, key: Secret, access: Access) -> bytes:
+def head_of(question: Question, host: str, key: Secret, access: Access, context: Headers = ()) -> bytes:
     """The call up to its body: every header it carries, and no other, nothing of the client's but its trace.
 
+    `context` is the trace context of the call's own span, in place of the client's.
     Raises UnsupportedProtocol for a trace that is no header.
     """
     line = request_line(question.method, question.target.encode("ascii"))
     lines = _lines_of_all(host, key.text, access.organization.text if access.organization is not None else None)
-    if question.body is None and question.trace is None:
+    if question.body is None and question.trace is None and not context:
         return line + lines
     own: list[Header] = []
     if question.body is not None:
         own += [JSON, (b"content-length", b"%d" % len(question.body))]
     if question.trace is not None:
-        own += [*question.trace.context, (b"x-request-id", question.trace.request_id.encode())]
+        own += [*(context or question.trace.context), (b"x-request-id", question.trace.request_id.encode())]
+    else:
+        own += context
     return line + lines[: -len(END)] + header_lines(own)
 
 

@@ -10,11 +10,13 @@ from gateway.core.decide import Decision
 from gateway.core.limits import LimitState
 from gateway.core.policy import Caller, PolicySet
 from gateway.relay import Upload
+from gateway.telemetry import Span
 from gateway.upstream.client import Trace
 from gateway.waits import Wait
 from gateway.web.room import Room
 
 if TYPE_CHECKING:
+    from gateway.web.respond import Reply
     from gateway.web.routes import Route
 
 Scope = MutableMapping[str, Any]
@@ -31,7 +33,8 @@ class Call:
     `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call,
     and so does what is in `ends`. `upload` is what the token in its path allows, if that is what it has.
     Of a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
-    answer is the first one given again.
+    answer is the first one given again. `reply` is what the call is answered, once that is known, and `span` what it is
+    recorded in, if it is.
     """
 
     gw: Gateway
@@ -54,6 +57,8 @@ class Call:
     held: int = 0
     wait: Wait | None = None
     upload: Upload | None = None
+    span: Span | None = None
+    reply: "Reply | None" = None
     ends: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property

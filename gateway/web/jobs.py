@@ -24,6 +24,7 @@ from gateway.web.call import Call
 from gateway.web.conditional import told, unchanged
 from gateway.web.query import read_number
 from gateway.web.respond import Reply
+from gateway.web.spans import link_shared
 from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client, seconds_asked
 
 DEFAULT_PAGE = 50
@@ -163,6 +164,8 @@ async def _look(call: Call) -> Served[Seen]:
     served = await polling.poll(gw, call.caller, call.identifier)
     if served.how in (How.MISS, How.COLLAPSED):
         call.upstream_seconds = gw.ticks() - started
+    if served.how is How.COLLAPSED:
+        link_shared(call, served.value.answer.span)
     gw.metrics.cache_requests("jobs", served.how).inc()
     return served
 

@@ -3,11 +3,13 @@
 from urllib.parse import unquote_to_bytes
 
 from gateway import catalogue
+from gateway.cache import How
 from gateway.core.access import is_model_id
 from gateway.core.errors import Code, Refusal
 from gateway.web.call import Call
 from gateway.web.conditional import conditional_reply
 from gateway.web.respond import Reply
+from gateway.web.spans import link_shared
 
 
 async def list_models(call: Call) -> Reply:
@@ -27,4 +29,6 @@ async def get_model(call: Call) -> Reply:
 
 def _reply(call: Call, page: catalogue.Page) -> Reply:
     call.upstream_seconds = page.upstream_seconds
+    if page.how is How.COLLAPSED:
+        link_shared(call, page.span)
     return conditional_reply(call, Reply(page.status, page.body, page.headers), page.etag, page.age, page.how)

@@ -11,14 +11,14 @@ from gateway.web.auth import client_address
 from gateway.web.call import Call
 from gateway.web.respond import Reply
 
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def observe(call: Call, reply: Reply, elapsed: float) -> None:
     """Count the call and write its line."""
     team = call.who.team.name if call.who is not None else OTHER
     route = call.route.label if call.route is not None else OTHER
-    method = call.scope["method"] if call.scope["method"] in _METHODS else OTHER
+    method = call.scope["method"] if call.scope["method"] in METHODS else OTHER
     tally = call.gw.metrics.calls.of(team, route, method, reply.status)
     tally.note(elapsed, max(0.0, elapsed - call.upstream_seconds))
     if call.who is not None:

@@ -25,6 +25,7 @@ from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
 from gateway.web.room import READS, WRITES, Room
 from gateway.web.routes import Route, RouteTable, method_of
+from gateway.web.spans import begin_span
 from gateway.web.streams import send_stream
 from gateway.web.tracing import Randomness, request_id_of, trace_context
 
@@ -40,6 +41,7 @@ class PublicApp:
         self._routes = routes
         self._doorkeeper = Doorkeeper()
         self._randomness = Randomness()
+        self._traced = gw.traces.on
         self._room = Room(gw.settings.max_in_flight, gw.settings.max_body)
         gw.metrics.in_flight.set_function(self._count_in_flight)
 
@@ -48,7 +50,7 @@ class PublicApp:
         call = self._begin(scope, receive)
         self._room.enter()
         try:
-            reply = await self._reply(call)
+            reply = call.reply = await self._reply(call)
             elapsed = self._gw.ticks() - call.started
             if reply.code and reply.status in _UPSTREAMS_FAULTS:
                 call.upstream_seconds = elapsed
@@ -97,7 +99,10 @@ class PublicApp:
         request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], fresh[:32])
         trace = Trace(request_id, trace_context(headers, fresh))
         gw = self._gw
-        return Call(gw, scope, receive, gw.policies.current, request_id, trace, gw.ticks(), self._room)
+        call = Call(gw, scope, receive, gw.policies.current, request_id, trace, gw.ticks(), self._room)
+        if self._traced:
+            begin_span(call)
+        return call
 
     async def _answer(self, call: Call) -> Reply:
         now = self._gw.now()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Caller, Scope
+from gateway.upstream.request import PREFIX
 
 if TYPE_CHECKING:
     from gateway.web.call import Call
@@ -48,6 +49,11 @@ class Route:
     tail: str = ""
     is_open: bool = False
     admit: "Admit | None" = None
+
+    @property
+    def template(self) -> str:
+        """The whole path, with names in place of what differs between calls."""
+        return self.label if self.path.startswith(self.label.partition("{")[0]) else PREFIX + self.label
 
     @property
     def allow(self) -> bytes:

@@ -39,11 +39,19 @@ def trace_context(headers: list[Header], fresh: str) -> Headers:
 
     A caller that sends no `traceparent` starts no trace here either.
     """
+    context = callers_context(headers)
+    if context is None:
+        return ((b"traceparent", f"00-{fresh[:32]}-{fresh[32:48]}-00".encode()),)
+    return context
+
+
+def callers_context(headers: list[Header]) -> Headers | None:
+    """The caller's `traceparent` and `tracestate`: empty if it sends none, None if it is malformed."""
     parents = [value for name, value in headers if name == b"traceparent"]
     if not parents:
         return ()
     if len(parents) > 1 or not _TRACEPARENT.fullmatch(parents[0]):
-        return ((b"traceparent", f"00-{fresh[:32]}-{fresh[32:48]}-00".encode()),)
+        return None
     state = b",".join(value for name, value in headers if name == b"tracestate")
     if not _TRACESTATE.fullmatch(state):
         return ((b"traceparent", parents[0]),)
