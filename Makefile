@@ -30,7 +30,7 @@ bench: .venv/test
 
 # The lock names versions and hashes, never where they were downloaded from.
 lock: .venv/lint
-	$(BIN)/uv pip compile pyproject.toml --extra postgresql --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra postgresql --extra otel --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--upgrade -q -o requirements.lock
 
