@@ -182,7 +182,7 @@ async def opened(
             waits=Waits(settings.max_in_flight),
             metrics=metrics,
             refusals=Refusals(ledger),
-            siblings=Siblings(None if seat is None else seat.folder),
+            siblings=Siblings(None, "") if seat is None else Siblings(seat.folder, seat.post.name),
             access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
             tasks=Tasks(),
             now=clock,

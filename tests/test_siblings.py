@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from gateway import siblings
-from gateway.siblings import Siblings
+from gateway.siblings import Siblings, clear_away
 
 
 @asynccontextmanager
-async def worker(folder: Path | None, answer: bytes) -> AsyncIterator[Siblings]:
+async def worker(folder: Path | None, answer: bytes, name: str = "") -> AsyncIterator[Siblings]:
     async def give() -> bytes:
         return answer
 
-    one = Siblings(folder)
+    one = Siblings(folder, name or answer[:1].decode())
     await one.open({"counts": give})
     yield one
     await one.close()
@@ -79,3 +79,56 @@ async def test_one_that_was_killed_or_is_stuck_holds_nobody_up(tmp_path: Path, m
         await asyncio.wait_for(hung_up.wait(), 10)
         stuck.close()
         await stuck.wait_closed()
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_what_those_that_were_cleared_away_left_is_kept_together(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a:
+        for name in ("b", "c", "d"):
+            (tmp_path / name).touch()  # one that was killed leaves its socket
+            await Siblings(tmp_path, name).leave(name.encode)
+        assert sorted(a.left({})) == [b"b", b"c", b"d"]
+        clear_away(tmp_path, "b", b"+".join)
+        clear_away(tmp_path, "c", b"+".join)
+        assert sorted(a.left({})) == [b"b+c", b"d"]
+        assert names_in(tmp_path) == ["a", "all.gone", "d", "d.left"]
+
+
+async def test_one_that_answered_before_it_was_cleared_away_counts_once(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a, worker(tmp_path, b"b") as b:
+        await b.leave(lambda: b"words of b")
+        present = await a.ask("counts")
+        clear_away(tmp_path, "b", b"+".join)
+        assert (a.left(present), present) == ([b"words of b"], {})
+
+
+async def test_what_is_cleared_away_while_it_is_read_is_neither_lost_nor_counted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with worker(tmp_path, b"a") as a:
+        for name in ("b", "c"):
+            await Siblings(tmp_path, name).leave(name.encode)
+        read_gone = siblings._read_gone
+        waiting = ["b", "c"]
+
+        def cleared_away_now(folder: Path | None) -> tuple[list[str], list[bytes]]:
+            before = read_gone(folder)
+            if waiting:
+                monkeypatch.setattr(siblings, "_read_gone", read_gone)
+                clear_away(tmp_path, waiting.pop(), b"+".join)
+                monkeypatch.setattr(siblings, "_read_gone", cleared_away_now)
+            return before
+
+        monkeypatch.setattr(siblings, "_read_gone", cleared_away_now)
+        assert a.left({}) == [b"c+b"]
+
+
+async def test_one_that_left_nothing_leaves_nothing(tmp_path: Path) -> None:
+    async with worker(tmp_path, b"a") as a:
+        (tmp_path / "b").touch()
+        clear_away(tmp_path, "b", b"+".join)
+        assert a.left({}) == []
+        assert names_in(tmp_path) == ["a"]

@@ -5,14 +5,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from gateway import siblings
 from gateway.app import Seat, StandIn, StartError, bind, serve
 from gateway.server.run import run_in_loop
 from gateway.server.workers import Post, Supervisor, become
 from gateway.settings import Settings
 from gateway.simulator import Simulator
+from gateway.telemetry.together import merge
 
 
 def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -32,7 +34,11 @@ def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> in
                 print(f"gmi-gateway serve: cannot start\n{error}", file=sys.stderr)
                 return 2
 
-        return Supervisor(settings.workers, work, sys.stderr).run()
+        def clear_away(name: str) -> None:
+            with suppress(OSError):  # what stays costs a scrape a little time
+                siblings.clear_away(Path(folder), name, merge)
+
+        return Supervisor(settings.workers, work, sys.stderr, clear_away).run()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ need be said only once. A worker ends by itself when its parent is gone: it hold
 writing end only the parent has.
 """
 
+import itertools
 import logging
 import os
 import select
@@ -42,10 +43,12 @@ _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 class Post:
     """What a worker is given: its number, where it announces that it serves, and what tells it that it is alone.
 
-    `lifeline` becomes readable, at its end, when the parent is gone.
+    `name` is no other worker's, nor that of one whose place it takes. `lifeline` becomes readable, at its end, when the
+    parent is gone.
     """
 
     number: int
+    name: str
     announce: TextIO
     lifeline: int
 
@@ -57,6 +60,7 @@ Work = Callable[[Post], int]
 @dataclass(slots=True)
 class _Worker:
     number: int
+    name: str
     pid: int
     pipe: int
     started: float
@@ -94,14 +98,20 @@ def become(work: Callable[[], int]) -> NoReturn:
 
 
 class Supervisor:
-    """Keeps `count` workers doing `work`. What the first one announces is written to `announce` once all serve."""
+    """Keeps `count` workers doing `work`. What the first one announces is written to `announce` once all serve.
 
-    def __init__(self, count: int, work: Work, announce: TextIO) -> None:
+    `clear_away` is told the name of one that ended, when another takes its place.
+    """
+
+    def __init__(self, count: int, work: Work, announce: TextIO, clear_away: Callable[[str], None]) -> None:
         self._count = count
         self._work = work
         self._announce = announce
+        self._clear_away = clear_away
+        self._names = map(str, itertools.count(1))
         self._workers: dict[int, _Worker] = {}
-        self._due: dict[int, float] = {}
+        self._due: dict[int, tuple[float, str]] = {}
+        """When a worker's place is to be taken, and the name of the one that had it."""
         self._pauses = dict.fromkeys(range(count), FIRST_PAUSE)
         self._announced = False
         self._ending = False
@@ -121,7 +131,7 @@ class Supervisor:
     def _wait(self) -> None:
         """For a signal, a worker's words, or the time at which one is to be replaced."""
         pipes = {worker.pipe: worker for worker in self._workers.values() if not (worker.serves or worker.closed)}
-        patience = max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
+        patience = max(0.0, min(self._due.values())[0] - time.monotonic()) if self._due else None
         ready, _, _ = select.select([self._wake, *pipes], [], [], patience)
         for pipe in ready:
             if pipe in pipes:
@@ -177,27 +187,29 @@ class Supervisor:
         now = time.monotonic()
         pause = FIRST_PAUSE if now - worker.started > STEADY else self._pauses[worker.number]
         self._pauses[worker.number] = min(LONGEST_PAUSE, 2 * pause)
-        self._due[worker.number] = now + pause
+        self._due[worker.number] = (now + pause, worker.name)
         log_event(logging.ERROR, "worker ended", worker=worker.number, status=status, again_in=pause)
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for number in [number for number, due in self._due.items() if due <= now]:
+        for number, (_, name) in [each for each in self._due.items() if each[1][0] <= now]:
             del self._due[number]
             if not self._ending:
+                self._clear_away(name)
                 self._start(number)
 
     def _start(self, number: int) -> None:
+        name = next(self._names)
         ours, theirs = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # one sent to the child at once must not be lost in it
         pid = os.fork()
         if pid == 0:
             for end in (ours, self._life, self._wake, self._woken, *(each.pipe for each in self._workers.values())):
                 os.close(end)
-            become(lambda: self._work(Post(number, os.fdopen(theirs, "w"), self._lifeline)))
+            become(lambda: self._work(Post(number, name, os.fdopen(theirs, "w"), self._lifeline)))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(theirs)
-        self._workers[pid] = _Worker(number, pid, ours, time.monotonic())
+        self._workers[pid] = _Worker(number, name, pid, ours, time.monotonic())
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -64,7 +65,8 @@ async def test_two_workers_keep_one_limit_count_together_and_end_together(enviro
     assert sum(line.startswith("listening on ") for line in gateway.said) == 2
 
 
-async def test_a_worker_that_is_killed_takes_nothing_with_it(environment: dict[str, str]) -> None:
+async def test_a_worker_that_is_killed_takes_nothing_with_it(environment: dict[str, str], tmp_path: Path) -> None:
+    environment["TMPDIR"] = str(tmp_path)
     async with served(environment) as gateway:
         for _ in range(20):
             assert (await ask_for_usage(gateway)).status_code == 200
@@ -80,7 +82,19 @@ async def test_a_worker_that_is_killed_takes_nothing_with_it(environment: dict[s
         for _ in range(20):
             assert (await ask_for_usage(gateway)).status_code == 200
         assert await counted(gateway, series) == 40
+        await eventually(partial(nothing_is_left_of_the_dead, tmp_path))
         assert await gateway.ends(signal.SIGTERM) == 0
+
+
+def files_of_workers(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("gmi-gateway-*/*") if path.suffix != ".new"]
+
+
+async def nothing_is_left_of_the_dead(folder: Path) -> bool:
+    """Two have a socket, who live, and only they have words of their own."""
+    paths = files_of_workers(folder)
+    names = {path.stem for path in paths} - {"all"}
+    return len(names) == 2 and {path.name for path in paths if not path.suffix} == names
 
 
 async def test_a_port_that_is_taken_twice_is_said_before_there_are_workers(environment: dict[str, str]) -> None:

@@ -40,7 +40,11 @@ def work(post: Post) -> int:
         if number == signal.SIGTERM:
             return int(os.path.exists(f"{folder}/cut"))
 
-sys.exit(Supervisor(2, work, sys.stdout).run())
+def clear_away(name: str) -> None:
+    with open(f"{folder}/cleared", "a") as cleared:
+        cleared.write(f"{name}\\n")
+
+sys.exit(Supervisor(2, work, sys.stdout, clear_away).run())
 """
 
 
@@ -122,6 +126,7 @@ def test_a_worker_that_is_killed_is_replaced(crew: Crew) -> None:
     crew.parent.send_signal(signal.SIGTERM)
     status, errors = crew.end()
     assert status == 0
+    assert (crew.folder / "cleared").read_text() == "2\n1\n", "by their names, as another took each one's place"
     assert errors.count("worker ended") == 2
 
 

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from gateway.telemetry import Metrics
+from gateway.telemetry.together import merge
 
 
 @pytest.fixture
@@ -12,22 +13,22 @@ def metrics() -> Metrics:
 
 
 def test_workers_counts_are_added_up_and_those_that_are_gone_still_count(metrics: Metrics) -> None:
-    other, gone = Metrics("1.2.3"), Metrics("1.2.3")
-    for each, calls in ((metrics, 1), (other, 2), (gone, 4)):
+    other, gone, before = Metrics("1.2.3"), Metrics("1.2.3"), Metrics("1.2.3")
+    for each, calls in ((metrics, 1), (other, 2), (gone, 4), (before, 8)):
         for _ in range(calls):
             each.calls.of("films", "/requests", "GET", 200).note(calls, 0.1)
         each.in_flight.set(calls)
     other.calls.of("music", "/models", "GET", 200).note(0.1, 0.1)
-    together, _ = metrics.render("", [other.dump()], [gone.dump()])
+    together, _ = metrics.render("", [other.dump()], [merge([gone.dump(), before.dump()])])
     found = {
         (sample.name, sample.labels.get("team"), sample.labels.get("route"), sample.labels.get("le")): sample.value
         for family in parse_text(together.decode())
         for sample in family.samples
     }
-    assert found["gateway_requests_total", "films", "/requests", None] == 7
+    assert found["gateway_requests_total", "films", "/requests", None] == 15
     assert found["gateway_requests_total", "music", "/models", None] == 1
-    assert found["gateway_request_duration_seconds_sum", None, "/requests", None] == 1 + 2 * 2 + 4 * 4
-    assert found["gateway_request_duration_seconds_count", None, "/requests", None] == 7
+    assert found["gateway_request_duration_seconds_sum", None, "/requests", None] == 1 + 2 * 2 + 4 * 4 + 8 * 8
+    assert found["gateway_request_duration_seconds_count", None, "/requests", None] == 15
     assert found["gateway_request_duration_seconds_bucket", None, "/requests", "2.5"] == 3
     assert found["gateway_requests_in_flight", None, None, None] == 3, "one that is gone works on nothing"
     assert found["gateway_build_info", None, None, None] == 1
