@@ -24,7 +24,7 @@ def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> in
         for each in sockets:
             stack.enter_context(each)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gmi-gateway-"))
-        stand_in = stack.enter_context(_simulator()) if settings.simulate else None
+        stand_in, simulator = stack.enter_context(_simulator()) if settings.simulate else (None, None)
 
         def work(post: Post) -> int:
             seat = Seat(post, sockets, Path(folder), stand_in)
@@ -38,12 +38,12 @@ def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> in
             with suppress(OSError):  # what stays costs a scrape a little time
                 siblings.clear_away(Path(folder), name, merge)
 
-        return Supervisor(settings.workers, work, sys.stderr, clear_away).run()
+        return Supervisor(settings.workers, work, sys.stderr, clear_away, needed=simulator).run()
 
 
 @contextmanager
-def _simulator() -> Iterator[StandIn]:
-    """One simulator for all workers, in a process of its own."""
+def _simulator() -> Iterator[tuple[StandIn, int]]:
+    """One simulator for all workers, in a process of its own, and that process. Raises StartError."""
     ours, theirs = os.pipe()
     lifeline, life = os.pipe()
     pid = os.fork()
@@ -54,8 +54,12 @@ def _simulator() -> Iterator[StandIn]:
     os.close(theirs)
     os.close(lifeline)
     with os.fdopen(ours) as told, os.fdopen(life, "w"):
-        yield StandIn(told.readline().strip())
-    os.waitpid(pid, 0)
+        url = told.readline().strip()
+        if not url:
+            raise StartError("the simulator did not start")
+        yield StandIn(url), pid
+    with suppress(ChildProcessError):  # the supervisor saw its end
+        os.waitpid(pid, 0)
 
 
 def _simulate(told: int, lifeline: int) -> int:

@@ -4,6 +4,7 @@ The parent opens nothing but the sockets, runs no event loop and no thread, and 
 
     starting ──▶ first worker serves ──▶ the others are forked ──▶ all serve: their lines are announced
     serving  ──▶ a worker ends ──▶ another one takes its place, after a pause that grows while they keep ending
+    serving  ──▶ what all of them need ends ──▶ ending, with status 1
     ending   ──▶ every worker is told to end, and the parent ends with the last of them
 
 The first worker begins alone, because it may have to migrate the ledger, and because what is wrong with the settings
@@ -100,14 +101,24 @@ def become(work: Callable[[], int]) -> NoReturn:
 class Supervisor:
     """Keeps `count` workers doing `work`. What the first one announces is written to `announce` once all serve.
 
-    `clear_away` is told the name of one that ended, when another takes its place.
+    `clear_away` is told the name of one that ended, when another takes its place. `needed` is a process of this one's
+    that they cannot do without: its end is theirs.
     """
 
-    def __init__(self, count: int, work: Work, announce: TextIO, clear_away: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        count: int,
+        work: Work,
+        announce: TextIO,
+        clear_away: Callable[[str], None],
+        *,
+        needed: int | None = None,
+    ) -> None:
         self._count = count
         self._work = work
         self._announce = announce
         self._clear_away = clear_away
+        self._needed = needed
         self._names = map(str, itertools.count(1))
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, tuple[float, str]] = {}
@@ -170,6 +181,11 @@ class Supervisor:
 
     def _bury(self) -> None:
         """See which workers have ended. Before all served, or after the end was asked for, that is the end of it."""
+        if self._needed is not None and os.waitpid(self._needed, os.WNOHANG)[0]:
+            log_event(logging.ERROR, "simulator ended")
+            self._needed = None
+            self._status = 1
+            self._heed(signal.SIGTERM)
         for worker in list(self._workers.values()):
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:

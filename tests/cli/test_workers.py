@@ -14,18 +14,23 @@ from tests.conftest import Q, team
 from tests.served import Served, environment_of, eventually, served
 
 
-def workers_of(gateway: Served) -> list[int]:
-    """The processes that serve, by their parent."""
-    found = []
+def children_of(gateway: Served) -> dict[int, int]:
+    """The processes whose parent is the one that was started, with how many threads each has."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             threads = len(list((folder / "task").iterdir()))
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[1]) == gateway.process.pid and fields[0] != "Z" and threads > 1:  # the simulator has no threads
-            found.append(int(folder.name))
-    return sorted(found)
+        if int(fields[1]) == gateway.process.pid and fields[0] != "Z":
+            found[int(folder.name)] = threads
+    return found
+
+
+def workers_of(gateway: Served) -> list[int]:
+    """The processes that serve: the simulator has no threads."""
+    return sorted(pid for pid, threads in children_of(gateway).items() if threads > 1)
 
 
 async def counted(gateway: Served, series: str) -> float:
@@ -84,6 +89,14 @@ async def test_a_worker_that_is_killed_takes_nothing_with_it(environment: dict[s
         assert await counted(gateway, series) == 40
         await eventually(partial(nothing_is_left_of_the_dead, tmp_path))
         assert await gateway.ends(signal.SIGTERM) == 0
+
+
+async def test_a_simulator_that_is_killed_ends_the_gateway(environment: dict[str, str]) -> None:
+    async with served(environment) as gateway:
+        (simulator,) = [pid for pid, threads in children_of(gateway).items() if threads == 1]
+        os.kill(simulator, signal.SIGKILL)
+        assert await gateway.ends() == 1
+    assert any('"simulator ended"' in line for line in gateway.said)
 
 
 def files_of_workers(folder: Path) -> list[Path]:
