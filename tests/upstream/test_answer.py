@@ -1,10 +1,14 @@
 """Which headers are the client's business, and how long it is told to wait."""
 
+from typing import cast
+
 import pytest
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer, end_to_end, require_json_object, retry_after
+from gateway.upstream.answer import Answer, end_to_end, require_json_object, require_no_secret, retry_after
+from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
+from gateway.upstream.reply import Reply
 
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 
@@ -75,3 +79,24 @@ def test_up7_anything_else_is_not(body: bytes) -> None:
 def test_the_first_value_of_a_header() -> None:
     answer = Answer(200, ((b"x", b"1"), (b"x", b"2")), b"")
     assert (answer.header(b"x"), answer.header(b"y")) == (b"1", None)
+
+
+class Headless:
+    """An answer without headers."""
+
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@pytest.mark.parametrize(
+    "body", [b'["a\\/key/of+ours"]', b'{"x":"a/\\u006bey/of\\u002bours"}', b'["a\\/key\\u002Fof+ours"]']
+)
+def test_se2_json_escapes_hide_no_key(body: bytes) -> None:
+    with pytest.raises(UpstreamFailure):
+        require_no_secret(cast("Reply", Headless()), body, [Secret("a/key/of+ours")])
+
+
+@pytest.mark.parametrize(
+    "body", [b'["a\\/key", "of+ours"]', b"a\\/key/of+ours", b"\\u00ff\xff", b"[" * 3000 + b'"\\u0061"']
+)
+def test_se2_what_only_looks_like_it_is_passed_on(body: bytes) -> None:
+    require_no_secret(cast("Reply", Headless()), body, [Secret("a/key/of+ours")])

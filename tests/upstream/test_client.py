@@ -244,6 +244,8 @@ async def test_without_a_key_nothing_is_sent(client: Connect, credential: str) -
         f'{{"error":"bad key {KEY}"}}'.encode(),
         b'{"error":"%s"}' % base64.b64encode(b"Bearer " + KEY.encode()),
         b'{"error":"%s"}' % base64.b64encode(b"x" + KEY.encode() + b"y"),
+        b'{"error":{"%s":1}}' % "".join(f"\\u{ord(character):04X}" for character in KEY).encode(),
+        b'{"error":["%s"]}' % KEY.replace("k", "\\u006b").encode(),
     ],
 )
 async def test_se2_an_answer_with_our_key_is_withheld(client: Connect, leak: bytes) -> None:
