@@ -1,6 +1,5 @@
 """A call that waits, as its client asked or because it streams: begun here, ended by `PublicApp` with the call."""
 
-import asyncio
 from functools import partial
 from math import inf
 
@@ -33,7 +32,7 @@ def begin_wait(call: Call, seconds: float, pulse: float = inf) -> Wait:
 
 def end_with_client(call: Call, wait: Wait) -> None:
     """End the wait when the client leaves. For a call whose body has been read, and that is not streamed."""
-    leaving = asyncio.get_running_loop().create_task(client_left(call.receive))
+    leaving = call.gw.tasks.start(client_left(call.receive), "wait for the client to leave")
     leaving.add_done_callback(lambda _: wait.end())
     wait.ended.add_done_callback(lambda _: leaving.cancel())
 

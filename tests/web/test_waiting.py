@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import time
 from types import SimpleNamespace
 from typing import cast
@@ -12,7 +13,7 @@ import pytest
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Team
-from gateway.web.waiting import check_key_again
+from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 from tests.conftest import Q, team
 from tests.scripted_upstream import response
 from tests.web.conftest import Studio, call_with
@@ -33,6 +34,23 @@ def creating(studio: Studio, **headers: str) -> "asyncio.Future[httpx.Response]"
 
 async def waits(studio: Studio, count: int = 1) -> None:
     await studio.house.eventually(lambda: studio.house.gw.waits.count == count)
+
+
+async def test_a_fault_in_watching_the_client_is_reported_and_ends_the_wait(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> dict[str, object]:
+        raise LookupError("no such message")
+
+    call = call_with()
+    call.gw, call.receive = studio.house.gw, fail
+    wait = begin_wait(call, 60)
+    with caplog.at_level(logging.ERROR, "gateway"):
+        end_with_client(call, wait)
+        await asyncio.wait_for(wait.ended, 5)
+        await asyncio.sleep(0)
+    studio.house.gw.waits.leave(wait)
+    assert [(record.message, record.fields["error"]) for record in caplog.records] == [("task failed", "LookupError")]  # type: ignore[attr-defined]  # the formatter's own field
 
 
 async def test_a_poll_is_answered_when_the_job_has_ended(studio: Studio) -> None:
