@@ -97,3 +97,4 @@ class Gateway:
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
     """By credential and model: the creates that wait for their turn there."""
     traces: Traces = NO_TRACES
+    """Where spans of calls and jobs are told."""

@@ -4,6 +4,8 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,15 @@ import pytest
 
 from tests.conftest import Q, team
 from tests.served import Served, environment_of, eventually, served
+
+
+WITHOUT_SIMULATOR = """
+from gateway.__main__ import main
+from gateway.cli import workers
+
+workers._simulate = lambda *_: 1
+exit(main())
+"""
 
 
 def children_of(gateway: Served) -> dict[int, int]:
@@ -97,6 +108,12 @@ async def test_a_simulator_that_is_killed_ends_the_gateway(environment: dict[str
         os.kill(simulator, signal.SIGKILL)
         assert await gateway.ends() == 1
     assert any('"simulator ended"' in line for line in gateway.said)
+
+
+def test_a_simulator_that_does_not_start_is_said(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", WITHOUT_SIMULATOR, "serve"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (told.returncode, "cannot start\nthe simulator did not start" in told.stderr) == (2, True)
 
 
 def files_of_workers(folder: Path) -> list[Path]:
