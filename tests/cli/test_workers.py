@@ -15,7 +15,6 @@ import pytest
 from tests.conftest import Q, team
 from tests.served import Served, environment_of, eventually, served
 
-
 WITHOUT_SIMULATOR = """
 from gateway.__main__ import main
 from gateway.cli import workers

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
 
 from gateway.ledger.ledger import Ledger
+from gateway.telemetry.otel import Exporter, OpenTelemetry
 from tests.conftest import REAL_KEY, REAL_ORG, Q, team
 from tests.faults.unruly import UnrulyUpstream
 from tests.scripted_upstream import Connection, response
@@ -22,6 +26,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 CALLERS = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"}
 UNSAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+SPAN = ReadableSpan("job", SpanContext(1, 1, is_remote=False))
 CREATE, POLL = f"POST {Q}/requests", f"GET {Q}/requests/{{id}}"
 
 
@@ -289,3 +294,54 @@ async def test_without_the_extra_and_without_the_wish_nothing_lacks(scene: Scene
     async with served(scene.environment(), "tests.without_otel") as gateway:
         assert (await gateway.client("canary-team-key").get("/gateway/v1/usage")).status_code == 200
         assert await gateway.ends(signal.SIGTERM) == 0
+
+
+@pytest.fixture
+async def traces(receiver: TraceReceiver) -> AsyncIterator[OpenTelemetry]:
+    """By a clock that stands still."""
+    traces = OpenTelemetry(f"{receiver.url}/v1/traces", lambda: 1000.0, "1")
+    yield traces
+    await traces.close()
+
+
+async def test_a_job_is_told_with_the_times_it_is_given_and_ends_no_sooner_than_it_began(
+    traces: OpenTelemetry, receiver: TraceReceiver
+) -> None:
+    traces.record_job(CALLERS["traceparent"], (100.0, 250.5), {"gateway.outcome": "success"})
+    traces.record_job(CALLERS["traceparent"], (300.0, 299.0), {}, "expired")
+    await traces.close()
+    well, ill = sorted(receiver.spans, key=lambda span: span.started)
+    assert (well.name, well.trace, well.parent) == ("job", TRACE, PARENT)
+    assert (well.started, well.ended, well.failed, well.facts) == (100.0, 250.5, False, {"gateway.outcome": "success"})
+    assert (ill.started, ill.ended, ill.failed, ill.facts) == (300.0, 300.0, True, {"error.type": "expired"})
+
+
+async def test_a_task_goes_on_with_what_it_is_told_or_with_nothing_that_is_recorded(
+    traces: OpenTelemetry, receiver: TraceReceiver
+) -> None:
+    traces.resume(CALLERS["traceparent"])
+    first = traces.begin_question("first", {"a": 1})
+    traces.resume(None)
+    second = traces.begin_question("second", {})
+    first.link(CALLERS["traceparent"])
+    assert (first.traceparent is None, second.traceparent) == (False, None)
+    assert named_in(first.context[0][1].decode())[0] == TRACE != named_in(second.context[0][1].decode())[0]
+    first.end("renamed", {"b": 2})
+    second.end("second", {})
+    await traces.close()
+    [told] = receiver.spans
+    assert (told.name, told.trace, told.parent, told.links) == ("renamed", TRACE, PARENT, [PARENT])
+    assert told.facts == {"a": 1, "b": 2}
+
+
+def test_the_log_says_once_that_spans_are_lost_and_once_that_they_are_not(
+    receiver: TraceReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = Exporter(f"{receiver.url}/v1/traces")
+    with caplog.at_level(logging.INFO, "gateway"):
+        for status in (400, 400, 200, 200):
+            receiver.status = status
+            exporter.export([SPAN, SPAN])
+    exporter._client.shutdown()
+    said = [(record.message, record.fields) for record in caplog.records if record.name == "gateway"]  # type: ignore[attr-defined]  # the formatter's own field
+    assert said == [("spans are lost", {"count": 2}), ("spans are taken again", {"lost": 4})]

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from gateway.telemetry.traces import NO_SPAN, NO_TRACES, TracesError, endpoint_of, open_traces
+from tests.without_otel import Lacking
 
 BASE, TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 COLLECTOR = {BASE: "http://collector:4318"}
@@ -62,6 +63,19 @@ def test_nothing_is_imported_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delitem(sys.modules, name)
     assert open_traces({}, lambda: 0.0, "1") is NO_TRACES
     assert not any(name.startswith("opentelemetry") for name in sys.modules)
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gateway.telemetry.otel", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Lacking(), *sys.meta_path])
+    for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(TracesError) as raised:
+        open_traces(COLLECTOR, lambda: 0.0, "1")
+    assert str(raised.value) == (
+        f"{BASE}: spans are to be exported, but OpenTelemetry is not installed; "
+        "install it (pip install 'gmi-gateway[otel]'), or set OTEL_SDK_DISABLED=true"
+    )
 
 
 async def test_no_traces_do_nothing() -> None:
