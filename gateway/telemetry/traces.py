@@ -115,7 +115,10 @@ def open_traces(environment: Mapping[str, str], now: Callable[[], float], versio
         told = "spans are to be exported, but OpenTelemetry is not installed"
         remedy = "install it (pip install 'gmi-gateway[otel]'), or set OTEL_SDK_DISABLED=true"
         raise TracesError(f"{_variable(environment)}: {told}; {remedy}") from None
-    return cast("Traces", library.OpenTelemetry(where, now, version))
+    try:
+        return cast("Traces", library.OpenTelemetry(where, now, version))
+    except ValueError as error:
+        raise TracesError(f"OpenTelemetry cannot use its variables (OTEL_…): {error}") from error
 
 
 def endpoint_of(environment: Mapping[str, str]) -> str | None:

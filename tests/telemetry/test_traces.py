@@ -78,6 +78,12 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     )
 
 
+def test_what_the_library_cannot_use_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    with pytest.raises(TracesError, match=r"cannot use its variables .*max_queue_size"):
+        open_traces(COLLECTOR, lambda: 0.0, "1")
+
+
 async def test_no_traces_do_nothing() -> None:
     assert not NO_TRACES.on
     span = NO_TRACES.begin_call(())
