@@ -37,12 +37,26 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="FAULT",
         help="a fault in force; repeatable",
     )
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="the only key accepted; repeatable (default: every key and organisation)",
+    )
 
 
 def run(call: Invocation) -> int:
     """Serve until told to end."""
     options = call.options
-    settings = Settings(host=options.host, port=options.port, speed=options.speed, faults=tuple(options.fault))
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        speed=options.speed,
+        faults=tuple(options.fault),
+        keys=tuple(options.key) or Settings.keys,
+        any_key=not options.key,
+    )
     try:
         run_in_loop(until_signalled(serve_forever(settings, lambda url: _announce(url, settings))))
     except OSError as error:

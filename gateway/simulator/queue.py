@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -20,6 +21,8 @@ from gateway.simulator.storage import FILE_TYPES
 
 PREFIX = "/api/v1/ie/requestqueue/apikey"
 DEFAULT_LIMIT = 20
+_ANY_KEY = re.compile(r"Bearer [\x21-\x7e]+")
+_ANY_ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 Operation = Callable[[Request, str], Awaitable[Response]]
 
@@ -137,12 +140,18 @@ class Queue:
         """The organisation the request speaks for; 401 or 403 if it may not."""
         settings = self.simulation.settings
         authorization = request.headers.getlist("authorization")
-        accepted = len(authorization) == 1 and authorization[0] in (f"Bearer {key}" for key in settings.keys)
+        accepted = len(authorization) == 1 and (
+            authorization[0] in (f"Bearer {key}" for key in settings.keys)
+            or (settings.any_key and _ANY_KEY.fullmatch(authorization[0]) is not None)
+        )
         request.state.entry.key_accepted = accepted
         if not accepted:
             raise Refusal(*ERRORS[Kind.UNAUTHORIZED])
         organizations = request.headers.getlist("x-organization-id") or [settings.organizations[0]]
-        if len(organizations) > 1 or organizations[0] not in settings.organizations:
+        known = organizations[0] in settings.organizations or (
+            settings.any_key and _ANY_ORGANIZATION.fullmatch(organizations[0]) is not None
+        )
+        if len(organizations) > 1 or not known:
             raise Refusal(*ERRORS[Kind.FORBIDDEN])
         return organizations[0]
 

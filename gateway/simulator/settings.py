@@ -21,6 +21,9 @@ class Settings:
     organizations: tuple[str, ...] = ("simulated-organization",)
     """Organisations the keys may name in `X-Organization-ID`; the first is meant where none is named."""
 
+    any_key: bool = False
+    """Accept every key, and every organisation that is a plain word; then no account need be known to use it."""
+
     speed: float = 15
     """How much faster than production jobs run: 15 makes a 90 s video take 6 s."""
 

@@ -26,6 +26,18 @@ def test_it_serves_until_told_to_end() -> None:
     assert (simulator.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.parametrize(("options", "other_key"), [((), 200), (("--key", "mine", "--key", "ours"), 401)])
+def test_it_takes_every_key_unless_told_which(options: tuple[str, ...], other_key: int) -> None:
+    with started([sys.executable, "-m", "gateway", "simulate", "--port", "0", *options]) as simulator:
+        assert simulator.stderr is not None
+        url = simulator.stderr.readline().split()[-1]
+        models = f"{url}/api/v1/ie/requestqueue/apikey/models"
+        answers = [send(Request("GET", models, key)).status for key in ("ours", "another")]
+        os.kill(simulator.pid, signal.SIGTERM)
+        simulator.communicate(timeout=10)
+    assert answers == [200, other_key]
+
+
 def test_a_port_that_is_taken_is_said(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

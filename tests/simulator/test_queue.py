@@ -291,3 +291,18 @@ async def test_a_latency_delays_its_operation_alone(client: httpx.AsyncClient) -
     undelayed = asyncio.get_running_loop().time() - started
     assert (await client.get("/models/Veo3")).status_code == 200
     assert asyncio.get_running_loop().time() - started - undelayed >= 0.1
+
+
+async def test_where_every_key_will_do_one_is_still_needed_and_organizations_stay_apart(start: Start) -> None:
+    simulator = await start(any_key=True)
+    async with httpx.AsyncClient(base_url=simulator.url + QUEUE, trust_env=False) as client:
+        for wrong in ({}, {"Authorization": "Bearer"}, {"Authorization": "Basic abc"}):
+            assert (await client.get("/models", headers=wrong)).status_code == 401
+        client.headers["Authorization"] = "Bearer whatever-it-is"
+        assert (await client.post("/requests", json=VEO)).json()["status"] == "created"
+        of_mine = {"X-Organization-ID": "org-1"}
+        created = (await client.post("/requests", json=VEO, headers=of_mine)).json()
+        record = await client.get(f"/requests/{created['request_id']}", headers=of_mine)
+        assert record.json()["org_id"] == "org-1"
+        assert await total(client) == 1
+        assert (await client.get("/models", headers={"X-Organization-ID": "../x"})).status_code == 403
