@@ -16,6 +16,9 @@ _READ_AGAIN = 2.0
 """Seconds a file's text is believed before the file is looked at again."""
 
 _LARGEST_FILE = 64 * 1024
+_SHORTEST_SECRET = 8
+"""Characters from which on a key is looked for in answers; GMI's own have about 250."""
+
 _DEFAULT_KEY = Source("env", "GMI_API_KEY")
 _DEFAULT_KEY_FILE = "GMI_API_KEY_FILE"
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
@@ -31,7 +34,12 @@ class Secret:
         return "Secret(…)"
 
     def is_in(self, text: bytes) -> bool:
-        """Whether `text` contains the secret: as it is, URL-encoded or in base64."""
+        """Whether `text` contains the secret: as it is, URL-encoded or in base64.
+
+        One shorter than a secret can be is a word that stands for one in a trial, and stands in any text: not sought.
+        """
+        if len(self.text) < _SHORTEST_SECRET:
+            return False
         for trace in _traces(self.text):  # noqa: SIM110 - twice as fast as `any`, on every answer
             if trace in text:
                 return True

@@ -135,6 +135,10 @@ def test_se2_a_secret_is_found_in_every_spelling(secret: str, before: bytes, aft
         assert Secret(secret).is_in(text)
 
 
+def test_a_word_too_short_for_a_secret_is_in_no_text() -> None:
+    assert not Secret("test").is_in(b'{"prompt":"a test"}')
+
+
 def test_se2_other_texts_are_left_alone() -> None:
     secret = Secret("real-upstream-key-0123456789")
     for text in (b"", b"real-upstream-key-012345678", base64.b64encode(b"Bearer other-key-0123456789" * 9)):
