@@ -118,9 +118,9 @@ class Upstream:
         """`GET …/requests`: the whole organisation's, so never passed on to a client."""
         return await self._run(credential, request.list_requests(model, limit, offset))
 
-    async def delete_request(self, credential: str, request_id: str) -> Answer:
+    async def delete_request(self, credential: str, request_id: str, trace: Trace | None = None) -> Answer:
         """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
-        return await self._run(credential, request.delete_request(request_id))
+        return await self._run(credential, request.delete_request(request_id, trace))
 
     async def upload_url(self, credential: str, body: bytes, trace: Trace | None = None) -> Answer:
         """`POST …/upload-url` with the client's bytes."""

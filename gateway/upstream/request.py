@@ -105,9 +105,9 @@ def list_requests(model: str | None, limit: int, offset: int) -> Question:
     return Question(Operation.LIST_REQUESTS, "GET", f"{PREFIX}/requests?{urlencode(parameters, quote_via=quote)}")
 
 
-def delete_request(request_id: str) -> Question:
+def delete_request(request_id: str, trace: Trace | None) -> Question:
     """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(Operation.DELETE_REQUEST, "DELETE", f"{PREFIX}/requests/{_checked(request_id)}")
+    return Question(Operation.DELETE_REQUEST, "DELETE", f"{PREFIX}/requests/{_checked(request_id)}", trace=trace)
 
 
 def upload_url(body: bytes, trace: Trace | None) -> Question:

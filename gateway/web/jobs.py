@@ -233,7 +233,8 @@ async def delete(call: Call) -> Reply:
     """`DELETE …/requests/{id}`: the team's own, passed through; a job it ended is settled at once."""
     gw = call.gw
     owner = await polling.own(gw, call.caller, call.identifier)
-    answer = await gw.tasks.shield(gw.upstream.delete_request(owner.credential, call.identifier), "delete")
+    asked = gw.upstream.delete_request(owner.credential, call.identifier, call.trace)
+    answer = await gw.tasks.shield(asked, "delete")
     call.upstream_seconds = answer.elapsed
     gw.jobs.outdate(call.identifier, gw.ticks())
     if answer.status < 300 and owner.outcome is None:

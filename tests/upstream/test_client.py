@@ -54,6 +54,14 @@ async def test_a_create_carries_exactly_the_headers_of_the_list(client: Connect)
     assert (sent.header("user-agent") or "").startswith("gmi-gateway/")
 
 
+async def test_a_delete_is_tied_to_the_clients_call(client: Connect) -> None:
+    async with ScriptedUpstream(answering(response())) as upstream:
+        trace = Trace("req-1", ((b"traceparent", b"00-aa-bb-01"),))
+        await client(upstream.url).delete_request("default", "7f3a-1_b", trace)
+    sent = upstream.requests[0]
+    assert (sent.method, sent.header("x-request-id"), sent.header("traceparent")) == ("DELETE", "req-1", "00-aa-bb-01")
+
+
 async def test_every_operation_has_its_own_template(client: Connect) -> None:
     async with ScriptedUpstream(answering(response())) as upstream:
         gmi = client(upstream.url)

@@ -30,7 +30,7 @@ def test_request_ids() -> None:
 
 def test_only_reads_are_repeatable() -> None:
     reads = (request.list_models(), request.get_model("m"), request.get_request("r"), request.list_requests(None, 1, 0))
-    writes = (request.create_request(b"{}", None), request.upload_url(b"{}", None), request.delete_request("r"))
+    writes = (request.create_request(b"{}", None), request.upload_url(b"{}", None), request.delete_request("r", None))
     assert all(question.repeatable for question in reads)
     assert not any(question.repeatable for question in writes)
 
