@@ -1,6 +1,8 @@
 """FLOW an input file is to be uploaded: count → have upstream sign a URL for it → hand that out | give back."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import NamedTuple
 
 from gateway import relay
 from gateway.context import Gateway
@@ -16,7 +18,14 @@ from gateway.upstream.client import Answer, Trace, UpstreamFailure
 SIGNED_STATUSES = frozenset((200, 201))
 
 
-async def request_upload(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Answer:
+class Asked(NamedTuple):
+    """Upstream's answer, and what is used of each limit that the upload counts on, by counter."""
+
+    answer: Answer
+    used: Mapping[str, int]
+
+
+async def request_upload(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Asked:
     """Upstream's answer to a request for an upload URL; that is the gateway's own where the team relays.
 
     Raises Refusal for a full limit, UpstreamFailure, and LedgerUnavailable.
@@ -26,7 +35,7 @@ async def request_upload(gw: Gateway, caller: Caller, file_type: str, body: byte
     return await gw.tasks.shield(_count_and_ask(gw, caller, file_type, body, trace), "upload")
 
 
-async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Answer:
+async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: bytes, trace: Trace) -> Asked:
     if caller.team.uploads.relay:
         relay.require_public_url(gw)
     now = gw.now()
@@ -44,6 +53,6 @@ async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: byte
         raise
     if answer.status in SIGNED_STATUSES:
         report_limits(gw, caller.team, claims, taken.used)
-    else:
-        await insist(gw, partial(gw.ledger.give_back, claims))
-    return answer
+        return Asked(answer, taken.used)
+    await insist(gw, partial(gw.ledger.give_back, claims))
+    return Asked(answer, {})

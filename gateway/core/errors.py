@@ -141,8 +141,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
     """The answer is an error made by the gateway.
 
     `message` is one sentence the caller can act on. `retry_after` is in seconds. `siblings` are further
-    fields of the error body. `status` overrides the table's for the one code that has two
-    (`outcome_unknown` is 409 when a repeat asks again).
+    fields of the error body. `used` is what is used of a limit that refused, by counter. `status` overrides
+    the table's for the one code that has two (`outcome_unknown` is 409 when a repeat asks again).
     """
 
     code: Code
@@ -151,6 +151,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
     rate_limit: RateLimit | None = None
     quota: Quota | None = None
     siblings: Mapping[str, object] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
     headers: Headers = ()
     status: int = 0
     close: bool = False

@@ -35,6 +35,7 @@ def refusal_for(claim: Claim, used: int, caller: Caller, now: float, request_id:
         rate_limit=_rate_limit(bound, caller, now, None if never else wait),
         quota=Quota(bound.limit.name, bound.ceiling, used, bound.limit.unit, claim.window_ends),
         siblings=_money_siblings(bound, claim, used) if money else {},
+        used={claim.counter: used},
     )
 
 

@@ -1,13 +1,13 @@
 """One call on the public listener, from its first byte to its last."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.context import Gateway
 from gateway.core.decide import Decision
-from gateway.core.limits import LimitState
+from gateway.core.limits import LimitState, limit_states
 from gateway.core.policy import Caller, PolicySet
 from gateway.relay import Upload
 from gateway.telemetry import Span
@@ -66,6 +66,12 @@ class Call:
         """Who calls; only asked once that is known."""
         assert self.who is not None
         return self.who
+
+    def show_limits(self, used: Mapping[str, int]) -> None:
+        """Have the answer tell how full the limits on these counters are, besides those it tells of already."""
+        told = {state.counter for state in self.limits_shown}
+        states = limit_states(self.caller, used, self.gw.now())
+        self.limits_shown += [state for state in states if state.counter in used.keys() - told]
 
     def note_decision(self, decision: Decision) -> None:
         """Keep what the policy said of a create, for its access line."""

@@ -20,7 +20,8 @@ async def upload_url(call: Call) -> Reply:
             Code.FILE_TYPE_NOT_ALLOWED,
             f"This team may upload {', '.join(allowed) or 'no files'}; ask your platform team for other types.",
         )
-    answer = await uploads.request_upload(call.gw, call.caller, file_type, body, call.trace)
+    answer, used = await uploads.request_upload(call.gw, call.caller, file_type, body, call.trace)
+    call.show_limits(used)
     call.upstream_seconds = answer.elapsed
     if answer.status in uploads.SIGNED_STATUSES:
         call.gw.metrics.uploads(call.caller.team.name, file_type).inc()

@@ -12,7 +12,6 @@ from gateway.core.addresses import Target, read_target
 from gateway.core.errors import Code, Refusal
 from gateway.core.headers import JSON, Headers
 from gateway.core.lifecycle import outcome_of
-from gateway.core.limits import limit_states
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import new_reservation_id
 from gateway.memory import Seen
@@ -84,11 +83,8 @@ def _preferred_wait(call: Call) -> tuple[Wait | None, Headers]:
 
 async def _answer(call: Call, created: Created, wait: Wait | None) -> Reply:
     """Upstream's answer to the create; if the job ends while the client waits, its record instead."""
-    gw = call.gw
     call.let_go()
-    call.limits_shown += [
-        state for state in limit_states(call.caller, created.used, gw.now()) if state.counter in created.used
-    ]
+    call.show_limits(created.used)
     reply = Reply(created.answer.status, created.answer.body, created.answer.headers)
     call.upstream_seconds, call.replayed = created.upstream_seconds, created.replayed
     if wait is not None:

@@ -71,6 +71,8 @@ class PublicApp:
         try:
             return await self._answer(call)
         except Refusal as refusal:
+            if refusal.used:
+                call.show_limits(refusal.used)
             return error_reply(refusal, call.request_id)
         except UpstreamFailure as failure:
             return error_reply(failure.as_refusal(), call.request_id)

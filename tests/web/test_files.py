@@ -66,4 +66,12 @@ async def test_no_more_urls_than_the_limit(open_shop: OpenShop) -> None:
         "resets_at": "",
     }
     assert int(refused.headers["retry-after"]) >= 1
+    assert '"files";r=0;t=' in refused.headers["ratelimit"]
+    left = {
+        item.partition(";t=")[0]
+        for answer in answers
+        if answer.status_code == 200
+        for item in answer.headers["ratelimit"].split(", ")
+    }
+    assert {'"files";r=1', '"files";r=0'} <= left
     assert (await uploads(house), house.received("upload_url")) == (2, 2)

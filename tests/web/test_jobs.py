@@ -79,6 +79,8 @@ async def test_a_full_limit_says_which_and_until_when(open_shop: OpenShop) -> No
     assert (answer.status_code, body["code"]) == (429, "concurrency_exceeded")
     assert body["quota"] == {"name": "jobs-at-once", "limit": 3, "used": 3, "unit": "jobs", "resets_at": None}
     assert body["rate_limit"]["retry_after_ms"] == 1000 * int(answer.headers["retry-after"])
+    assert '"jobs-at-once";q=3' in answer.headers["ratelimit-policy"].split(", ")
+    assert '"jobs-at-once";r=0' in answer.headers["ratelimit"].split(", ")
 
 
 async def test_a_record_is_conditional_private_and_from_memory(open_shop: OpenShop) -> None:
