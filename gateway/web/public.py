@@ -24,7 +24,7 @@ from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
 from gateway.web.room import READS, WRITES, Room
-from gateway.web.routes import Route, RouteTable, method_of
+from gateway.web.routes import RouteTable, method_of
 from gateway.web.spans import begin_span
 from gateway.web.streams import send_stream
 from gateway.web.tracing import Randomness, request_id_of, trace_context
@@ -108,18 +108,17 @@ class PublicApp:
 
     async def _answer(self, call: Call) -> Reply:
         now = self._gw.now()
+        route, call.identifier = self._routes.find(call.scope["raw_path"]) or (None, "")
+        call.route = route
         self._room.check(READS)
-        found = self._routes.find(call.scope["raw_path"])
-        if found is not None and found[0].is_open and call.scope["method"] in found[0].methods:
-            call.route = found[0]
-            return await method_of(call.route, call.scope["method"]).endpoint(call)
-        await self._identify(call, found, now)
+        if route is not None and route.is_open and call.scope["method"] in route.methods:
+            return await method_of(route, call.scope["method"]).endpoint(call)
+        await self._identify(call, now)
         await self._count(call, now)
-        if found is None:
+        if route is None:
             advice = self._routes.advise(call.scope["raw_path"]) or f"the API of GMI Cloud begins with {PREFIX}"
             raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; {advice}.")
-        call.route, call.identifier = found
-        method = method_of(call.route, call.scope["method"])
+        method = method_of(route, call.scope["method"])
         reads = call.scope["method"] in ("GET", "HEAD")
         self._room.check(READS if reads else WRITES, call.caller.team.name)
         if method.scope is not None:
@@ -129,12 +128,11 @@ class PublicApp:
             call.hold(len(reply.body))
         return reply
 
-    async def _identify(self, call: Call, found: tuple[Route, str] | None, now: float) -> None:
+    async def _identify(self, call: Call, now: float) -> None:
         """Who calls: by the key, or by the token in the path where that is what the route takes."""
         try:
-            if found is not None and found[0].admit is not None:
-                call.route, call.identifier = found
-                call.who = await found[0].admit(call)
+            if call.route is not None and call.route.admit is not None:
+                call.who = await call.route.admit(call)
                 self._room.join(call.who.team.name)
             else:
                 call.who = identify(call.policy, call.scope["headers"])

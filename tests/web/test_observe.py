@@ -77,6 +77,19 @@ async def test_ca1_labels_are_closed_whatever_is_asked(open_shop: OpenShop) -> N
     ]
 
 
+async def test_a_call_refused_at_the_door_counts_for_the_route_it_knocked_at(
+    open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, client = await open_shop("limits: [1 requests per hour]", access_log="on")
+    statuses = [(await client.get(f"{Q}/models")).status_code for _ in range(2)]
+    statuses.append((await house.client("nobody").get(f"{Q}/requests/some-job")).status_code)
+    assert statuses == [200, 429, 401]
+    metrics = (await house.admin("/metrics")).text
+    assert 'gateway_requests_total{code="429",method="GET",route="/models",team="a"} 1.0' in metrics
+    assert 'gateway_requests_total{code="401",method="GET",route="/requests/{id}",team="other"} 1.0' in metrics
+    assert [line["route"] for line in lines(house, capsys)] == ["/models", "/models", "/requests/{id}"]
+
+
 async def test_a_refusal_is_counted_and_kept_for_the_dashboard(open_shop: OpenShop) -> None:
     house, client = await open_shop("models: {allow: [Veo3]}")
     answer = await client.create("Veo3-Fast")
