@@ -30,7 +30,7 @@ class How(StrEnum):
     """How a value was come by, as the metric `cache_requests_total{result}` names it."""
 
     HIT = "hit"
-    """From memory, fresh."""
+    """From memory or from what was kept of it, fresh."""
     MISS = "miss"
     """Asked for."""
     COLLAPSED = "collapsed"
@@ -65,6 +65,8 @@ class _Entry:
     size: int
     rules: Rules
     born: float
+    recalled: bool
+    """Whether the fetch asked nobody, but brought what had been kept elsewhere."""
 
 
 class Cache:
@@ -118,6 +120,8 @@ class Cache:
         age = self._ticks() - entry.born
         if entry.rules.fresh <= age:
             return Served(entry.value, How.STALE, age)
+        if entry.recalled:
+            return Served(entry.value, How.HIT, age)
         return Served(entry.value, How.COLLAPSED if joined else How.MISS, age)
 
     def on_error(self, key: Hashable) -> Served[Any] | None:
@@ -142,7 +146,8 @@ class Cache:
     async def _land(self, key: Hashable, fetch: Callable[[], Awaitable[Fetched[V]]]) -> _Entry:
         asked_at = self._ticks()
         fetched = await fetch()
-        entry = _Entry(fetched.value, fetched.size + _ENTRY_BYTES, fetched.rules, asked_at - fetched.age)
+        size, born = fetched.size + _ENTRY_BYTES, asked_at - fetched.age
+        entry = _Entry(fetched.value, size, fetched.rules, born, fetched.age > 0)
         self._entries.pop(key, None)
         if entry.size <= self._entries.maxsize:
             self._entries[key] = entry

@@ -208,6 +208,8 @@ async def test_sh5_after_a_restart_with_upstream_down_the_last_catalogue_is_serv
         after = await again.get(Q + path)
         assert (after.status_code, after.content) == (200, before.content)
         assert after.headers["etag"] == before.headers["etag"]
+        assert after.headers["cache-status"] == "gmi-gateway; hit"
+        assert after.headers["server-timing"].startswith("upstream;dur=0.000,")
 
 
 @pytest.mark.parametrize(("hours", "status"), [(2, 200), (25, 502)])
