@@ -122,7 +122,9 @@ async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
         reach(Point.GIVEN_UP)
         await settlement.release(gw, lost.id, None)
         log_event(logging.WARNING, "create did not happen", reservation=lost.id, team=lost.owner.team)
-    elif gw.now() - lost.owner.created_at >= settlement.JOB_TIMEOUT and await gw.ledger.free_slot(lost.id):
+    elif gw.now() - lost.owner.created_at >= settlement.timeout_of(gw, lost.owner) and await gw.ledger.free_slot(
+        lost.id
+    ):
         log_event(logging.ERROR, "create stays unknown", reservation=lost.id, team=lost.owner.team)
 
 

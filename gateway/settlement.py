@@ -17,6 +17,7 @@ from gateway.core.freshness import follow_interval
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.core.money import MICRO, usd_number
+from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
@@ -34,9 +35,6 @@ MISSING_CONFIRMATIONS = 2
 
 MISSING_AT_FIRST = 60.0
 """Seconds after its create in which a job that upstream denies is not held to be missing."""
-
-JOB_TIMEOUT = 24 * 3600.0
-"""Seconds after which a job without end frees its slot; its money is kept."""
 
 _LOOKS_AT_ONCE = 32
 _LOOKS_A_ROUND = 256
@@ -245,17 +243,23 @@ async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> 
         raise fault
 
 
+def timeout_of(gw: Gateway, owner: Owner) -> float:
+    """Seconds after its create at which the owner's job, without end, frees its slot: by the policy of now."""
+    team = gw.policies.current.teams.get(owner.team)
+    return JOB_TIMEOUT if team is None else team.job_timeout
+
+
 def _was_seen(gw: Gateway, job: OpenJob) -> bool:
     """Whether upstream said that the job lives so lately that it need not be asked."""
     age = gw.now() - job.owner.created_at
     seen = gw.jobs.seen(job.request_id)
-    if seen is None or seen.terminal or age >= JOB_TIMEOUT:
+    if seen is None or seen.terminal or age >= timeout_of(gw, job.owner):
         return False
     return gw.ticks() - seen.asked_at < follow_interval(age)
 
 
 async def _follow_one(gw: Gateway, job: OpenJob) -> None:
-    if gw.now() - job.owner.created_at >= JOB_TIMEOUT:
+    if gw.now() - job.owner.created_at >= timeout_of(gw, job.owner):
         await _expire(gw, job.request_id, job.owner)
         return
     gw.traces.resume(job.owner.trace)

@@ -8,6 +8,7 @@ import pytest
 
 from gateway import settlement
 from gateway.core.lifecycle import Outcome, State
+from gateway.core.policy import JOB_TIMEOUT
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import OwnedByAnother, Placement
 from tests.clocks import WallClock, wall_clock
@@ -185,7 +186,7 @@ async def test_a_job_without_end_is_closed_after_a_day_and_keeps_its_money(
     house = await open_house({"a.yaml": team("a", "key", LIMITS)})
     client = house.client("key")
     request_id = await created(client, "vidu-q1")
-    wall_clock.advance(settlement.JOB_TIMEOUT - 60)
+    wall_clock.advance(JOB_TIMEOUT - 60)
     await settlement.follow(house.gw)
     assert await books(house) == (1, 1, 200_000)
 
@@ -196,6 +197,21 @@ async def test_a_job_without_end_is_closed_after_a_day_and_keeps_its_money(
     assert job is not None
     assert job.outcome is Outcome.EXPIRED
     assert (await client.get(f"{Q}/requests/{request_id}")).json()["status"] in ("created", "queued")
+
+
+async def test_a_team_says_how_long_its_jobs_may_go_on(open_house: OpenHouse, wall_clock: WallClock) -> None:
+    house = await open_house({"a.yaml": team("a", "key", LIMITS) + "job_timeout: 90 s\n"})
+    request_id = await created(house.client("key"), "vidu-q1")
+    wall_clock.advance(60)
+    await settlement.follow(house.gw)
+    assert await books(house) == (1, 1, 200_000)
+
+    wall_clock.advance(60)
+    await settlement.follow(house.gw)
+    assert await books(house) == (1, 0, 200_000)
+    job = await house.gw.ledger.job(request_id)
+    assert job is not None
+    assert job.outcome is Outcome.EXPIRED
 
 
 async def test_up11_a_job_upstream_denies_twice_frees_its_slot_and_keeps_its_money(

@@ -218,6 +218,9 @@ _COMPARISONS: Mapping[str, Callable[[Team, Team, Times], Iterator[Change]]] = {
     "charge_failed": lambda old, new, _: _of_value(
         new.name, "charge_failed", str(old.charge_failed).lower(), str(new.charge_failed).lower()
     ),
+    "job_timeout": lambda old, new, _: _of_value(
+        new.name, "job_timeout", f"{old.job_timeout:g} s", f"{new.job_timeout:g} s"
+    ),
     "webhooks": _of_webhooks,
     "notify": _of_notify,
 }

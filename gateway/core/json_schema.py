@@ -67,10 +67,8 @@ def _inheritable() -> Schema:
         "payload": _list(_payload(), "Rules for the parameters of jobs; all that match the model apply."),
         "uploads": _uploads(),
         "duplicates": _duplicates(),
-        "charge_failed": {
-            "type": "boolean",
-            "description": "Whether a job that fails keeps its money. Default false: it is given back.",
-        },
+        "charge_failed": {"type": "boolean", "description": "Whether a job that fails keeps its money. Default false."},
+        "job_timeout": _quantity("After it a job without end frees its slot; its money is kept.", "24 h"),
         "webhooks": _webhooks(),
         "notify": {
             "type": "string",
@@ -207,12 +205,12 @@ def _uploads() -> Schema:
 
 
 def _duplicates() -> Schema:
-    window = {
-        "type": ["string", "number"],
-        "description": "Within it an equal create gets the first one's answer. At most 24 h.",
-        "examples": ["30 s"],
-    }
+    window = _quantity("Within it an equal create gets the first one's answer. At most 24 h.", "30 s")
     return _table({"window": window}, "Equal creates in quick succession are one job.", required=["window"])
+
+
+def _quantity(description: str, example: str) -> Schema:
+    return {"type": ["string", "number"], "description": description, "examples": [example]}
 
 
 def _webhooks() -> Schema:

@@ -6,7 +6,7 @@ from gateway.core.addresses import HOST_PATTERN, Target, read_target
 from gateway.core.nodes import Node, Report, Scalar, Table, show
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_sources import read_source
-from gateway.core.policy import FILE_TYPES, ParameterRule, PayloadRule, Uploads, Webhooks
+from gateway.core.policy import FILE_TYPES, JOB_TIMEOUT, ParameterRule, PayloadRule, Uploads, Webhooks
 from gateway.core.quantities import parse_duration, parse_size
 
 PAYLOAD_FIELDS = ("models", "parameters")
@@ -107,6 +107,14 @@ def read_duplicates(node: Node | None, report: Report) -> float:
     if window > LONGEST_WINDOW:
         report.error(fields.place("window"), "`window` must be at most `24 h`")
     return window
+
+
+def read_job_timeout(fields: Fields) -> float:
+    """The seconds after which a job without end frees its slot."""
+    timeout = fields.quantity("job_timeout", parse_duration, JOB_TIMEOUT)
+    if timeout <= 0:
+        fields.report.error(fields.place("job_timeout"), "`job_timeout` must be more than `0 s`")
+    return timeout
 
 
 def read_webhooks(node: Node | None, report: Report) -> Webhooks | None:

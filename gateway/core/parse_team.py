@@ -9,7 +9,14 @@ from gateway.core.nodes import Mark, Node, Scalar, Table
 from gateway.core.parse_fields import Fields, read_fields
 from gateway.core.parse_instants import check_timezone, read_instant
 from gateway.core.parse_limits import PlacedLimit, PlacedOverride, apply_overrides, read_limits, read_overrides
-from gateway.core.parse_rules import read_duplicates, read_notify, read_payload, read_uploads, read_webhooks
+from gateway.core.parse_rules import (
+    read_duplicates,
+    read_job_timeout,
+    read_notify,
+    read_payload,
+    read_uploads,
+    read_webhooks,
+)
 from gateway.core.policy import Key, Scope, Team
 
 DEFAULT_FIELDS = (
@@ -21,6 +28,7 @@ DEFAULT_FIELDS = (
     "uploads",
     "duplicates",
     "charge_failed",
+    "job_timeout",
     "webhooks",
     "notify",
 )
@@ -79,6 +87,7 @@ def read_team(fields: Fields, defaults: Fields | None) -> PlacedTeam:
         uploads=read_uploads(merged.nodes.get("uploads"), report),
         duplicates_window=read_duplicates(merged.nodes.get("duplicates"), report),
         charge_failed=merged.flag("charge_failed", default=False),
+        job_timeout=read_job_timeout(merged),
         webhooks=webhooks,
         notify=read_notify(merged, webhooks),
     )

@@ -204,11 +204,16 @@ class Webhooks:
     secret: Source
 
 
+JOB_TIMEOUT = 24 * 3600.0
+"""Seconds that a team's jobs have to end, unless its policy says otherwise."""
+
+
 @dataclass(frozen=True)
 class Team:
     """One team's whole policy, defaults already taken in.
 
-    `duplicates_window` is in seconds, 0 merges nothing. `notify` is told when a limit is as full as it warns of.
+    `duplicates_window` is in seconds, 0 merges nothing. `job_timeout` are the seconds after which a job without end
+    frees its slot; its money is kept. `notify` is told when a limit is as full as it warns of.
     """
 
     name: str
@@ -223,6 +228,7 @@ class Team:
     uploads: Uploads = Uploads()
     duplicates_window: float = 0.0
     charge_failed: bool = False
+    job_timeout: float = JOB_TIMEOUT
     webhooks: Webhooks | None = None
     notify: Target | None = None
 

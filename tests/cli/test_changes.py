@@ -35,6 +35,7 @@ OTHERS: dict[str, Any] = {
     "uploads": Uploads(file_types=()),
     "duplicates_window": 3.0,
     "charge_failed": True,
+    "job_timeout": 60.0,
     "webhooks": Webhooks(("a.example",), Source("env", "A")),
     "notify": Target("a.example", "/limits"),
 }

@@ -33,6 +33,13 @@ def test_uploads() -> None:
     )
 
 
+def test_a_job_timeout_is_more_than_nothing() -> None:
+    assert (team("").job_timeout, team("job_timeout: 2 h\n").job_timeout) == (86400.0, 7200.0)
+    assert team("job_timeout: 90\n").job_timeout == 90.0
+    (problem,) = problems(f"{TEAM}job_timeout: 0 s\n")
+    assert "`job_timeout` must be more than `0 s`" in str(problem)
+
+
 def test_duplicates_are_seconds() -> None:
     assert team("").duplicates_window == 0.0
     assert team("duplicates: {window: 5 min}\n").duplicates_window == 300.0

@@ -10,6 +10,7 @@ GATEWAY = (
     "  uploads: {file_types: [png], max_size: 1 KiB}\n"
     "  duplicates: {window: 30 s}\n"
     "  charge_failed: true\n"
+    "  job_timeout: 1 h\n"
     "  credential: shared\n"
     "  webhooks: {hosts: [hooks.example.com], secret: env:HOOKS}\n"
     "credentials: {shared: {api_key: env:KEY}}\n"
@@ -44,6 +45,7 @@ def test_a_team_inherits_everything_it_does_not_set() -> None:
     found = policy("team: b\n", GATEWAY).teams["b"]
     assert (found.timezone, found.credential, found.duplicates_window) == ("Europe/Berlin", "shared", 30.0)
     assert (found.allow, found.deny, found.charge_failed) == (("Veo*",), ("Veo3-Ultra",), True)
+    assert found.job_timeout == 3600.0
     assert [limit.name for limit in found.limits] == ["requests-minute", "jobs-at-once"]
     assert found.payload[0].parameters[0].name == "seed"
     assert found.uploads == Uploads(("png",), relay=False, max_size=1024)

@@ -51,10 +51,15 @@ def test_a_bad_policy_gets_the_messages_that_are_shown(
 
 def test_the_examples_together_show_every_field() -> None:
     shown = "\n".join(block.text for block in POLICIES.blocks("yaml"))
-    fields = set(POLICIES.first_cells("| Field | Meaning |")) - {"charge_failed", "credential", "overrides.name"}
+    fields = set(POLICIES.first_cells("| Field | Meaning |")) - {
+        "charge_failed",
+        "credential",
+        "job_timeout",
+        "overrides.name",
+    }
     names = {path.rpartition(".")[2] for path in fields}
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b:", shown)] == []
-    assert set(policy_schema()["properties"]) <= fields | {"charge_failed", "credential"}
+    assert set(policy_schema()["properties"]) <= fields | {"charge_failed", "credential", "job_timeout"}
 
 
 def test_the_unit_of_systemd_waits_as_long_as_a_drain_may_take() -> None:

@@ -75,6 +75,7 @@ def _team(team: Team, now: float) -> dict[str, Any]:
         "uploads": msgspec.to_builtins(team.uploads),
         "duplicates": {"window_seconds": team.duplicates_window},
         "charge_failed": team.charge_failed,
+        "job_timeout_seconds": team.job_timeout,
         "webhooks": None
         if team.webhooks is None
         else {"hosts": list(team.webhooks.hosts), "secret": _source(team.webhooks.secret)},
