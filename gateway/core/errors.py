@@ -115,14 +115,13 @@ FACTS: Mapping[Code, CodeFacts] = {
 class RateLimit:
     """Upstream's own sibling of a 429 body, `rate_limit`, as GMI writes it.
 
-    `interval_seconds` is 0 for a limit without a window (jobs at once). `retry_after_ms` is None where waiting does not
-    help: a price that is more than the whole budget.
+    `interval_seconds` is 0 for a limit without a window (jobs at once).
     """
 
     limit_type: str
     limit: int | float
     interval_seconds: int
-    retry_after_ms: int | None
+    retry_after_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,11 @@ def refusal_for(claim: Claim, used: int, caller: Caller, now: float, request_id:
     assert bound is not None, "a shadow limit refuses nothing"
     wait = _wait(bound.limit, claim.window_ends, now, request_id)
     money = bound.limit.unit is Unit.USD
-    never = money and claim.amount > bound.ceiling  # a 429 has a Retry-After in any case: clients wait for nothing else
     return Refusal(
         _code(bound.limit),
         _message(bound, claim, used, caller.team.timezone),
         retry_after=None if money else wait,
-        rate_limit=_rate_limit(bound, caller, now, None if never else wait),
+        rate_limit=_rate_limit(bound, caller, now, wait),
         quota=Quota(bound.limit.name, bound.ceiling, used, bound.limit.unit, claim.window_ends),
         siblings=_money_siblings(bound, claim, used) if money else {},
         used={claim.counter: used},
@@ -59,14 +58,14 @@ def _wait(limit: Limit, window_ends: float | None, now: float, request_id: str) 
     return least + zlib.crc32(request_id.encode()) % _SPREAD.get(limit.period, _WIDEST_SPREAD)
 
 
-def _rate_limit(bound: Bound, caller: Caller, now: float, wait: int | None) -> RateLimit:
+def _rate_limit(bound: Bound, caller: Caller, now: float, wait: int) -> RateLimit:
     limit = bound.limit
     window = window_of(limit, caller, now)
     return RateLimit(
         limit_type=_limit_type(limit),
         limit=usd_number(bound.ceiling) if limit.unit is Unit.USD else bound.ceiling,
         interval_seconds=window.seconds if window else 0,
-        retry_after_ms=None if wait is None else wait * 1000,
+        retry_after_ms=wait * 1000,
     )
 
 

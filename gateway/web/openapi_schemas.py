@@ -41,13 +41,7 @@ def _error() -> Schema:
         "code": {"type": "string", "enum": [code.value for code in Code], "description": "Absent in GMI's own errors."},
         "request_id": {**_TEXT, "description": "The call's `X-Request-ID`; in GMI's own errors, its job's id."},
         "rate_limit": _object(
-            {
-                "limit_type": _TEXT,
-                "limit": _NUMBER,
-                "interval_seconds": _COUNT,
-                "retry_after_ms": {**_or_null(_COUNT), "description": "Null where waiting does not help."},
-            },
-            closed=False,
+            {"limit_type": _TEXT, "limit": _NUMBER, "interval_seconds": _COUNT, "retry_after_ms": _COUNT}, closed=False
         ),
         "quota": _object(
             {"name": _TEXT, "limit": _NUMBER, "used": _NUMBER, "unit": _unit(), "resets_at": _or_null(_INSTANT)}

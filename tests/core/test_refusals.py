@@ -35,13 +35,13 @@ def test_bu1_a_budget_says_price_left_and_reset() -> None:
     assert refusal.rate_limit is not None
     assert (refusal.rate_limit.limit_type, refusal.rate_limit.limit) == ("USD per month", 10)
     assert refusal.rate_limit.interval_seconds == 30 * 86400
-    assert refusal.rate_limit.retry_after_ms is not None
-    assert resets_at - NOON <= refusal.rate_limit.retry_after_ms / 1000 < resets_at - NOON + 30
 
 
 def test_a_price_that_never_fits_does_not_say_to_come_back() -> None:
     refusal = refusal_of(limit(2_000_000, Unit.USD, Period.MONTH, "money"), used=0, price=3_000_000)
-    assert (refusal.retry_after, refusal.rate_limit) == (None, RateLimit("USD per month", 2, 2592000, None))
+    assert refusal.retry_after is None
+    assert refusal.rate_limit is not None
+    assert isinstance(refusal.rate_limit.retry_after_ms, int), "a client of GMI's reads a number here"
     assert refusal.message == (
         "This takes 3.00 USD, more than 2.00 USD per month (limit 'money') can ever give; "
         "ask for less, or ask your platform team."
