@@ -1,36 +1,14 @@
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, MetaData, create_engine, insert
+from sqlalchemy import MetaData, create_engine, insert
 
-import gateway.ledger.migrations
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
-from gateway.ledger import migrate
 from gateway.ledger.delivery_values import Wanted
-from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import Sighting
+from tests.ledger.migrations.schemas import prepare_as, upgrade
 from tests.ledger.samples import NOW, create, run_sql
 from tests.ledger.test_deliveries import told
-from tests.postgres import Server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: object) -> str:
-    """The URL of a database with nothing in it."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/gateway.db"
-    server: Server = request.getfixturevalue("postgres")
-    return server.empty_database()
-
-
-def upgrade(engine: Engine, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", next(iter(gateway.ledger.migrations.__path__)))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 async def test_a_ledger_of_0002_tells_ends_that_either_gateway_sees(empty: str) -> None:
@@ -73,7 +51,4 @@ def test_the_gateway_before_goes_on_beside_it(empty: str, monkeypatch: pytest.Mo
         connection.execute(insert(before.tables["reservations"]).values(row))
     engine.dispose()
     run_sql(empty, "UPDATE reservations SET state = 'released'")
-    monkeypatch.setattr(migrate, "KNOWN", ("0001", "0002"))
-    monkeypatch.setattr(migrate, "HEAD", "0002")
-    monkeypatch.setattr(migrate, "SUCCESSOR", "0003")
-    backend_of(ledger_url(empty)).prepare(ledger_url(empty))
+    prepare_as("0002", empty, monkeypatch)
