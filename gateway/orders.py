@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.core.addresses import Target
 from gateway.core.decide import Decision
 from gateway.core.detail import ModelDetail
-from gateway.core.policy import Caller, PolicySet
+from gateway.core.policy import Caller, PolicySet, Team
 from gateway.core.repeats import REPEATS_FOR
 from gateway.core.wire import Draft
 from gateway.ledger.values import NewReservation, Owner, Reply
@@ -34,6 +34,8 @@ class Order:
 
     `on_decided` is told the decision, whatever comes of it, and `on_placed` the id of the job that came of it.
     `webhook` is told how that job ends.
+
+    `body_digest` is the SHA-256 of the draft's bytes, by which a repeat is told; empty where nothing `is_repeatable`.
     """
 
     caller: Caller
@@ -42,10 +44,16 @@ class Order:
     detail: ModelDetail | None
     reservation_id: str
     idempotency_key: str | None
+    body_digest: bytes
     trace: Trace
     on_decided: Callable[[Decision], None] = lambda _: None
     on_placed: Callable[[str], None] = lambda _: None
     webhook: Target | None = None
+
+
+def is_repeatable(team: Team, idempotency_key: str | None) -> bool:
+    """Whether another create with the same bytes may be a repeat: by the client's key, or by the team's policy."""
+    return idempotency_key is not None or team.duplicates_window > 0
 
 
 def owner_of(order: Order, price: int, now: float) -> Owner:
@@ -81,9 +89,9 @@ def reservation_of(order: Order, decision: Decision, now: float) -> NewReservati
         seconds=decision.seconds,
         charge_failed=team.charge_failed,
         claims=decision.claims,
-        body_digest=order.draft.body_digest,
+        body_digest=order.body_digest,
         payload_digest=order.draft.payload_digest,
-        idempotency_key=f"body {order.draft.body_digest.hex()}" if merged else order.idempotency_key,
+        idempotency_key=f"body {order.body_digest.hex()}" if merged else order.idempotency_key,
         created_at=now,
         repeats_for=team.duplicates_window if merged else REPEATS_FOR,
         webhook=order.webhook,

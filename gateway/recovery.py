@@ -13,9 +13,9 @@ from math import inf
 
 from gateway import settlement
 from gateway.context import Gateway
+from gateway.core.digests import digest_payload
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import State
-from gateway.core.wire import digest_payload
 from gateway.failpoints import Point, reach
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event

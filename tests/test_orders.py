@@ -17,6 +17,7 @@ ORDER = Order(
     detail=None,
     reservation_id="r1",
     idempotency_key=None,
+    body_digest=b"digest",
     trace=Trace("t1"),
 )
 DECISION = Decision(steps=(), refusal=None, price=3_200_000, price_text="", seconds=8, claims=())
@@ -33,7 +34,7 @@ def test_a_create_stands_under_its_clients_key_for_a_day() -> None:
 
 def test_without_a_key_it_stands_under_its_bytes_where_the_team_merges_duplicates() -> None:
     reservation = reservation_of(merging(60), DECISION, 100.0)
-    assert reservation.idempotency_key == f"body {ORDER.draft.body_digest.hex()}"
+    assert reservation.idempotency_key == f"body {b'digest'.hex()}"
     assert reservation.repeats_for == 60
     assert " " in reservation.idempotency_key, "no key of a client's can be the same"
 

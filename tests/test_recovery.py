@@ -9,8 +9,8 @@ import pytest
 from gateway import recovery, settlement
 from gateway.context import Gateway
 from gateway.core.claims import Claim, OnSettle
+from gateway.core.digests import digest_payload
 from gateway.core.lifecycle import State
-from gateway.core.wire import digest_payload
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import NewReservation, OpenReservation
 from gateway.simulator.jobs import Draft

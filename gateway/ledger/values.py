@@ -16,8 +16,9 @@ def new_reservation_id(now: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewReservation:
-    """One create about to be sent. `body_digest` is the SHA-256 of the client's bytes, for idempotency.
+    """One create about to be sent.
 
+    `body_digest` is the SHA-256 of the client's bytes, by which a repeat is told; it may be empty without a key.
     A create with an `idempotency_key` of the last `repeats_for` seconds, at most a day, is a repeat of that one.
     `webhook` is told how its job ends. `trace` is the `traceparent` of the call, where that is recorded.
     """

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from gateway.core.parts import Parts
 from gateway.server.reader import Head
 from gateway.server.state import ASGIApp, Message, Scope
 
@@ -106,7 +107,7 @@ class Exchange:
         self.scope = _scope(connection, head)
         self.keep_alive = head.keep_alive
         self.waits_for_continue = head.expects_continue
-        self.body = bytearray()
+        self.body = Parts()
         self.more_body = True
         self._told_end = False
         self._changed: asyncio.Event | None = None
@@ -149,16 +150,15 @@ class Exchange:
             self.waits_for_continue = False
             self._connection.transport.write(_CONTINUE)
         flow = self._connection.flow
-        while not (self.body or self.disconnected or self.complete or self._has_ended()):
+        while not (self.body.size or self.disconnected or self.complete or self._has_ended()):
             flow.resume_reading()
             self._changed = asyncio.Event()
             await self._changed.wait()
         flow.resume_reading()
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
-        body, self.body = bytes(self.body), bytearray()
         self._told_end = not self.more_body
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        return {"type": "http.request", "body": self.body.take(), "more_body": self.more_body}
 
     def _has_ended(self) -> bool:
         """Whether the body came to an end that the app has not heard of."""

@@ -23,7 +23,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
 from gateway.server.exchange import Exchange, Flow, logger
-from gateway.server.reader import SLICE, Head, Phase, RequestReader, Unreadable
+from gateway.server.reader import Head, Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
 
 
@@ -111,17 +111,20 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         """Parse slice by slice, until there is a request to answer after the one being answered."""
-        for start in range(0, len(data), SLICE):
+        start = 0
+        while start < len(data):
             if self._stage is not _OPEN:
                 self._discard(len(data) - start)
                 return
             if self._queue:
                 self._put_back(data[start:])
                 return
+            end = start + self._reader.takes
             try:
-                self._reader.feed(data[start : start + SLICE])
+                self._reader.feed(data[start:end])
             except Unreadable as fault:
                 self._refuse(fault.code, fault.message)
+            start = end
 
     def _put_back(self, data: bytes) -> None:
         """Keep for later. Reading goes on until there is much: only reading notices a client that leaves."""
@@ -155,8 +158,8 @@ class HardenedProtocol(asyncio.Protocol):
         if exchange is None:
             return
         self._pace.received += len(data)
-        exchange.body += data
-        if len(exchange.body) > HIGH_WATER_LIMIT:
+        exchange.body.add(data)
+        if exchange.body.size > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         exchange.wake()
 

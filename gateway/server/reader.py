@@ -15,7 +15,10 @@ from gateway.server.framing import FRAMING_FIELDS, Field, chunk_excess, expects_
 from gateway.server.limits import ConnectionLimits
 
 SLICE = 4096
-"""The most bytes fed at once. Bounds how far any count can be overrun, and how many requests a slice can hold."""
+"""The most bytes fed at once. Bounds how far any count can be overrun, and how many requests a slice can hold.
+
+Within a body whose length is known there is nothing to count and no further request: more may be fed there.
+"""
 
 
 class Phase(Enum):
@@ -77,6 +80,7 @@ class RequestReader:
         "_body",
         "_chunked",
         "_chunks",
+        "_end",
         "_excess",
         "_fault",
         "_framing",
@@ -94,13 +98,18 @@ class RequestReader:
         self._limits = limits
         self._sink = sink
         self._fault: Unreadable | None = None
-        self._body = self._chunks = self._excess = 0
+        self._body = self._end = self._chunks = self._excess = 0
         self._chunked = False
         self._start_head()
         self._parser = httptools.HttpRequestParser(self)
 
+    @property
+    def takes(self) -> int:
+        """How many bytes may be fed next: a slice, or all that is left of a body whose length is known."""
+        return max(SLICE, self._end - self._body) if self.phase is _BODY else SLICE
+
     def feed(self, data: bytes) -> None:
-        """Read at most `SLICE` bytes. Raises `Unreadable`; the reader is of no use after that."""
+        """Read at most so many bytes as it `takes`. Raises `Unreadable`; the reader is of no use after that."""
         was, body, chunks = self.phase, self._body, self._chunks
         try:
             self._parser.feed_data(data)
@@ -185,8 +194,10 @@ class RequestReader:
 
     def _begin_body(self, framing: list[Field]) -> None:
         """Let a Content-Length among the trailers pass, to be dropped like the others; in the head it was refused."""
+        given = dict(framing)
         self._excess = 0
-        self._chunked = any(name == b"transfer-encoding" for name, _ in framing)
+        self._end = self._body + int(given.get(b"content-length", b"0"))
+        self._chunked = b"transfer-encoding" in given
         if self._chunked:
             self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
 

@@ -1,10 +1,13 @@
 """A request body, read whole within its size, as plain JSON bytes."""
 
 import asyncio
+import hashlib
 import re
-from io import BytesIO
+
+import msgspec
 
 from gateway.core.errors import Code, Refusal
+from gateway.core.parts import Parts
 from gateway.core.wire import Draft, parse_create
 from gateway.web.call import Call
 
@@ -13,6 +16,8 @@ _JSON_TYPE = re.compile(
     rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?", re.IGNORECASE
 )
 
+
+_read_text = msgspec.json.Decoder(str).decode
 
 LARGEST_PARSED_AT_ONCE = 256 * 1024
 """Bytes up to which a body is parsed where it was read; a longer one would keep all other calls waiting."""
@@ -23,7 +28,15 @@ async def read_draft(call: Call) -> Draft:
     body = await read_json_body(call, call.gw.settings.max_body)
     if len(body) <= LARGEST_PARSED_AT_ONCE:
         return parse_create(body)
-    return await asyncio.to_thread(parse_create, body)
+    return await asyncio.to_thread(parse_create, body, _read_text)
+
+
+async def digest_body(body: bytes) -> bytes:
+    """Its SHA-256."""
+    digest = (
+        hashlib.sha256(body) if len(body) <= LARGEST_PARSED_AT_ONCE else await asyncio.to_thread(hashlib.sha256, body)
+    )
+    return digest.digest()
 
 
 async def read_json_body(call: Call, limit: int) -> bytes:
@@ -36,18 +49,18 @@ async def read_json_body(call: Call, limit: int) -> bytes:
     declared = call.header(b"content-length")
     if declared is not None and (not _CONTENT_LENGTH.fullmatch(declared) or int(declared) > limit):
         raise _too_large(limit)
-    body = BytesIO()
+    body = Parts()
     while True:
         message = await call.receive()
         if message["type"] == "http.disconnect":
             raise Refusal(Code.REQUEST_TIMEOUT, "The body did not arrive whole; send it again.", close=True)
         part = message.get("body", b"")
-        if body.tell() + len(part) > limit:
+        if body.size + len(part) > limit:
             raise _too_large(limit)
         call.hold(len(part))
-        body.write(part)
+        body.add(part)
         if not message.get("more_body", False):
-            return body.getvalue()
+            return body.take()
 
 
 def _check_type(call: Call) -> None:

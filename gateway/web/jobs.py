@@ -15,10 +15,10 @@ from gateway.core.lifecycle import outcome_of
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import new_reservation_id
 from gateway.memory import Seen
-from gateway.orders import Created, Order
+from gateway.orders import Created, Order, is_repeatable
 from gateway.upstream.translate import record_head
 from gateway.waits import Wait
-from gateway.web.bodies import read_draft
+from gateway.web.bodies import digest_body, read_draft
 from gateway.web.call import Call
 from gateway.web.conditional import told, unchanged
 from gateway.web.query import read_number
@@ -48,6 +48,7 @@ async def create(call: Call) -> Reply:
 async def _read_order(call: Call) -> Order:
     draft = await read_draft(call)
     key = _idempotency_key(call)
+    digest = await digest_body(draft.body) if is_repeatable(call.caller.team, key) else b""
     webhook = _webhook(call)
     call.model = draft.model if is_model_id(draft.model) else ""
     detail = await catalogue.detail_for_decision(call.gw, call.caller, draft.model)
@@ -58,6 +59,7 @@ async def _read_order(call: Call) -> Order:
         detail=detail,
         reservation_id=new_reservation_id(call.gw.now()),
         idempotency_key=key,
+        body_digest=digest,
         trace=call.trace,
         on_decided=call.note_decision,
         on_placed=call.note_job,

@@ -12,25 +12,12 @@ from gateway.core.wire import (
     LONGEST_NAME,
     MOST_VALUES,
     Payload,
-    canonical_payload,
     compose_create,
-    digest_payload,
     parse_create,
     parse_upload,
     shown,
 )
-
-texts = st.text(st.characters(exclude_categories=["Cs"]))
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**40), 10**40)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=20,
-)
-payloads = st.dictionaries(texts, values, max_size=5)
+from tests.core.payloads import payloads
 
 
 def create(payload: bytes) -> bytes:
@@ -218,13 +205,6 @@ def test_bo6_a_large_text_is_no_large_structure() -> None:
     assert parse_create(create(json.dumps({"image": image}).encode())).payload == {"image": image}
 
 
-def test_long_texts_stand_as_their_digests_in_the_canonical_form() -> None:
-    image = "A" * 4_000_000
-    assert len(canonical_payload({"image": image, "more": [image]})) < 200
-    assert canonical_payload({"image": image}) != canonical_payload({"image": image[1:] + "B"})
-    assert digest_payload({"image": image, "n": 8.0}) == digest_payload({"n": 8, "image": image})
-
-
 def test_surrogate_pairs_are_text() -> None:
     assert parse_create(create(rb'{"a":"\ud83d\ude00"}')).payload == {"a": "\U0001f600"}
 
@@ -258,29 +238,6 @@ def test_an_upload_names_nothing_else(body: bytes, message: str) -> None:
 )
 def test_names_are_shown_short_and_on_one_line(name: str, text: str) -> None:
     assert shown(name) == text
-
-
-def test_equal_payloads_have_one_canonical_form() -> None:
-    assert canonical_payload({"b": 8.0, "a": [1.5, {"é": True}]}) == '{"a":[1.5,{"é":true}],"b":8}'.encode()
-    assert canonical_payload({"a": [1.5, {"é": True}], "b": 8}) == canonical_payload(
-        {"b": 8.0, "a": [1.5, {"é": True}]}
-    )
-
-
-def test_upstreams_odd_texts_have_a_canonical_form_too() -> None:
-    assert canonical_payload({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
-
-
-@given(payloads)
-def test_the_canonical_form_survives_a_round_trip(payload: dict[str, Any]) -> None:
-    canonical = canonical_payload(payload)
-    assert canonical_payload(json.loads(canonical)) == canonical
-
-
-@given(payloads, payloads)
-def test_different_payloads_have_different_forms(one: dict[str, Any], other: dict[str, Any]) -> None:
-    if canonical_payload(one) == canonical_payload(other):
-        assert one == other
 
 
 def test_a_create_is_composed_of_a_payload_as_it_stands() -> None:

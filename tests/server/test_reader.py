@@ -112,3 +112,31 @@ def test_hd8_the_size_of_headers_is_counted_to_the_byte() -> None:
     with pytest.raises(Unreadable) as refusal:
         feed_all(RequestReader(ConnectionLimits(header_bytes=size - 1), Recorder()), get("/", *lines))
     assert refusal.value.code == "headers_too_large"
+
+
+def test_a_body_of_known_length_is_taken_whole_and_nothing_after_it() -> None:
+    recorder = Recorder()
+    reader = RequestReader(ConnectionLimits(), recorder)
+    for size in (5 * SLICE, 0, SLICE + 1):
+        assert reader.takes == SLICE
+        reader.feed(post("/", f"Content-Length: {size}"))
+        assert reader.takes == max(size, SLICE)
+        reader.feed(bytes(size // 2))
+        assert reader.takes == max(size - size // 2, SLICE)
+        reader.feed(bytes(size - size // 2))
+        assert recorder.told[-1] == "received"
+    reader.feed(post("/", "Transfer-Encoding: chunked"))
+    assert reader.takes == SLICE
+
+
+@given(st.lists(st.integers(1, 3 * SLICE), max_size=5))
+def test_requests_in_one_piece_are_taken_apart(sizes: list[int]) -> None:
+    data = b"".join(post("/", f"Content-Length: {size}", body=b"x" * size) for size in sizes)
+    recorder = Recorder()
+    reader = RequestReader(ConnectionLimits(), recorder)
+    while data:
+        takes = reader.takes
+        reader.feed(data[:takes])
+        data = data[takes:]
+    assert [len(told) for told in recorder.told if isinstance(told, bytes)] == sizes
+    assert recorder.told.count("received") == len(sizes)

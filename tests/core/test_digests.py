@@ -1,0 +1,37 @@
+import json
+from typing import Any
+
+from hypothesis import given
+
+from gateway.core.digests import canonical_payload, digest_payload
+from tests.core.payloads import payloads
+
+
+def test_long_texts_stand_as_their_digests_in_the_canonical_form() -> None:
+    image = "A" * 4_000_000
+    assert len(canonical_payload({"image": image, "more": [image]})) < 200
+    assert canonical_payload({"image": image}) != canonical_payload({"image": image[1:] + "B"})
+    assert digest_payload({"image": image, "n": 8.0}) == digest_payload({"n": 8, "image": image})
+
+
+def test_equal_payloads_have_one_canonical_form() -> None:
+    assert canonical_payload({"b": 8.0, "a": [1.5, {"é": True}]}) == '{"a":[1.5,{"é":true}],"b":8}'.encode()
+    assert canonical_payload({"a": [1.5, {"é": True}], "b": 8}) == canonical_payload(
+        {"b": 8.0, "a": [1.5, {"é": True}]}
+    )
+
+
+def test_upstreams_odd_texts_have_a_canonical_form_too() -> None:
+    assert canonical_payload({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
+
+
+@given(payloads)
+def test_the_canonical_form_survives_a_round_trip(payload: dict[str, Any]) -> None:
+    canonical = canonical_payload(payload)
+    assert canonical_payload(json.loads(canonical)) == canonical
+
+
+@given(payloads, payloads)
+def test_different_payloads_have_different_forms(one: dict[str, Any], other: dict[str, Any]) -> None:
+    if canonical_payload(one) == canonical_payload(other):
+        assert one == other
