@@ -10,7 +10,11 @@ from tests.core.payloads import payloads
 def test_long_texts_stand_as_their_digests_in_the_canonical_form() -> None:
     image = "A" * 4_000_000
     assert len(canonical_payload({"image": image, "more": [image]})) < 200
-    assert canonical_payload({"image": image}) != canonical_payload({"image": image[1:] + "B"})
+    for other in (image + "A", image[1:] + "B", "B" + image[1:], image[:2_000_000] + "B" * 500 + image[2_000_500:]):
+        assert canonical_payload({"image": image}) != canonical_payload({"image": other})
+    almost_long = image[: 128 * 1024]
+    for at in range(0, len(almost_long), 9973):
+        assert digest_payload(almost_long) != digest_payload(almost_long[:at] + "B" + almost_long[at + 1 :])
     assert digest_payload({"image": image, "n": 8.0}) == digest_payload({"n": 8, "image": image})
 
 
