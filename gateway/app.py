@@ -32,7 +32,7 @@ from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies, what_lacks
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
-from gateway.server.run import Drain, Ending, collect_seldom, run, share_the_interpreter
+from gateway.server.run import Drain, Ending, collect_seldom, keep_freed_memory, run, share_the_interpreter
 from gateway.server.workers import Post
 from gateway.settings import Settings
 from gateway.siblings import Siblings
@@ -101,6 +101,7 @@ async def serve(
 ) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
     share_the_interpreter()
+    keep_freed_memory()
     ending = Ending()
     if seat is not None:
         ending.on_silence(seat.post.lifeline)

@@ -2,7 +2,7 @@
 
 llhttp checks the grammar but bounds nothing: header names and values grow inside the parser until they end, chunk
 extensions vanish in it uncounted, trailers arrive by the same callback as headers. So the reader counts what it
-feeds, and takes header fields only until the head is complete.
+feeds, and takes header fields only until the head is complete. A body whose length the head told goes by the parser.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from gateway.server.limits import ConnectionLimits
 SLICE = 4096
 """The most bytes fed at once. Bounds how far any count can be overrun, and how many requests a slice can hold.
 
-Within a body whose length is known there is nothing to count and no further request: more may be fed there.
+Within a body whose length is known there is nothing to count and no further request: all of it may be fed at once.
 """
 
 
@@ -105,12 +105,15 @@ class RequestReader:
 
     @property
     def takes(self) -> int:
-        """How many bytes may be fed next: a slice, or all that is left of a body whose length is known."""
-        return max(SLICE, self._end - self._body) if self.phase is _BODY else SLICE
+        """How many bytes may be fed next: a slice, or what is left of a body whose length is known."""
+        return SLICE if self._chunked or self.phase is not _BODY else self._end - self._body
 
     def feed(self, data: bytes) -> None:
         """Read at most so many bytes as it `takes`. Raises `Unreadable`; the reader is of no use after that."""
         was, body, chunks = self.phase, self._body, self._chunks
+        if was is _BODY and not self._chunked:
+            self._take_body(data)
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -120,6 +123,13 @@ class RequestReader:
             self._count_unfinished_head(len(data))
         elif was is _BODY and self.phase is _BODY:
             self._count_chunk_framing(len(data), self._body - body, self._chunks - chunks)
+
+    def _take_body(self, data: bytes) -> None:
+        """More of a body whose length is known. The parser would only copy it, so another one reads what follows."""
+        self.on_body(data)
+        if self._body == self._end:
+            self._parser = httptools.HttpRequestParser(self)
+            self.on_message_complete()
 
     def _count_unfinished_head(self, size: int) -> None:
         """A field is handed over only when it ends, so what has no end yet is counted by what was fed."""

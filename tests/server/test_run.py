@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import platform
 import re
 import resource
 import signal
@@ -229,3 +230,25 @@ async def test_a_listener_that_cannot_start_leaves_none_open(app: App) -> None:
     for address in addresses:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
+
+
+CHURN = """
+import resource, sys
+from gateway.server.run import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for round in range(8):
+    before = faults()
+    bodies = [b"x" * (number << 20) for number in range(1, 9)]
+    del bodies
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has what is set")
+def test_the_memory_of_large_bodies_serves_the_next_ones() -> None:
+    took = [int(subprocess.check_output([sys.executable, "-c", CHURN, how])) for how in ("keep", "give back")]
+    assert took[0] < 100
+    assert took[1] > 1000, "glibc does so by itself; then there is nothing to set"
