@@ -103,6 +103,7 @@ async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
 
 
 async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: bool = False) -> Created:
+    order.draft.forget_payload()
     reach(Point.ADMITTED)
     now = gw.now()
     reserved = await gw.ledger.reserve(reservation_of(order, decision, now), now)

@@ -1,6 +1,7 @@
 """A job is created: what it takes, what upstream receives, and what comes back when there is no job."""
 
 import asyncio
+import gc
 import re
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gateway import recovery, settlement
 from gateway.context import Gateway
 from gateway.core.lifecycle import State
+from gateway.core.wire import Payload
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from tests.conftest import OpenHouse, Q, team
 
@@ -181,6 +183,22 @@ async def test_up9_a_refused_real_key_is_never_shown_as_the_callers(open_house: 
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_credentials_rejected")
     assert "www-authenticate" not in answer.headers
     assert await house.used("jobs", "a") == 0
+
+
+async def test_while_upstream_works_a_create_holds_its_body_once(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key")})
+    mark_sent, prompt, found = Ledger.mark_sent, "a lighthouse that nobody else asks for", []
+
+    async def look(ledger: Ledger, reservation_id: str, now: float) -> bool:
+        payloads = [each for each in gc.get_objects() if isinstance(each, Payload)]
+        found.append([each for each in payloads if prompt in each.values()])
+        return await mark_sent(ledger, reservation_id, now)
+
+    monkeypatch.setattr(Ledger, "mark_sent", look)
+    assert (await house.client("key").create(payload={"prompt": prompt})).status_code == 200
+    assert found == [[]]
 
 
 async def test_id1_a_repeat_with_the_same_key_gets_the_first_answer_and_pays_nothing(open_house: OpenHouse) -> None:

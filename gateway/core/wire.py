@@ -67,6 +67,10 @@ class Draft:
     body: bytes = field(repr=False)
     payload_digest: bytes = field(repr=False)
 
+    def forget_payload(self) -> None:
+        """Let go of what has been judged: while upstream works, its texts would be the body once more in memory."""
+        self.payload.clear()
+
 
 def draft_of(model: str, payload: Mapping[str, Any], body: bytes) -> Draft:
     """The draft with its digest (SHA-256)."""

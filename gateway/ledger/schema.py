@@ -75,7 +75,9 @@ reservations = Table(
     Column("price", BigInteger, nullable=False, comment="Micro-USD reserved, as decided at admission."),
     Column("seconds", BigInteger, nullable=False, comment="Seconds of video asked for."),
     Column("charge_failed", Boolean, nullable=False, comment="Whether a failed job keeps its price."),
-    Column("body_digest", LargeBinary, nullable=False, comment="SHA-256 of the client's bytes."),
+    Column(
+        "body_digest", LargeBinary, nullable=False, comment="SHA-256 of the client's bytes, if they may be repeated."
+    ),
     Column("payload_digest", LargeBinary, nullable=False, comment="SHA-256 of the canonical payload."),
     Column("created_at", Double, nullable=False, comment="When it was admitted."),
     Column("updated_at", Double, nullable=False, comment="When it entered its state."),

@@ -1,6 +1,7 @@
 """A body is read whole, within its size, and only as plain JSON."""
 
 import asyncio
+import hashlib
 from collections.abc import MutableMapping
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.wire import Draft, draft_of
-from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, read_draft, read_json_body
+from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, digest_body, read_draft, read_json_body
 from gateway.web.room import LEAST_BYTES
 from tests.web.conftest import call_with
 
@@ -116,3 +117,8 @@ async def test_bo1_a_long_body_that_is_no_json_is_refused_alike() -> None:
     with pytest.raises(Refusal) as refusal:
         await reading(b"[" + b" " * LARGEST_PARSED_AT_ONCE)
     assert refusal.value.code is Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("size", [0, LARGEST_PARSED_AT_ONCE, LARGEST_PARSED_AT_ONCE + 1])
+async def test_id2_every_byte_of_a_body_counts(size: int) -> None:
+    assert await digest_body(b"a" * size) == hashlib.sha256(b"a" * size).digest()

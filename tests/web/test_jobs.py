@@ -51,6 +51,17 @@ async def test_id1_a_repeat_is_told_the_same_and_pays_nothing(open_shop: OpenSho
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
 
 
+async def test_id2_a_large_body_that_differs_in_one_byte_is_another(open_shop: OpenShop) -> None:
+    house, client = await open_shop()
+    key = {"Idempotency-Key": "order-1"}
+    large = {"prompt": "a lighthouse", "note": "A" * 1_000_000}
+    first = await client.create(payload=large, headers=key)
+    again = await client.create(payload=large, headers=key)
+    assert (first.status_code, again.content, house.received("create_request")) == (200, first.content, 1)
+    other = await client.create(payload=large | {"note": "A" * 500_000 + "B" + "A" * 499_999}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+
+
 @pytest.mark.parametrize("value", [b"", b"a b", b"x" * 256, b"a\tb", b"\xe4"])
 async def test_an_idempotency_key_is_1_to_255_visible_characters(open_shop: OpenShop, value: bytes) -> None:
     house, client = await open_shop()
