@@ -77,13 +77,29 @@ def draft_of(model: str, payload: Mapping[str, Any], body: bytes) -> Draft:
     return Draft(model, Payload(payload), body, digest_payload(payload))
 
 
-def parse_create(body: bytes, read_text: ReadText | None = None) -> Draft:
+def parse_create(body: bytes) -> Draft:
     """The draft in the body of `POST …/requests`: an object of exactly `model` and `payload`.
 
-    With `read_text` long texts are read by it, as fast as it is. Raises Refusal 400 `invalid_request` that names what
-    is wrong; values are never shown, they may be prompts.
+    Raises Refusal 400 `invalid_request` that names what is wrong; values are never shown, they may be prompts.
     """
-    members = _parse_object(body, ("model", "payload"), read_text)
+    return _draft(_parse(body), body)
+
+
+def skim_create(body: bytes, read_text: ReadText) -> Draft | None:
+    """The draft in a body that holds little besides long texts, which `read_text` reads as fast as it can.
+
+    None where that does not do, also for what will be refused: then the body has to be read whole.
+    """
+    abridged = abridge(body)
+    if abridged is None or len(abridged.rest) > LONG:
+        return None
+    with suppress(Refusal):
+        return _draft(_read_abridged(abridged, read_text, _count_openings(body)), body)
+    return None
+
+
+def _draft(value: Any, body: bytes) -> Draft:
+    members = _check_object(value, ("model", "payload"))
     model, payload = members["model"], members["payload"]
     if not isinstance(model, str):
         raise _invalid("`model` must be a string: the id of a model from GET …/models.")
@@ -118,15 +134,14 @@ def _check_payload(text: str) -> None:
 
 def parse_upload(body: bytes) -> str:
     """The `file_type` in the body of `POST …/upload-url`, an object of exactly that. Raises Refusal 400."""
-    file_type = _parse_object(body, ("file_type",))["file_type"]
+    file_type = _check_object(_parse(body), ("file_type",))["file_type"]
     if not isinstance(file_type, str):
         raise _invalid("`file_type` must be a string such as `png`.")
     return file_type
 
 
-def _parse_object(body: bytes, names: tuple[str, ...], read_text: ReadText | None = None) -> dict[str, Any]:
-    """The members of the object that the body is: these names, each once, and no others."""
-    members = _parse(body, read_text)
+def _check_object(members: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The members of the object that a body must be: these names, each once, and no others."""
     if not isinstance(members, dict):
         raise _invalid(f"The body must be a JSON object with {_listed(names)}.")
     for name in members:
@@ -155,16 +170,17 @@ def shown(name: str) -> str:
     return printable + "…" if len(name) > _LONGEST_SHOWN else printable
 
 
-def _parse(body: bytes, read_text: ReadText | None) -> Any:
+def _parse(body: bytes) -> Any:
     """The JSON value that the body is (RFC 8259, and RFC 7493 where that is stricter)."""
+    return _read(body, _DECODER, _count_openings(body))
+
+
+def _count_openings(body: bytes) -> int:
+    """The brackets and braces that open in the body. Refusal where they or its commas are too many."""
     openings = _count(body, b"[") + _count(body, b"{")
     if openings > MOST_VALUES or _count(body, b",") > MOST_VALUES:
         raise _invalid(f"The body holds more than {MOST_VALUES} values; send less at once.")
-    abridged = abridge(body) if read_text is not None else None
-    if read_text is not None and abridged is not None:
-        with suppress(Refusal):  # what is wrong is told of the body as it stands
-            return _read_abridged(abridged, read_text, openings)
-    return _read(body, _DECODER, openings)
+    return openings
 
 
 def _count(body: bytes, sign: bytes) -> int:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Refusal
 from gateway.core.long_texts import LONG, Abridged, abridge
-from gateway.core.wire import parse_create
+from gateway.core.wire import parse_create, skim_create
 from tests.core.payloads import payloads
 
 read_text = msgspec.json.Decoder(str).decode
@@ -21,17 +21,14 @@ IMAGE = b"A" * LONG
 
 
 def read(body: bytes, *, long: int = LONG) -> object:
-    """What a create with this body is, or what it is told."""
+    """What a create with this body is if it is skimmed, and read whole if that does not do."""
     with patch("gateway.core.wire.abridge", partial(abridge, long=long)):
-        try:
-            draft = parse_create(body, read_text)
-        except Refusal as refusal:
-            return refusal.message
-    return draft, list(draft.payload.items())
+        draft = skim_create(body, read_text)
+    return read_whole(body) if draft is None else (draft, list(draft.payload.items()))
 
 
 def read_whole(body: bytes) -> object:
-    """The same by the strict reader alone."""
+    """What a create with this body is, or what it is told, by the strict reader alone."""
     try:
         draft = parse_create(body)
     except Refusal as refusal:
@@ -70,7 +67,7 @@ def test_long_texts_are_cut_out() -> None:
     body = create(b'"prompt":"a \\"b\\"\\n","image":"' + IMAGE + b'","more":["' + IMAGE + b'"]')
     rest = create(b'"prompt":"a \\"b\\"\\n","image":NaN,"more":[NaN]')
     assert abridge(body) == Abridged(rest, [memoryview(b'"' + IMAGE + b'"')] * 2)
-    assert read(body) == read_whole(body)
+    assert skim_create(body, read_text) == parse_create(body)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +99,13 @@ def test_what_is_not_surely_a_long_text_is_left_in(payload: bytes) -> None:
         b'"image":"' + IMAGE + b'","a":"\\ud800"',
         b'"a":"b"' + b" " * LONG + b',"c":"d"',
         b'"a":"\\"' + IMAGE + b'"',
+        b'"image":"' + IMAGE + b'","prompt":"' + b"many words " * 6_000 + b'\\n"',
     ],
 )
 def test_beside_a_long_text_everything_is_judged_as_ever(payload: bytes) -> None:
     body = create(payload)
     assert read(body) == read_whole(body)
+    assert skim_create(body, read_text) is None
 
 
 @pytest.mark.parametrize("sign", [b'"', b"\\", b'\\"', b'" '])

@@ -261,3 +261,11 @@ def test_a_payload_that_makes_no_create_says_why(payload: str, message: str) -> 
     with pytest.raises(Refusal) as refused:
         compose_create("Veo3", payload)
     assert refused.value.message == message
+
+
+def test_a_payload_that_is_forgotten_leaves_the_rest_of_its_draft() -> None:
+    draft = parse_create(create(b'{"prompt":"secret"}'))
+    digest = draft.payload_digest
+    draft.forget_payload()
+    assert (draft.payload, draft.model, draft.body) == ({}, "Veo3", create(b'{"prompt":"secret"}'))
+    assert draft.payload_digest == digest

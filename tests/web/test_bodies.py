@@ -11,8 +11,8 @@ import pytest
 
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
-from gateway.core.wire import Draft, draft_of
-from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, digest_body, read_draft, read_json_body
+from gateway.core.wire import Draft, parse_create
+from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, LARGEST_SKIMMED_AT_ONCE, digest_body, read_draft, read_json_body
 from gateway.web.room import LEAST_BYTES
 from tests.web.conftest import call_with
 
@@ -98,19 +98,34 @@ async def test_a_body_that_breaks_off_is_no_body() -> None:
 
 
 def reading(body: bytes) -> asyncio.Future[Draft]:
-    """The draft in this body, being read by a gateway that takes a megabyte."""
-    gw = cast("Gateway", SimpleNamespace(settings=SimpleNamespace(max_body=1024**2)))
+    """The draft in this body, being read by a gateway that takes 16 megabytes."""
+    gw = cast("Gateway", SimpleNamespace(settings=SimpleNamespace(max_body=16 * 1024**2)))
     return asyncio.ensure_future(read_draft(replace(call_with(messages=(part(body),)), gw=gw)))
 
 
-async def test_bo6_a_long_body_is_parsed_beside_the_loop() -> None:
-    start = b'{"model":"Veo3","payload":{"image":"'
-    short = start + bytes(LARGEST_PARSED_AT_ONCE - len(start) - 3).replace(b"\0", b"a") + b'"}}'
-    at_once, beside = reading(short), reading(short + b" ")
+START = b'{"model":"Veo3","payload":{"image":"'
+
+
+def with_image(size: int, escape: bytes = b"") -> bytes:
+    """A body of so many bytes, all of it one text but for its ends."""
+    return START + escape + b"a" * (size - len(START) - len(escape) - 3) + b'"}}'
+
+
+async def is_read_at_once(body: bytes) -> bool:
+    """Whether the loop reads this body itself. Either way it is read well."""
+    reader = reading(body)
     await asyncio.sleep(0)
-    assert (at_once.done(), beside.done()) == (True, False)
-    assert at_once.result().body == short
-    assert await beside == draft_of("Veo3", at_once.result().payload, short + b" ")
+    at_once = reader.done()
+    assert await reader == parse_create(body)
+    return at_once
+
+
+async def test_bo6_what_takes_long_to_parse_is_parsed_beside_the_loop() -> None:
+    escape = rb"\/"
+    assert await is_read_at_once(with_image(LARGEST_PARSED_AT_ONCE, escape))
+    assert not await is_read_at_once(with_image(LARGEST_PARSED_AT_ONCE + 1, escape))
+    assert await is_read_at_once(with_image(LARGEST_SKIMMED_AT_ONCE))
+    assert not await is_read_at_once(with_image(LARGEST_SKIMMED_AT_ONCE + 1))
 
 
 async def test_bo1_a_long_body_that_is_no_json_is_refused_alike() -> None:
