@@ -28,8 +28,11 @@ import httpx
 from gateway.upstream.outgoing import Outgoing
 from gateway.upstream.reply import Reply, Stage
 
-_SLICE = 256 * 1024
-"""Bytes of a body handed to the transport at a time; more waits until these have left."""
+_SLICE = 1024 * 1024
+"""Bytes of a part of a body handed to the transport at a time, uncopied; more waits until most of these have left."""
+
+_BUFFER = 256 * 1024
+"""Bytes that may wait in the transport while more is handed to it."""
 
 
 class State(Enum):
@@ -151,7 +154,7 @@ class Connection(asyncio.Protocol):
         if self.state is State.CLOSED:
             self._transport.abort()
             return
-        self._transport.set_write_buffer_limits(high=_SLICE)
+        self._transport.set_write_buffer_limits(high=_BUFFER)
         self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.state = State.IDLE
 
