@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf
 
 from cachetools import LRUCache
 
 from gateway.ledger.values import Owner, Reply
-from gateway.upstream.client import Answer
+from gateway.upstream.client import Answer, UpstreamFailure
 
 OWNER_TRUSTED_FOR = 60.0
 """Seconds an owner is believed without asking the ledger again."""
@@ -66,7 +65,7 @@ class JobMemory:
         self._owners: LRUCache[str, tuple[Owner, float]] = LRUCache(_MOST_OWNERS)
         self._seen: LRUCache[str, Seen] = LRUCache(_MOST_RECORD_BYTES, getsizeof=_size)
         self._expected: set[tuple[str, str]] = set()
-        self._looking: dict[str, asyncio.Task[Seen]] = {}
+        self._looking: dict[str, asyncio.Future[Seen]] = {}
         self._errors: LRUCache[str, Seen] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
         self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
@@ -158,18 +157,24 @@ class JobMemory:
         """Whether the ledger may yet call the job the team's."""
         return (request_id, team) in self._expected
 
-    def look_under_way(self, request_id: str) -> asyncio.Task[Seen] | None:
-        """The call to upstream that others may wait for as well."""
+    def look_under_way(self, request_id: str) -> "asyncio.Future[Seen] | None":
+        """What the call to upstream that is being made will bring: others may wait for it as well."""
         return self._looking.get(request_id)
 
-    def share_look(self, request_id: str, look: asyncio.Task[Seen]) -> None:
-        """Let others wait for this call to upstream until it is done."""
-        self._looking[request_id] = look
-        look.add_done_callback(partial(self._looked, request_id))
+    def begin_look(self, request_id: str) -> "asyncio.Future[Seen]":
+        """A call to upstream is about to be made. Others wait for what it brings until `end_look` says so."""
+        look = self._looking[request_id] = _new_future()
+        return look
 
-    def _looked(self, request_id: str, look: "asyncio.Task[Seen]") -> None:
+    def end_look(self, request_id: str, look: "asyncio.Future[Seen]", outcome: Seen | UpstreamFailure | None) -> None:
+        """The call is over, and this came of it; None if whoever made it was broken off."""
         if self._looking.get(request_id) is look:
             del self._looking[request_id]
+        if isinstance(outcome, Seen):
+            look.set_result(outcome)
+        else:
+            look.set_exception(outcome or UpstreamFailure.broken_off())
+            look.exception()  # nobody may be waiting, and that is no fault
 
     def note_denial(self, request_id: str, now: float) -> int:
         """Upstream says there is no such job. How often it has said so by now, each time well after the last."""

@@ -162,4 +162,4 @@ async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
             continue
         asked_at = gw.ticks()
         with suppress(UpstreamFailure):
-            await settlement.look(gw, request_id, owner)
+            await gw.tasks.shield(settlement.look(gw, request_id, owner), "look")

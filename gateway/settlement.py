@@ -43,13 +43,21 @@ _LOOKS_A_ROUND = 256
 async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     """Ask upstream for the record, together with everyone who is asking right now.
 
-    Raises UpstreamFailure. The call goes on when the one who began it goes away.
+    Raises UpstreamFailure. Whoever comes first asks for all: one that may be cancelled lets a task of its own do it.
     """
-    looking = gw.jobs.look_under_way(request_id)
-    if looking is None:
-        looking = gw.tasks.start(_ask(gw, request_id, owner), "look")
-        gw.jobs.share_look(request_id, looking)
-    return await asyncio.shield(looking)
+    under_way = gw.jobs.look_under_way(request_id)
+    if under_way is not None:
+        return await asyncio.shield(under_way)
+    looking = gw.jobs.begin_look(request_id)
+    outcome: Seen | UpstreamFailure | None = None
+    try:
+        outcome = seen = await _ask(gw, request_id, owner)
+    except UpstreamFailure as failure:
+        outcome = failure
+        raise
+    finally:
+        gw.jobs.end_look(request_id, looking, outcome)
+    return seen
 
 
 async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:

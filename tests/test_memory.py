@@ -9,7 +9,7 @@ import pytest
 from gateway import memory
 from gateway.ledger.values import Owner
 from gateway.memory import DENIALS_APART, OWNER_TRUSTED_FOR, JobMemory, Seen
-from gateway.upstream.client import Answer
+from gateway.upstream.client import Answer, UpstreamFailure
 
 NOW = 1_800_000_000.0
 OWNER = Owner("a", "main", "Veo3", "default", created_at=0.0, price=1, charge_failed=False)
@@ -65,16 +65,19 @@ def test_a_forgotten_record_is_gone_and_forgetting_twice_is_no_mistake() -> None
 
 async def test_a_look_is_shared_until_it_is_done() -> None:
     jobs = JobMemory()
-
-    async def ask() -> Seen:
-        return seen(1)
-
-    look = asyncio.get_running_loop().create_task(ask())
-    jobs.share_look("one", look)
+    look, record = jobs.begin_look("one"), seen(1)
     assert jobs.look_under_way("one") is look
-    await look
-    await asyncio.sleep(0)
+    jobs.end_look("one", look, record)
     assert jobs.look_under_way("one") is None
+    assert await look is record
+
+
+async def test_whoever_shares_a_look_that_is_broken_off_is_told_so() -> None:
+    jobs = JobMemory()
+    look = jobs.begin_look("one")
+    jobs.end_look("one", look, None)
+    with pytest.raises(UpstreamFailure, match="broke off"):
+        await look
 
 
 def test_up11_denials_are_counted_until_the_job_is_known_again() -> None:
@@ -156,21 +159,13 @@ def test_when_upstream_was_last_asked_counts_errors_too() -> None:
 
 async def test_what_was_asked_before_the_job_was_changed_is_no_news() -> None:
     jobs = JobMemory()
-    go = asyncio.Event()
-
-    async def look() -> Seen:
-        await go.wait()
-        return seen(10)
-
-    before = asyncio.ensure_future(look())
-    jobs.share_look("one", before)
+    before = jobs.begin_look("one")
     jobs.outdate("one", 5.0)
     assert jobs.look_under_way("one") is None
-    after = asyncio.ensure_future(look())
-    jobs.share_look("one", after)
-    go.set()
-    await before
-    assert jobs.look_under_way("one") in (None, after)
+    after = jobs.begin_look("one")
+    jobs.end_look("one", before, seen(10))
+    assert jobs.look_under_way("one") is after
+    jobs.end_look("one", after, seen(10))
     jobs.remember("one", replace(seen(10), asked_at=4.0))
     assert jobs.seen("one") is None
     jobs.remember("one", replace(seen(10), asked_at=5.0))

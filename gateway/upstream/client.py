@@ -22,7 +22,7 @@ from gateway.telemetry import NO_TRACES, Metrics, Span, Traces
 from gateway.upstream import request
 from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_json_object, require_no_secret
 from gateway.upstream.credentials import Access, Credentials, Secret
-from gateway.upstream.deadline import Deadline
+from gateway.upstream.deadline import Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.outgoing import with_body
 from gateway.upstream.request import Operation, Question, Trace
@@ -84,6 +84,9 @@ class Upstream:
         self._breaker = Breaker()
         self._budget = RetryBudget()
         self._accepted_keys: dict[str, Secret] = {}
+        self._deadlines = Deadlines(limits.timeout)
+        self._create_deadlines = Deadlines(limits.create_timeout)
+        self._reading = 0
         self._running: set[asyncio.Task[Answer]] = set()
         self.traces: Traces = NO_TRACES
         self._show_circuit()
@@ -91,7 +94,7 @@ class Upstream:
     @property
     def in_flight(self) -> int:
         """Calls under way, also those nobody waits for any more."""
-        return len(self._running)
+        return self._reading + len(self._running)
 
     @property
     def circuit(self) -> Circuit:
@@ -132,14 +135,25 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._transport.aclose()
+        self._deadlines.close()
+        self._create_deadlines.close()
 
     async def _run(self, credential: str, question: Question) -> Answer:
-        """Start the call and wait for it. It goes on when the one who waits is cancelled."""
+        """Make the call. What changes something goes on to its end when the one who waits is cancelled."""
         room = self._limits.in_flight * (_READS_SHARE if question.repeatable else 1)
         if self.in_flight >= room:
             raise UpstreamFailure(
                 Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
             )
+        if not question.repeatable:
+            return await self._run_to_its_end(credential, question)
+        self._reading += 1
+        try:
+            return await self._call(credential, question)
+        finally:
+            self._reading -= 1
+
+    async def _run_to_its_end(self, credential: str, question: Question) -> Answer:
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._call(credential, question), name=question.operation)
         self._running.add(task)
@@ -192,7 +206,8 @@ class Upstream:
         """Make the call within its time, and tell the circuit breaker what it showed of upstream."""
         is_create = call.question.operation is Operation.CREATE_REQUEST
         works = False
-        deadline = Deadline(self._limits.create_timeout if is_create else self._limits.timeout)
+        deadlines = self._create_deadlines if is_create else self._deadlines
+        deadline = deadlines.begin()
         try:
             answer = await self._try_keys(call)
             # A 500 is upstream's word on one question, which a team could repeat until all were refused.
@@ -205,7 +220,7 @@ class Upstream:
             works = failure.sent is Sent.ANSWERED
             raise
         finally:
-            deadline.end()
+            deadlines.end(deadline)
             self._tell_circuit(call.began, works=works)
         return answer
 

@@ -1,29 +1,64 @@
-"""A limit in time on what a task does, for a fraction of what `asyncio.timeout` costs a call."""
+"""A limit in time on what tasks do, for a fraction of what `asyncio.timeout` costs a call."""
 
 import asyncio
 
 
 class Deadline:
-    """Cancels the task that makes it once some seconds have passed, unless ended before.
+    """The end of one task's time. The task tells by `passed` whether a CancelledError is the deadline's.
 
-    The task tells by `passed` whether a CancelledError is the deadline's, and must then not raise it.
+    It must then not raise it.
     """
 
-    __slots__ = ("_task", "_timer", "passed")
+    __slots__ = ("at", "passed", "task")
+
+    def __init__(self, task: "asyncio.Task[object]", at: float) -> None:
+        self.task = task
+        self.at = at
+        self.passed = False
+
+
+class Deadlines:
+    """Cancels tasks that have not ended `seconds` after they began.
+
+    All get as long, so they pass in the order in which they began, and one timer waits for the first of them.
+    """
 
     def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: dict[Deadline, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> Deadline:
+        """The time of the task that runs begins."""
         task = asyncio.current_task()
         assert task is not None
-        self.passed = False
-        self._task = task
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._pass)
+        loop = task.get_loop()
+        deadline = Deadline(task, loop.time() + self._seconds)
+        self._waiting[deadline] = None
+        if self._timer is None:
+            self._timer = loop.call_at(deadline.at, self._pass)
+        return deadline
 
-    def end(self) -> None:
+    def end(self, deadline: Deadline) -> None:
         """The work is done, or has been broken off."""
-        self._timer.cancel()
-        if self.passed:
-            self._task.uncancel()
+        if deadline.passed:
+            deadline.task.uncancel()
+        else:
+            del self._waiting[deadline]
+
+    def close(self) -> None:
+        """Wait for none any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _pass(self) -> None:
-        self.passed = True
-        self._task.cancel()
+        """Cancel those whose time is over, and wait for the next one."""
+        loop, self._timer = asyncio.get_running_loop(), None
+        now = loop.time()
+        for deadline in list(self._waiting):
+            if deadline.at > now:
+                self._timer = loop.call_at(deadline.at, self._pass)
+                return
+            del self._waiting[deadline]
+            deadline.passed = True
+            deadline.task.cancel()

@@ -34,6 +34,11 @@ class UpstreamFailure(Exception):  # noqa: N818 - the flows speak of failures
         """Upstream answered with something that cannot be trusted: `what` says so, without a full stop."""
         return cls(Sent.ANSWERED, Code.UPSTREAM_INVALID, f"{what}; {_REPORT}")
 
+    @classmethod
+    def broken_off(cls) -> "UpstreamFailure":
+        """The call was given up before there was an answer."""
+        return cls(Sent.MAYBE, Code.UPSTREAM_UNREACHABLE, _BROKEN_OFF)
+
     def as_refusal(self) -> Refusal:
         """The gateway's own error for it."""
         return Refusal(self.code, self.message, retry_after=self.retry_after)

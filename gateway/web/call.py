@@ -30,8 +30,8 @@ class Call:
 
     `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
     part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
-    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call,
-    and so does what is in `ends`. `upload` is what the token in its path allows, if that is what it has.
+    `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call.
+    `upload` is what the token in its path allows, if that is what it has.
     Of a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
     answer is the first one given again. `reply` is what the call is answered, once that is known, and `span` what it is
     recorded in, if it is.
@@ -59,7 +59,21 @@ class Call:
     upload: Upload | None = None
     span: Span | None = None
     reply: "Reply | None" = None
-    ends: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _ends: AsyncExitStack | None = None
+
+    @property
+    def ends(self) -> AsyncExitStack:
+        """What ends with the call, last in first out. Few calls have anything of the kind."""
+        if self._ends is None:
+            self._ends = AsyncExitStack()
+        return self._ends
+
+    async def end(self) -> None:
+        """The answer is out, or nobody takes it any more."""
+        if self.wait is not None:
+            self.gw.waits.leave(self.wait)
+        if self._ends is not None:
+            await self._ends.aclose()
 
     @property
     def caller(self) -> Caller:

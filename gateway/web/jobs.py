@@ -197,7 +197,7 @@ async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
     check_key_again(call)
     try:
         async with asyncio.timeout(_LAST_LOOK):
-            return await polling.poll(gw, call.caller, request_id)
+            return await gw.tasks.shield(polling.poll(gw, call.caller, request_id), "last look")
     except TimeoutError:
         return polling.last_seen(gw, request_id) or await polling.poll(gw, call.caller, request_id)
 

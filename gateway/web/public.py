@@ -60,9 +60,7 @@ class PublicApp:
                 await self._stream(call, send, reply, elapsed)
                 elapsed = self._gw.ticks() - call.started
         finally:
-            if call.wait is not None:
-                self._gw.waits.leave(call.wait)
-            await call.ends.aclose()
+            await call.end()
             self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         observe(call, reply, elapsed)
 

@@ -7,6 +7,7 @@ import random
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -307,7 +308,10 @@ async def test_a_read_broken_off_is_repeated_once_and_counted(client: Connect) -
     assert [request.method for request in upstream.requests] == ["GET", "GET", "DELETE"]
 
 
-async def test_up16_callers_that_vanish_leave_nothing_behind(client: Connect, open_files: Callable[[], int]) -> None:
+@pytest.mark.parametrize("what", ["read", "create"])
+async def test_up16_callers_that_vanish_leave_nothing_behind(
+    client: Connect, open_files: Callable[[], int], what: str
+) -> None:
     async def slow(connection: Connection) -> None:
         while True:
             await connection.request()
@@ -318,7 +322,8 @@ async def test_up16_callers_that_vanish_leave_nothing_behind(client: Connect, op
         gmi = client(upstream.url, limits=Limits(timeout=5, create_timeout=5, in_flight=60))
         files, tasks = open_files(), len(asyncio.all_tasks())
         for _ in range(60):
-            waiting = [asyncio.ensure_future(gmi.get_request("default", f"r{number}")) for number in range(50)]
+            read, create = partial(gmi.get_request, "default", "r1"), partial(gmi.create_request, "default", BODY)
+            waiting = [asyncio.ensure_future(read() if what == "read" else create()) for _ in range(50)]
             await asyncio.sleep(random.uniform(0, 0.02))
             for call in waiting:
                 call.cancel()
@@ -327,9 +332,10 @@ async def test_up16_callers_that_vanish_leave_nothing_behind(client: Connect, op
         answers = [await gmi.get_request("default", f"r{number}") for number in range(10)]
         assert [answer.status for answer in answers] == [200] * 10
         assert gmi.in_flight == 0
-        assert len(upstream.connections) <= 60
-        assert open_files() - files <= 2 * len(upstream.connections)
-        assert len(asyncio.all_tasks()) - tasks <= len(upstream.connections)
+        if what == "create":  # which goes on to its end, so that its connection serves again
+            assert len(upstream.connections) <= 60
+        await until(lambda: open_files() - files <= 2 * 60)
+        assert len(asyncio.all_tasks()) - tasks <= 60
 
 
 async def test_proxy_variables_and_netrc_are_not_obeyed(client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
