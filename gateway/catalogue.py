@@ -8,9 +8,11 @@ while upstream is down still has a catalogue.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from gateway.cache import Fetched, How, Served
 from gateway.context import Gateway
@@ -196,7 +198,7 @@ def _to_detail(answer: Answer) -> _Detail:
 
 def _without_validators(answer: Answer, body: bytes) -> Answer:
     headers = tuple(header for header in answer.headers if header[0] not in _OWN_VALIDATORS)
-    return replace(answer, headers=headers, body=body)
+    return msgspec.structs.replace(answer, headers=headers, body=body)
 
 
 async def _through_cache(gw: Gateway, question: _Question[V], fresher_than: float = float("inf")) -> Served[V]:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import inf
 
+import msgspec
 from cachetools import LRUCache
 
 from gateway.ledger.values import Owner, Reply
@@ -23,8 +24,7 @@ _RECORD_BYTES = 1024
 """What a record costs besides its body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A job's record as upstream gave it. `asked_at` is when the question left, on the monotonic clock."""
 
     answer: Answer

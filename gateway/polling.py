@@ -23,6 +23,9 @@ from gateway.settlement import MISSING_AT_FIRST
 from gateway.upstream.client import UpstreamFailure
 from gateway.waits import Wait
 
+# A member read through its class costs as much as a call; these are read for every poll.
+_HIT, _MISS = How.HIT, How.MISS
+
 
 async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
     """The owner entry of the caller's own job; Refusal 404, the same for a stranger's id and for none.
@@ -48,14 +51,14 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     owner = await own(gw, caller, request_id)
     seen = gw.jobs.seen(request_id)
     if seen is not None and (seen.terminal or gw.ticks() - seen.asked_at < LIVE_RECORD_FRESH):
-        return Served(seen, How.HIT, gw.ticks() - seen.asked_at)
+        return Served(seen, _HIT, gw.ticks() - seen.asked_at)
     error = gw.jobs.error(request_id)
     if error is not None and gw.ticks() - error.asked_at < LIVE_RECORD_FRESH:
-        return Served(error, How.HIT, gw.ticks() - error.asked_at)
+        return Served(error, _HIT, gw.ticks() - error.asked_at)
     if seen is None and owner.outcome is not None:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
-            return Served(kept, How.HIT, 0.0)
+            return Served(kept, _HIT, 0.0)
     shared = gw.jobs.look_under_way(request_id) is not None
     try:
         fresh = await settlement.look(gw, request_id, owner)
@@ -65,7 +68,7 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
         raise
     if shared:
         gw.metrics.polls_coalesced.inc()
-    return Served(fresh, How.COLLAPSED if shared else How.MISS, 0.0)
+    return Served(fresh, How.COLLAPSED if shared else _MISS, 0.0)
 
 
 async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
@@ -74,7 +77,7 @@ async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen
     A live one that was remembered is waited for until upstream may be asked again, which takes less than a second.
     """
     served = await poll(gw, caller, request_id)
-    if served.how is not How.HIT or served.value.terminal:
+    if served.how is not _HIT or served.value.terminal:
         return served
     del served  # those who wait keep no record in memory
     await asyncio.sleep(max(0.0, gw.jobs.asked_at(request_id) + LIVE_RECORD_FRESH - gw.ticks()))
@@ -114,7 +117,7 @@ async def watch(
                     return
                 continue
             etag, ended = seen.etag, seen.terminal
-            yield Served(seen, How.HIT, gw.ticks() - seen.asked_at)
+            yield Served(seen, _HIT, gw.ticks() - seen.asked_at)
             seen = None
             if ended:
                 return

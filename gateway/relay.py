@@ -8,9 +8,10 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
+
+import msgspec
 
 from gateway.context import Gateway
 from gateway.core.artifacts import Artifact, find_artifacts
@@ -77,7 +78,7 @@ async def hand_out(gw: Gateway, caller: Caller, file_type: str, answer: Answer) 
     )
     await gw.ledger.slots.keep(slot)
     body = replaced(text, signed, f"{require_public_url(gw)}{UPLOADS_PATH}{token}")
-    return replace(answer, body=body.encode())
+    return msgspec.structs.replace(answer, body=body.encode())
 
 
 async def find_upload(gw: Gateway, token: str) -> Upload | None:

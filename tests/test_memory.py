@@ -1,10 +1,10 @@
 """What is remembered of jobs stays bounded, and an owner is not believed for ever."""
 
 import asyncio
-from dataclasses import replace
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from gateway import memory
 from gateway.ledger.values import Owner

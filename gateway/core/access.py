@@ -12,13 +12,16 @@ from functools import lru_cache
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Scope, Team
 
+# A member read through its class costs as much as a call; these are read for every call.
+_JOBS, _JOBS_READ = Scope.JOBS, Scope.JOBS_READ
+
 _LONGEST_MODEL = 256
 _WHAT_MAY_BE_USED = "GET …/models lists what it may use"
 
 
 def may_call(key: Key, scope: Scope) -> bool:
     """Whether the key's scopes cover `scope`; `jobs` covers `jobs:read`."""
-    return scope in key.scopes or (scope is Scope.JOBS_READ and Scope.JOBS in key.scopes)
+    return scope in key.scopes or (scope is _JOBS_READ and _JOBS in key.scopes)
 
 
 def check_scope(key: Key, scope: Scope) -> None:

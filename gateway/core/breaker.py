@@ -26,13 +26,17 @@ class Circuit(StrEnum):
     HALF_OPEN = "half_open"
 
 
+# A member read through its class costs as much as a call; these are read for every call to upstream.
+_CLOSED, _OPEN, _HALF_OPEN = Circuit
+
+
 class Breaker:
     """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
 
     __slots__ = ("_cool_down", "_failed_at", "_failures", "_until", "state")
 
     def __init__(self) -> None:
-        self.state = Circuit.CLOSED
+        self.state = _CLOSED
         self._failures = 0
         self._failed_at = float("-inf")
         self._cool_down = FIRST_COOL_DOWN
@@ -43,18 +47,18 @@ class Breaker:
 
     def admit(self, now: float) -> bool:
         """Whether a call may be made. In `half_open` only the one probe may."""
-        if self.state is Circuit.CLOSED:
+        if self.state is _CLOSED:
             return True
         if now < self._until:
             return False
-        self.state = Circuit.HALF_OPEN
+        self.state = _HALF_OPEN
         self._until = now + PROBE_PATIENCE
         return True
 
     def succeed(self) -> None:
         """A call got an answer that shows upstream working."""
-        if self.state is not Circuit.OPEN:
-            self.state = Circuit.CLOSED
+        if self.state is not _OPEN:
+            self.state = _CLOSED
             self._failures = 0
             self._cool_down = FIRST_COOL_DOWN
 
@@ -63,15 +67,15 @@ class Breaker:
 
         Calls under way together say the same thing: of those, the first to fail counts.
         """
-        if self.state is Circuit.OPEN or began < self._failed_at:
+        if self.state is _OPEN or began < self._failed_at:
             return
         self._failures += 1
         self._failed_at = now
-        if self.state is Circuit.HALF_OPEN:
+        if self.state is _HALF_OPEN:
             self._cool_down = min(LONGEST_COOL_DOWN, self._cool_down * 2)
         elif self._failures < FAILURES_TO_OPEN:
             return
-        self.state = Circuit.OPEN
+        self.state = _OPEN
         self._until = now + self._cool_down
 
     def wait(self, now: float) -> int:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -81,7 +81,7 @@ class Exchange:
     """A request being answered.
 
     `body` is what has come of its body and the app has not taken, and `more_body` says that there is more. The
-    response has `started` once a byte of it was written.
+    response has `started` once a byte of it was written. `task` is what runs the app, once it does.
     """
 
     __slots__ = (
@@ -99,12 +99,14 @@ class Exchange:
         "more_body",
         "scope",
         "started",
+        "task",
         "waits_for_continue",
     )
 
     def __init__(self, connection: "HardenedProtocol", head: Head) -> None:
         self._connection = connection
         self.scope = _scope(connection, head)
+        self.task: asyncio.Task[None] | None = None
         self.keep_alive = head.keep_alive
         self.waits_for_continue = head.expects_continue
         self.body = Parts()
@@ -126,7 +128,10 @@ class Exchange:
         """Call the app. If it ends without a whole response, the client is shown that it did."""
         try:
             await app(self.scope, self.receive, self.send)
+        except Exception:  # the edge: nobody awaits the task that would raise it
+            logger.exception("the app failed")
         finally:
+            self._connection.state.tasks.discard(cast("asyncio.Task[None]", self.task))
             if not self.complete and not self.disconnected:
                 self._connection.response_abandoned(self)
 

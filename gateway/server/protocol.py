@@ -22,7 +22,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
-from gateway.server.exchange import Exchange, Flow, logger
+from gateway.server.exchange import Exchange, Flow
 from gateway.server.reader import Head, Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
 
@@ -176,15 +176,8 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._running = exchange
-        task = self.state.loop.create_task(exchange.run(self.state.app))
-        self.state.tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self.state.tasks.discard(task)
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:
-            logger.error("the app failed", exc_info=fault)
+        exchange.task = self.state.loop.create_task(exchange.run(self.state.app))
+        self.state.tasks.add(exchange.task)
 
     # What the exchange calls
 

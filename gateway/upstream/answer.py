@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -18,9 +17,6 @@ from gateway.upstream.reply import Reply
 LARGEST_BODY = 64 * 1024**2
 """Bytes of an answer's body; more is refused unread."""
 
-_PLAIN = (b"", b"identity")
-_CODING = b"content-encoding"
-_CODING_LENGTH = len(_CODING)
 _JSON = b"application/json"
 _SMALL = 64 * 1024
 _TRY_LATER = (429, 503)
@@ -44,8 +40,7 @@ _KEPT_HERE = frozenset((_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _WRITTEN_
 _KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """Upstream's answer: status, end-to-end headers (names in lower case), body byte for byte.
 
     `elapsed` is the seconds from the first attempt to the last byte. `span` is the `traceparent` of the call that
@@ -70,20 +65,27 @@ async def read_body(reply: Reply) -> bytes:
     """The body of an answer that may be passed on by its head. Raises UpstreamFailure for any other."""
     if not 200 <= reply.status <= 599 or 300 <= reply.status <= 399:
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
-    for name, value in reply.headers:
-        if len(name) == _CODING_LENGTH and name.lower() == _CODING and value.strip().lower() not in _PLAIN:
-            raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
+    if reply.is_coded:
+        raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
+    whole = reply.whole_body()
+    if whole is not None:
+        return _checked_size(whole, len(whole))
     chunks: list[bytes] = []
     size = 0
     try:
         async for chunk in reply:
             size += len(chunk)
-            if size > LARGEST_BODY:
-                raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
-            chunks.append(chunk)
+            chunks.append(_checked_size(chunk, size))
     except httpx.TransportError as error:
         raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _checked_size(part: bytes, size: int) -> bytes:
+    """The part, of a body that has come so far. Raises UpstreamFailure if that is too much."""
+    if size > LARGEST_BODY:
+        raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
+    return part
 
 
 def require_no_secret(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> None:

@@ -44,13 +44,19 @@ class State(Enum):
     CLOSED = "closed"
 
 
+# A member read through its class costs as much as a call; these are read for every question.
+_NEW, _IDLE, _ASKED, _CLOSED = State
+_HEAD, _BODY, _WHOLE, _FAILED = Stage
+
+
 class Connection(asyncio.Protocol):
     """One connection. `on_free` and `on_closed` tell the pool; each is called synchronously."""
 
     def __init__(self, on_free: Callable[["Connection"], None], on_closed: Callable[["Connection"], None]) -> None:
-        self.state = State.NEW
+        self.state = _NEW
         self.keep_until = 0.0
         """The loop's time up to which an idle connection may be used."""
+        self._loop = asyncio.get_running_loop()
         self._on_free = on_free
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
@@ -66,7 +72,11 @@ class Connection(asyncio.Protocol):
 
     def is_silent(self) -> bool:
         """Whether nothing has come, not even upstream's close: neither read by the loop nor waiting in the socket."""
-        return self.state is State.IDLE and not self._unread.poll(0)
+        return self.state is _IDLE and not self._unread.poll(0)
+
+    def is_usable(self) -> bool:
+        """Whether it may be asked again: nothing has come on it since it was, and it has not been idle too long."""
+        return self.is_silent() and self._loop.time() < self.keep_until
 
     async def ask(self, request: Outgoing) -> Reply:
         """Send a request and wait for the answer's head.
@@ -74,9 +84,9 @@ class Connection(asyncio.Protocol):
         Raises httpx.TransportError: ReadError or RemoteProtocolError if upstream broke off or answered nonsense,
         LocalProtocolError if the body is not as long as it should be. The request may have reached upstream then.
         """
-        assert self.state is State.IDLE
+        assert self.state is _IDLE
         assert self._transport is not None
-        self.state = State.ASKED
+        self.state = _ASKED
         reply = self._reply = Reply(self, bodiless=request.bodiless)
         came = False
         self._written = len(request.head)
@@ -102,7 +112,7 @@ class Connection(asyncio.Protocol):
                     break
             view = memoryview(part)
             for start in range(0, len(part), _SLICE):
-                if reply.stage is not Stage.HEAD:
+                if reply.stage is not _HEAD:
                     return
                 await self._write(view[start : start + _SLICE])
         if left:
@@ -113,7 +123,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._written += len(data)
         self._transport.write(data)
-        if self._full and self.state is State.ASKED:
+        if self._full and self.state is _ASKED:
             self._room = asyncio.get_running_loop().create_future()
             try:
                 await self._room
@@ -126,19 +136,19 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more until `resume`: the reader of the reply is slow."""
-        if self.state is State.ASKED and self._transport is not None:
+        if self.state is _ASKED and self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self.state is State.ASKED and self._transport is not None:
+        if self.state is _ASKED and self._transport is not None:
             self._transport.resume_reading()
 
     def close(self) -> None:
         """Break off: the pool is told, and a reply under way fails."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return
-        self.state = State.CLOSED
+        self.state = _CLOSED
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.fail(httpx.ReadError("the connection to upstream was closed"))
@@ -151,12 +161,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=_BUFFER)
         self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self.state = State.IDLE
+        self.state = _IDLE
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
@@ -167,11 +177,11 @@ class Connection(asyncio.Protocol):
             reply.fail(httpx.RemoteProtocolError("upstream answered before it was asked"))
         else:
             reply.feed(data)
-        if reply.stage is Stage.WHOLE:
+        if reply.stage is _WHOLE:
             self._free(reply)
-        elif reply.stage is Stage.FAILED:
+        elif reply.stage is _FAILED:
             self.close()
-        elif reply.stage is Stage.BODY:
+        elif reply.stage is _BODY:
             self._wake_writer()
 
     def _holds_back_all(self) -> bool:
@@ -186,8 +196,8 @@ class Connection(asyncio.Protocol):
         if not reply.keep_for or self._sending or self._transport.get_write_buffer_size():
             self.close()
             return
-        self.state = State.IDLE
-        self.keep_until = asyncio.get_running_loop().time() + reply.keep_for
+        self.state = _IDLE
+        self.keep_until = self._loop.time() + reply.keep_for
         self._on_free(self)
 
     def eof_received(self) -> None:

@@ -106,7 +106,7 @@ class Credentials:
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._find = find
-        self._environment = environment
+        self._environment = dict(environment)  # the system's own is encoded anew for every look at it
         self._ticks = ticks
         self._files: dict[str, _FileText] = {}
 

@@ -36,10 +36,9 @@ class Pool:
     def take(self, origin: Origin) -> Connection | None:
         """An idle connection that nothing has come on since it was used: the one used last, which lives longest."""
         idle = self._idle.get(origin)
-        now = asyncio.get_running_loop().time()
         while idle:
             connection, _ = idle.popitem()
-            if connection.is_silent() and now < connection.keep_until:
+            if connection.is_usable():
                 return connection
             connection.close()
         return None

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import deque
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol, Self
 
 import httptools
@@ -31,6 +32,8 @@ _MOST_HELD = 256 * 1024
 KEPT_IDLE = 30.0
 """Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
 
+_FRAMING_FIELDS = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive")
+_UNCODED = (b"", b"identity")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
 
@@ -43,7 +46,8 @@ class Stage(Enum):
     FAILED = "refused or broken off"
 
 
-_COMING = (Stage.HEAD, Stage.BODY)
+# A member read through its class costs as much as a call; these are read for every answer.
+_HEAD, _BODY, _WHOLE, _FAILED = Stage
 
 
 class Source(Protocol):
@@ -66,16 +70,38 @@ class _Refused(Exception):  # noqa: N818 - a verdict on upstream, not an error o
 class Reply(httpx.AsyncByteStream):
     """One answer; the iterator over its body, whose bytes are as they were sent.
 
-    `status` and `headers` hold once `head` has returned. A reply that is not read to its end must be closed, which
-    costs its connection.
+    `status`, `headers` and `is_coded` hold once `head` has returned. A reply that is not read to its end must be
+    closed, which costs its connection.
     """
 
+    __slots__ = (
+        "_barren",
+        "_bodiless",
+        "_chunks",
+        "_failure",
+        "_held",
+        "_interim",
+        "_parser",
+        "_paused",
+        "_source",
+        "_until_close",
+        "_waiter",
+        "began",
+        "headers",
+        "is_coded",
+        "keep_for",
+        "stage",
+        "status",
+    )
+
     def __init__(self, source: Source, *, bodiless: bool = False) -> None:
-        self.stage = Stage.HEAD
+        self.stage = _HEAD
         self.status = 0
         self.headers: list[Header] = []
         self.keep_for = 0.0
         """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
+        self.is_coded = False
+        """Whether the body is compressed, or in another coding (RFC 9110 §8.4)."""
         self.began = False
         self._source = source
         self._bodiless = bodiless
@@ -101,10 +127,10 @@ class Reply(httpx.AsyncByteStream):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             reason = error.__context__ if isinstance(error.__context__, _Refused) else "it is not valid HTTP"
-            self._end_as(Stage.FAILED, httpx.RemoteProtocolError(f"upstream's answer was refused: {reason}"))
+            self._end_as(_FAILED, httpx.RemoteProtocolError(f"upstream's answer was refused: {reason}"))
             return
-        if self.stage is Stage.WHOLE:
-            self._end_as(Stage.WHOLE)
+        if self.stage is _WHOLE:
+            self._end_as(_WHOLE)
             return
         if self._barren > _LARGEST_HEAD:
             self.fail(httpx.RemoteProtocolError("upstream's answer was refused: too many bytes beside the body"))
@@ -112,22 +138,22 @@ class Reply(httpx.AsyncByteStream):
         if self._held > _MOST_HELD and not self._paused:
             self._paused = True
             self._source.pause()
-        if self.stage is Stage.BODY:
+        if self.stage is _BODY:
             self._wake()
 
     def end(self, error: Exception | None) -> None:
         """The connection is gone, with an error or closed by upstream."""
-        if self.stage is Stage.BODY and self._until_close and error is None:
-            self._end_as(Stage.WHOLE)
-        elif self.stage is Stage.HEAD and self.began and error is None:
+        if self.stage is _BODY and self._until_close and error is None:
+            self._end_as(_WHOLE)
+        elif self.stage is _HEAD and self.began and error is None:
             self.fail(httpx.RemoteProtocolError("upstream broke off in the middle of a head"))
         else:
             self.fail(httpx.ReadError("upstream broke off the connection"))
 
     def fail(self, failure: httpx.TransportError) -> None:
         """There will be no more of this reply. Nothing happens to one that has come to its end."""
-        if self.stage in _COMING:
-            self._end_as(Stage.FAILED, failure)
+        if self.stage in (_HEAD, _BODY):
+            self._end_as(_FAILED, failure)
 
     def _end_as(self, stage: Stage, failure: httpx.TransportError | None = None) -> None:
         self.stage = stage
@@ -137,17 +163,26 @@ class Reply(httpx.AsyncByteStream):
 
     async def head(self) -> None:
         """Wait for the final head. Raises httpx.TransportError if there is none."""
-        while self.stage is Stage.HEAD:
+        while self.stage is _HEAD:
             await self._more()
         if self._failure is not None:
             raise self._failure
+
+    def whole_body(self) -> bytes | None:
+        """The whole body, if it has come and nobody has taken any of it; None if it must be waited for."""
+        if self.stage is not _WHOLE or self._paused:
+            return None
+        chunks, self._held = self._chunks, 0
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        return body
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         while not self._chunks:
-            if self.stage is Stage.WHOLE:
+            if self.stage is _WHOLE:
                 raise StopAsyncIteration
             if self._failure is not None:
                 raise self._failure
@@ -165,15 +200,12 @@ class Reply(httpx.AsyncByteStream):
 
     def close(self) -> None:
         """Break off what has not come to its end."""
-        if self.stage in _COMING:
+        if self.stage in (_HEAD, _BODY):
             self._source.close()
 
-    async def _more(self) -> None:
+    def _more(self) -> "asyncio.Future[None]":
         self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -182,11 +214,11 @@ class Reply(httpx.AsyncByteStream):
     # What httptools calls. An exception here makes `feed_data` raise, whatever it parsed before.
 
     def on_message_begin(self) -> None:
-        if self.stage is not Stage.HEAD:
+        if self.stage is not _HEAD:
             raise _Refused("something follows it")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.stage is Stage.HEAD:  # a trailer (RFC 9110 §6.5.1) is dropped, lest it pass for a header
+        if self.stage is _HEAD:  # a trailer (RFC 9110 §6.5.1) is dropped, lest it pass for a header
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -200,7 +232,7 @@ class Reply(httpx.AsyncByteStream):
             return
         self.status = status
         self._read_framing(keep_alive=self._parser.should_keep_alive())
-        self.stage = Stage.WHOLE if self._bodiless else Stage.BODY
+        self.stage = _WHOLE if self._bodiless else _BODY
 
     def _read_framing(self, *, keep_alive: bool) -> None:
         """Decide where the body ends and whether another answer may follow (RFC 9112 §6.3, §9.3)."""
@@ -210,15 +242,19 @@ class Reply(httpx.AsyncByteStream):
         for name, value in self.headers:
             if len(name) + len(value) > LONGEST_FIELD:
                 raise _Refused("a header is too long")
-            lowered = name.lower()
-            if lowered == b"content-length":
-                bounds += 1
-            elif lowered == b"transfer-encoding":
-                bounds += 1
-                chunked = value.strip().lower() == b"chunked"
-            elif lowered == b"keep-alive":
-                match = _KEEP_ALIVE_TIMEOUT.search(value)
-                told = int(match[1]) - 1.0 if match is not None else KEPT_IDLE
+            match _framing_field(name):
+                case None:
+                    pass
+                case b"content-length":
+                    bounds += 1
+                case b"transfer-encoding":
+                    bounds += 1
+                    chunked = value.strip().lower() == b"chunked"
+                case b"content-encoding":
+                    self.is_coded = self.is_coded or value.strip().lower() not in _UNCODED
+                case _:
+                    match = _KEEP_ALIVE_TIMEOUT.search(value)
+                    told = int(match[1]) - 1.0 if match is not None else KEPT_IDLE
         if bounds > 1 or not chunked:
             raise _Refused("its length is told twice, or in a way unknown")
         self._until_close = not bounds and self.status not in (204, 304)
@@ -226,12 +262,19 @@ class Reply(httpx.AsyncByteStream):
             self.keep_for = max(0.0, min(KEPT_IDLE, told))
 
     def on_body(self, body: bytes) -> None:
-        if self.stage is not Stage.BODY:
+        if self.stage is not _BODY:
             raise _Refused("it has a body where none may be")
         self._chunks.append(body)
         self._held += len(body)
         self._barren = 0
 
     def on_message_complete(self) -> None:
-        if self.stage is Stage.BODY:
-            self.stage = Stage.WHOLE
+        if self.stage is _BODY:
+            self.stage = _WHOLE
+
+
+@lru_cache(maxsize=256)
+def _framing_field(name: bytes) -> bytes | None:
+    """A header's name in lower case, if it says where the answer ends or what its body is; upstream's are few."""
+    lowered = name.lower()
+    return lowered if lowered in _FRAMING_FIELDS else None

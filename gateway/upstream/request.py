@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from urllib.parse import quote, urlencode
 
+import msgspec
+
 from gateway.core.headers import JSON, Header, Headers
 from gateway.upstream.credentials import Access, Secret
 from gateway.upstream.outgoing import END, header_lines, request_line
@@ -56,9 +58,10 @@ class Trace:
     span: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """One call, before it is known which key it is sent with. `target` is path and query; a GET may be repeated."""
+
+    __repr__ = object.__repr__
 
     operation: Operation
     method: str

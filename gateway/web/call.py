@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from gateway.context import Gateway
 from gateway.core.decide import Decision
@@ -24,12 +25,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """Who calls what, under one policy generation, and what the edge notes of it on the way.
 
-    `who` and `route` are None until they are known; an endpoint runs only when both are. `identifier` is the last
-    part of the path as it was sent. `upstream_seconds` is written by the endpoint: the time it waited for upstream.
+    `names` are those of the headers. `who` and `route` are None until they are known; an endpoint runs only when both
+    are. `identifier` is the last part of the path as it was sent. `upstream_seconds` is written by the endpoint: the
+    time it waited for upstream.
     `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call.
     `upload` is what the token in its path allows, if that is what it has.
     Of a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
@@ -40,6 +41,7 @@ class Call:
     gw: Gateway
     scope: Scope
     receive: Receive
+    names: frozenset[bytes]
     policy: PolicySet
     request_id: str
     trace: Trace
@@ -53,7 +55,7 @@ class Call:
     decision: Decision | None = None
     job: str = ""
     replayed: bool = False
-    limits_shown: list[LimitState] = field(default_factory=list)
+    limits_shown: list[LimitState] = []
     held: int = 0
     wait: Wait | None = None
     upload: Upload | None = None
@@ -107,8 +109,12 @@ class Call:
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; None if absent."""
+        if name not in self.names:
+            return None
         return next((value for key, value in self.scope["headers"] if key == name), None)
 
     def headers(self, name: bytes) -> list[bytes]:
         """Every value of a header, in order."""
+        if name not in self.names:
+            return []
         return [value for key, value in self.scope["headers"] if key == name]

@@ -11,7 +11,7 @@ from gateway.context import Gateway
 from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
 from gateway.core.fields import ratelimit_fields
-from gateway.core.headers import Header
+from gateway.core.headers import Header, Headers
 from gateway.core.limits import request_bounds, request_state
 from gateway.core.policy import Mode
 from gateway.core.refusals import refusal_for_requests
@@ -95,11 +95,16 @@ class PublicApp:
 
     def _begin(self, scope: Scope, receive: Receive) -> Call:
         headers = scope["headers"]
+        names = frozenset([name for name, _ in headers])  # most of what is looked for is not there
         fresh = self._randomness.take()
-        request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], fresh[:32])
-        trace = Trace(request_id, trace_context(headers, fresh))
-        gw = self._gw
-        call = Call(gw, scope, receive, gw.policies.current, request_id, trace, gw.ticks(), self._room)
+        request_id = fresh[:32]
+        context: Headers = ()
+        if b"x-request-id" in names:
+            request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], request_id)
+        if b"traceparent" in names:
+            context = trace_context(headers, fresh)
+        gw, trace = self._gw, Trace(request_id, context)
+        call = Call(gw, scope, receive, names, gw.policies.current, request_id, trace, gw.ticks(), self._room)
         if self._traced:
             begin_span(call)
         return call
@@ -150,7 +155,7 @@ class PublicApp:
         if full is not None:
             raise refusal_for_requests(full, call.caller, now, call.request_id)
         for state in call.limits_shown:
-            if state.used > state.ceiling and state.limit.mode is Mode.SHADOW:
+            if state.used > state.ceiling and state.limit.mode is _SHADOW:
                 gw.metrics.shadow_denied(call.caller.team.name, state.limit.name).inc()
 
     def _headers(self, call: Call, reply: Reply, elapsed: float) -> list[Header]:
@@ -167,6 +172,9 @@ class PublicApp:
             headers += ratelimit_fields(call.limits_shown)
         return headers
 
+
+# A member read through its class costs as much as a call; this is read for every call.
+_SHADOW = Mode.SHADOW
 
 _GUESSES = (Code.KEY_INVALID, Code.UNKNOWN_ROUTE)
 """What a key or a token that is nobody's is answered with: whoever tries many is slowed down."""
