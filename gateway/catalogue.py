@@ -19,13 +19,13 @@ from gateway.context import Gateway
 from gateway.core.access import may_use
 from gateway.core.detail import ModelDetail
 from gateway.core.errors import Code, Refusal
+from gateway.core.fields import etag_of
 from gateway.core.freshness import MODELS, NEGATIVE
 from gateway.core.headers import Headers
 from gateway.core.policy import Caller, Team
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Snapshot
 from gateway.logs import log_event
-from gateway.settlement import etag_of
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import filter_models, model_detail, model_ids
 

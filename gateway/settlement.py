@@ -5,7 +5,6 @@ about. Money comes back only on upstream's word, never by guess.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from gateway.context import Gateway
+from gateway.core.fields import etag_of
 from gateway.core.freshness import follow_interval
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
@@ -275,11 +275,6 @@ async def _follow_one(gw: Gateway, job: OpenJob) -> None:
         await look(gw, job.request_id, job.owner)
     except UpstreamFailure:
         log_event(logging.DEBUG, "look failed", request_id=job.request_id)
-
-
-def etag_of(body: bytes) -> bytes:
-    """A strong entity tag (RFC 9110 §8.8.3) of these bytes."""
-    return b'"%s"' % hashlib.blake2b(body, digest_size=12).hexdigest().encode()
 
 
 async def release(gw: Gateway, reservation_id: str, reply: Reply | None) -> None:

@@ -91,7 +91,7 @@ class Life:
     async def break_off(self) -> None:
         """Leave what is in the ledger, and nothing else happens any more."""
         mine: list[asyncio.Task[Any]] = [call for _, call in self.held.values()]
-        mine += [*self.gw.tasks._running, *self.gw.upstream._running]
+        mine += [*self.gw.tasks._running, *self.gw.upstream._under_way.tasks]
         for task in mine:
             task.cancel()
         await asyncio.gather(*mine, return_exceptions=True)

@@ -26,6 +26,7 @@ EDGES = {
     "gateway/ledger/writer.py",
     "gateway/ledger/writers.py",
     "gateway/admission.py",
+    "gateway/server/exchange.py",
 }
 """Where everything is caught: somebody is owed an answer or a job in any case, or an operation must fail alone."""
 

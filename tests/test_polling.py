@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec import structs
 
 from gateway import polling, settlement
 from gateway.cache import How
@@ -45,7 +46,7 @@ def age(house: House, request_id: str, seconds: float) -> None:
     """Make the record in memory so much older."""
     seen = house.gw.jobs.seen(request_id)
     assert seen is not None
-    house.gw.jobs.remember(request_id, replace(seen, asked_at=seen.asked_at - seconds))
+    house.gw.jobs.remember(request_id, structs.replace(seen, asked_at=seen.asked_at - seconds))
 
 
 def anonymous(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:

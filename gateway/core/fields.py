@@ -1,5 +1,6 @@
 """Response header fields the gateway adds, as structured fields (RFC 9651)."""
 
+import hashlib
 from collections.abc import Iterable
 
 from gateway.core.headers import Headers
@@ -34,3 +35,8 @@ def _limit_item(state: LimitState) -> str:
     if state.seconds_left is None:
         return f'"{state.limit.name}";r={state.remaining}'
     return f'"{state.limit.name}";r={state.remaining};t={state.seconds_left}'
+
+
+def etag_of(body: bytes) -> bytes:
+    """A strong entity tag (RFC 9110 §8.8.3) of these bytes."""
+    return b'"%s"' % hashlib.blake2b(body, digest_size=12).hexdigest().encode()

@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import httpx
 
@@ -28,6 +27,7 @@ from gateway.upstream.outgoing import with_body
 from gateway.upstream.request import Operation, Question, Trace
 from gateway.upstream.spans import begin_span, end_span
 from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
+from gateway.upstream.under_way import UnderWay
 
 __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 
@@ -90,15 +90,14 @@ class Upstream:
         self._accepted_keys: dict[str, Secret] = {}
         self._deadlines = Deadlines(limits.timeout)
         self._create_deadlines = Deadlines(limits.create_timeout)
-        self._reading = 0
-        self._running: set[asyncio.Task[Answer]] = set()
+        self._under_way = UnderWay(limits.in_flight)
         self.traces: Traces = NO_TRACES
         self._show_circuit()
 
     @property
     def in_flight(self) -> int:
         """Calls under way, also those nobody waits for any more."""
-        return self._reading + len(self._running)
+        return len(self._under_way)
 
     @property
     def circuit(self) -> Circuit:
@@ -135,43 +134,22 @@ class Upstream:
 
     async def close(self) -> None:
         """Break off what is under way and close every connection."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._under_way.break_off()
         await self._transport.aclose()
         self._deadlines.close()
         self._create_deadlines.close()
 
     async def _run(self, credential: str, question: Question) -> Answer:
         """Make the call. What changes something goes on to its end when the one who waits is cancelled."""
-        room = self._limits.in_flight * (_READS_SHARE if question.repeatable else 1)
-        if self.in_flight >= room:
-            raise UpstreamFailure(
-                Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
-            )
+        under_way = self._under_way
+        under_way.check(_READS_SHARE if question.repeatable else 1)
         if not question.repeatable:
-            return await self._run_to_its_end(credential, question)
-        self._reading += 1
+            return await under_way.run_to_its_end(self._call(credential, question), question.operation)
+        under_way.reads += 1
         try:
             return await self._call(credential, question)
         finally:
-            self._reading -= 1
-
-    async def _run_to_its_end(self, credential: str, question: Question) -> Answer:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._call(credential, question), name=question.operation)
-        self._running.add(task)
-        ended: asyncio.Future[None] = loop.create_future()
-        task.add_done_callback(partial(self._finished, ended))
-        await ended
-        return task.result()
-
-    def _finished(self, ended: asyncio.Future[None], task: asyncio.Task[Answer]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # the one who waited may be gone; then the failure is nobody's
-        if not ended.done():
-            ended.set_result(None)
+            under_way.reads -= 1
 
     async def _call(self, credential: str, question: Question) -> Answer:
         access = self._credentials.access(credential)
@@ -209,7 +187,7 @@ class Upstream:
     async def _watched(self, call: _Call) -> Answer:
         """Make the call within its time, and tell the circuit breaker what it showed of upstream."""
         is_create = call.question.operation is _CREATE
-        works = False
+        works: bool | None = False
         deadlines = self._create_deadlines if is_create else self._deadlines
         deadline = deadlines.begin()
         try:
@@ -218,6 +196,7 @@ class Upstream:
             works = answer.status not in UNAVAILABLE or not call.question.repeatable
         except asyncio.CancelledError as error:
             if not deadline.passed:
+                works = None  # whoever asked went away, which says nothing of upstream
                 raise
             raise UpstreamFailure(call.sent, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
         except UpstreamFailure as failure:
@@ -225,7 +204,8 @@ class Upstream:
             raise
         finally:
             deadlines.end(deadline)
-            self._tell_circuit(call.began, works=works)
+            if works is not None:
+                self._tell_circuit(call.began, works=works)
         return answer
 
     def _tell_circuit(self, began: float, *, works: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.errors import FACTS, Code
-from gateway.settlement import etag_of
+from gateway.core.fields import etag_of
 from gateway.upstream.request import PREFIX
 from gateway.web.call import Call
 from gateway.web.openapi_operations import ANY, EXAMPLES, JSON_TYPE, KEYED, OPERATIONS, PARAMETERS, Operation

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from gateway.core.fields import etag_of
 from gateway.core.headers import Headers
-from gateway.settlement import etag_of
 from gateway.web.call import Call
 from gateway.web.conditional import unchanged
 from gateway.web.respond import Reply

@@ -59,6 +59,7 @@ def _options() -> argparse.Namespace:
     whole = not options.quick and options.only == names and options.peers == tuple(PEERS)
     options.page = options.page or (PAGE if whole else None)
     if options.quick:
+        os.environ.setdefault("BENCH_PYTHON", sys.executable)
         options.only, options.peers, options.rounds, options.seconds = QUICK, ("nginx",), 1, 1
     return options
 

@@ -5,18 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.bench.interpreter import fastest, install, make_venv
+
 CACHE = Path(sys.prefix) / "peers"
 
 
 def install_python(name: str, requirement: str) -> Path | None:
     """The folder of commands of a virtual environment that holds the requirement; None where it cannot be had."""
-    folder = CACHE / name
-    if not _holds(folder, requirement):
-        _run((sys.executable, "-m", "venv", str(folder)))
-        pip = (str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", requirement)
-        if not _run(pip):
+    folder, base = CACHE / name, fastest()
+    if not _holds(folder, f"{requirement} {base}"):
+        make_venv(base, folder)
+        print(f"installing: {requirement}", file=sys.stderr)
+        if not install(folder, requirement):
             return None
-        _mark(folder).write_text(requirement)
+        _mark(folder).write_text(f"{requirement} {base}")
     return folder / "bin"
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from tests.bench.interpreter import python
 from tests.bench.load import Target
 from tests.bench.processes import CPU_UNDER_TEST, Command, Process, free_port, started
 from tests.bench.upstream import MODEL, Q, Upstream
@@ -114,7 +114,7 @@ def gateway(folder: Path, upstream: Upstream, setup: Setup | None = None) -> Ite
     setup.teams.write(folder / "policies")
     port, admin_port = free_port(), free_port()
     command = Command(
-        (sys.executable, "-m", "gateway", "serve", *(("--workers", str(setup.workers)) if setup.workers > 1 else ())),
+        (python(), "-m", "gateway", "serve", *(("--workers", str(setup.workers)) if setup.workers > 1 else ())),
         probe=f"http://127.0.0.1:{admin_port}/readyz",
         environment={
             "GMI_API_KEY": "bench-upstream-key",
@@ -136,5 +136,5 @@ def gateway(folder: Path, upstream: Upstream, setup: Setup | None = None) -> Ite
 @cache
 def can_have_workers() -> bool:
     """Whether this gateway has `--workers`."""
-    shown = subprocess.run((sys.executable, "-m", "gateway", "serve", "--help"), check=True, capture_output=True)
+    shown = subprocess.run((python(), "-m", "gateway", "serve", "--help"), check=True, capture_output=True)
     return b"--workers" in shown.stdout

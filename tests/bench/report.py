@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.aims import AIMS, verdict
+from tests.bench.interpreter import version
 from tests.bench.load import Result
 from tests.bench.measures import Run, measures, ratios
 from tests.bench.ours import OURS
@@ -132,5 +133,5 @@ def machine() -> str:
     kernel = platform.release().split("-")[0]
     return (
         f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {kernel}, "
-        f"Python {platform.python_version()}"
+        f"Python {version()}"
     )

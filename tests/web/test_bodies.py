@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import MutableMapping
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -100,7 +99,9 @@ async def test_a_body_that_breaks_off_is_no_body() -> None:
 def reading(body: bytes) -> asyncio.Future[Draft]:
     """The draft in this body, being read by a gateway that takes 16 megabytes."""
     gw = cast("Gateway", SimpleNamespace(settings=SimpleNamespace(max_body=16 * 1024**2)))
-    return asyncio.ensure_future(read_draft(replace(call_with(messages=(part(body),)), gw=gw)))
+    call = call_with(messages=(part(body),))
+    call.gw = gw
+    return asyncio.ensure_future(read_draft(call))
 
 
 START = b'{"model":"Veo3","payload":{"image":"'

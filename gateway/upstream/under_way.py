@@ -1,0 +1,52 @@
+"""The calls to upstream that are under way: so many and no more, some of them with nobody waiting for them."""
+
+import asyncio
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+from gateway.core.errors import Code
+from gateway.upstream.answer import Answer
+from gateway.upstream.failures import Sent, UpstreamFailure
+
+
+class UnderWay:
+    """At most `most` calls. `reads` are those that end with the task of whoever asks: the client counts them itself."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.reads = 0
+        self.tasks: set[asyncio.Task[Answer]] = set()
+
+    def __len__(self) -> int:
+        return self.reads + len(self.tasks)
+
+    def check(self, share: float) -> None:
+        """Raises UpstreamFailure if more than this share of what is allowed is under way."""
+        if len(self) >= self._most * share:
+            raise UpstreamFailure(
+                Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
+            )
+
+    async def run_to_its_end(self, call: Coroutine[Any, Any, Answer], name: str) -> Answer:
+        """Start the call and wait for it. It goes on when the one who waits is cancelled."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(call, name=name)
+        self.tasks.add(task)
+        ended: asyncio.Future[None] = loop.create_future()
+        task.add_done_callback(partial(self._finished, ended))
+        await ended
+        return task.result()
+
+    async def break_off(self) -> None:
+        """Cancel what has a task of its own."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _finished(self, ended: asyncio.Future[None], task: asyncio.Task[Answer]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the one who waited may be gone; then the failure is nobody's
+        if not ended.done():
+            ended.set_result(None)
