@@ -77,11 +77,10 @@ class Life:
 
     async def quiet(self) -> None:
         """Wait until nothing goes on but creates that upstream holds."""
-        for _ in range(2000):
-            if len(self.gw.tasks._running) <= len(self.held):
-                break
-            await asyncio.sleep(0.001)
-        assert len(self.gw.tasks._running) <= len(self.held), self.gw.tasks._running
+        async with asyncio.timeout(20):
+            while len(running := self.gw.tasks._running) > len(self.held):
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)
         self.gw.upstream._breaker = Breaker()
 
     async def end(self) -> None:
@@ -121,6 +120,7 @@ async def begin(url: str, policies: Path, upstream: PretendedUpstream, clock: Cl
         patch("gateway.app._now", lambda: clock.now),
         patch("gateway.app.configure", lambda *_: None),
         patch("gateway.app.build_transport", lambda *_: upstream),
+        patch("gateway.app.trusted_context", lambda: None),
     ):
         gw, _ = await stack.enter_async_context(opened(read_settings(environment, {}), environment))
     gw = replace(gw, now=lambda: clock.now, ticks=lambda: clock.ticks)
