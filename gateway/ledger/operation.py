@@ -64,6 +64,8 @@ class Operation(Generic[T]):
     expires: float = math.inf
     take_back: Callable[[], None] | None = None
     doubtful: bool = False
+    attempts: int = 0
+    """By itself and together with others."""
     result: Any = None
     error: Exception | None = None
 

@@ -187,7 +187,7 @@ class Writers:
         self._guard.notify_all()
 
     def _carry_out_together(self, group: list[Operation[Any]]) -> list[Operation[Any]]:
-        """Attempt the group, once more if nothing of it was committed. Those that must be done by themselves."""
+        """Attempt the group, once more if its connection was gone. Those that must be done by themselves."""
 
         def work(connection: Connection) -> Sequence[Any]:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {GROUP_PATIENCE * 1000:.0f}")
@@ -195,11 +195,11 @@ class Writers:
 
         try:
             try:
-                results = self._attempt(work)
+                results = self._attempt(work, *group)
             except _Lost as lost:
-                if lost.doubtful:
+                if lost.doubtful or state_of(lost.fault) in _CONFLICTS:
                     raise
-                results = self._attempt(work)
+                results = self._attempt(work, *group)
         except _Lost as lost:
             for operation in group:
                 operation.error, operation.doubtful = unavailable(lost.fault), lost.doubtful
@@ -215,9 +215,10 @@ class Writers:
 
     def _carry_out(self, operation: Operation[Any]) -> None:
         """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more."""
-        for attempt in range(1 + RETRIES):
-            if attempt:
-                time.sleep(random.uniform(0.1, 0.5) * _PAUSE * 2**attempt)  # noqa: S311 - jitter, no secret
+        while operation.attempts <= RETRIES:
+            if operation.error is not None:
+                pause = random.uniform(0.1, 0.5) * _PAUSE * 2**operation.attempts  # noqa: S311 - jitter, no secret
+                time.sleep(pause)
             if time.monotonic() > operation.expires:
                 operation.error = operation.error or LedgerUnavailable(_TOO_BUSY)
                 return
@@ -225,7 +226,7 @@ class Writers:
             if work is None:
                 return
             try:
-                operation.result = self._attempt(work)
+                operation.result = self._attempt(work, operation)
             except _Lost as lost:
                 operation.error = unavailable(lost.fault)
                 operation.doubtful = operation.doubtful or lost.doubtful
@@ -237,8 +238,10 @@ class Writers:
                 self._locked.discard(operation.lane)
                 return
 
-    def _attempt(self, work: Work[T]) -> T:
-        """One transaction. Raises _Lost if it may be tried again."""
+    def _attempt(self, work: Work[T], *operations: Operation[Any]) -> T:
+        """One transaction, an attempt at each of these operations. Raises _Lost if it may be tried again."""
+        for operation in operations:
+            operation.attempts += 1
         connection = self._connected()
         committing = False
         try:

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -344,6 +345,19 @@ async def test_le8_a_group_that_loses_a_conflict_is_done_one_by_one(writers: Wri
     found = await asyncio.gather(*(writers.write(partial(add, line=name), None, "red", group) for name in names))
     assert found == names
     assert await writers.write(lines) == names
+
+
+async def test_le8_what_was_lost_together_counts_among_the_attempts(writers: Writers) -> None:
+    fails, attempts = fail_with("40001", 100), itertools.count(1)
+
+    def fail(connection: Connection) -> str:
+        next(attempts)
+        return fails(connection)
+
+    group: Together[str] = Together(lambda connection, items: [fail(connection) for _ in items], None)
+    with pytest.raises(LedgerUnavailable, match="as told"):
+        await writers.write(fail, None, "red", group)
+    assert next(attempts) == 5
 
 
 @pytest.mark.parametrize("when", ["before", "while", "after"])
