@@ -91,9 +91,9 @@ class Wire:
                 received += more
         return received
 
-    async def answer(self, *, bodyless: bool = False) -> Answer:
-        """The next response. The connection stays open."""
-        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+    async def answer(self, seconds: float = 5.0, *, bodyless: bool = False) -> Answer:
+        """The next response, which must begin within `seconds`. The connection stays open."""
+        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), seconds)
         (answer,) = parse(raw, bodyless=True)
         size = 0 if bodyless else int(answer.headers.get("content-length", "0"))
         answer.body = await asyncio.wait_for(self.reader.readexactly(size), 5)

@@ -1,11 +1,16 @@
 import asyncio
+import random
+from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
+from gateway.core.claims import Claim
+from gateway.core.money import MICRO, format_usd, parse_usd
 from gateway.ledger import counters
 from gateway.ledger.ledger import Ledger
+from gateway.ledger.operation import Undo
 from gateway.ledger.schema import metadata
 from gateway.ledger.values import Admitted, Full
 from tests.ledger.samples import NOW, claim, reservation, reserve
@@ -65,3 +70,68 @@ async def test_used_tells_every_counter_asked_for(ledger: Ledger) -> None:
     await reserve(ledger, reservation("a", claim("c", 3)))
     assert await ledger.used(["c", "d"]) == {"c": 3, "d": 0}
     assert await ledger.used([]) == {}
+
+
+class Purses:
+    """Budgets as exact decimal numbers of dollars, beside the counters of the same names."""
+
+    PRICES = ("0.1", "0.07", "0.000001", "0.152", "0.333333", "1.234567", "12.5")
+    CEILING = Decimal("133.333333")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.spent = {f"USD/{number}": Decimal(0) for number in range(40)}
+        self.taken: list[tuple[str, str]] = []
+        self.refused = 0
+        self._claims = {
+            (name, text): (claim(name, parse_usd(text), parse_usd(str(self.CEILING))),)
+            for name in self.spent
+            for text in self.PRICES
+        }
+
+    def take(self, purchases: list[tuple[str, str]]) -> None:
+        """Take them together, and by itself each that was left out, as the writing threads do."""
+        orders = [self._claims[each] for each in purchases]
+        for each, order, used in zip(purchases, orders, counters.take_together(self.connection, orders), strict=True):
+            self._note(*each, self._alone(order) if used is None else used)
+
+    def _alone(self, order: tuple[Claim, ...]) -> dict[str, int] | None:
+        try:
+            return counters.take(self.connection, order, direct=False)
+        except Undo:
+            return None
+
+    def _note(self, name: str, text: str, used: dict[str, int] | None) -> None:
+        after = self.spent[name] + Decimal(text)
+        if used is None:
+            assert after > self.CEILING
+            self.refused += 1
+        else:
+            assert used[name] == after * MICRO
+            assert after <= self.CEILING
+            self.spent[name] = after
+            self.taken.append((name, text))
+
+    def give_back(self, returned: list[tuple[str, str]]) -> None:
+        counters.give_back(self.connection, [(name, parse_usd(text)) for name, text in returned])
+        for name, text in returned:
+            self.spent[name] -= Decimal(text)
+
+
+def test_bu2_a_million_takes_and_returns_are_exact_to_the_micro_dollar() -> None:
+    dice = random.Random(20261126)
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    operations = 0
+    with engine.begin() as connection:
+        purses = Purses(connection)
+        names = list(purses.spent)
+        while operations < 1_000_000:
+            purses.take(list(zip(dice.choices(names, k=1000), dice.choices(purses.PRICES, k=1000), strict=True)))
+            dice.shuffle(purses.taken)
+            returned = [purses.taken.pop() for _ in range(len(purses.taken) // 2)]
+            purses.give_back(returned)
+            operations += 1000 + len(returned)
+            for name, value in counters.values_of(connection, names).items():
+                assert Decimal(format_usd(value)) == purses.spent[name]
+    assert 0 < purses.refused < operations // 4
