@@ -2,38 +2,29 @@
 
 Upstream knows what it made, and the machine what it asked for. After each step the rows of the ledger must have gone
 only where they may, every counter must be the sum of what they hold, and every answer the one those sums foretell.
+
+Every rule is legal at any time, and none draws by what the gateways have come to: how far a task has got when a rule
+is chosen must not change what is drawn.
 """
 
 import asyncio
-import json
-import shutil
-import tempfile
 from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypeVar
-from unittest.mock import patch
+from typing import Any
 from uuid import uuid4
 
 import httpx
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant, rule
 
-from gateway import failpoints, insistence, recovery, settlement
-from gateway.core.lifecycle import State
+from gateway import failpoints, recovery, settlement
 from gateway.failpoints import Action, Point
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.reloading import reload_policies
-from tests.conftest import REAL_KEY, REAL_ORG
 from tests.fake_upstream import Q
-from tests.flow_lives import Clock, Crash, Life, begin
-from tests.flow_model import DAY, GENERATIONS, KEYS, PRICING, WAITING, Model, Order, judge, living
-from tests.pretended_upstream import MODELS, PretendedUpstream
-
-T = TypeVar("T")
-
-START = 1_800_014_400.0
-"""2027-01-15, noon: no step leads into another month."""
+from tests.flow_model import DAY, GENERATIONS, KEYS, WAITING, Order, judge, living
+from tests.flow_world import FlowWorld, check_secrets
+from tests.pretended_upstream import MODELS
 
 OTHERS = ["done", "lost", "lost-made", "late-made", "no-id", "stolen", "400", "402", "503", "504"]
 TEAMS = st.sampled_from(list(KEYS))
@@ -46,94 +37,7 @@ ORDERS: Any = {
 }
 
 
-class FlowMachine(RuleBasedStateMachine):
-    """`gateways` of them share the ledger and take turns."""
-
-    gateways = 1
-    echoes = True
-
-    @initialize()
-    def open(self) -> None:
-        self.runner = asyncio.Runner()
-        self.folder = Path(tempfile.mkdtemp())
-        self.clock = Clock(START)
-        self.upstream = PretendedUpstream(lambda: self.clock.now)
-        self.model = Model(self.new_ledger(), self.upstream)
-        self.policy = GENERATIONS[0]
-        self.turns = 0
-        self.crashed = False
-        self.patches: list[Any] = [
-            patch("os.kill", self.crash_now),
-            patch.object(failpoints, "_plan", {}),
-            patch.object(insistence, "_AGAIN", (0.01,)),
-        ]
-        for each in self.patches:
-            each.start()
-        (self.folder / "policies").mkdir()
-        (self.folder / "policies" / "gateway.yaml").write_text(PRICING)
-        self.write_policies()
-        self.lives = [self.begin() for _ in range(self.gateways)]
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives. (`Runner.run` would ask for signals each time, which takes longer than most work.)"""
-        return self.runner.get_loop().run_until_complete(work)
-
-    def crash_now(self, _pid: int, _number: int) -> None:
-        """In place of the signal that ends a process."""
-        self.crashed = True
-        raise Crash
-
-    def new_ledger(self) -> str:
-        return f"sqlite:///{self.folder / 'gateway.db'}"
-
-    def begin(self) -> Life:
-        return self.run(begin(self.model.url, self.folder / "policies", self.upstream, self.clock))
-
-    def write_policies(self) -> None:
-        for name in KEYS:
-            (self.folder / "policies" / f"{name}.yaml").write_text(self.policy.text(name))
-
-    # --- steps -----------------------------------------------------------------------------------------------------
-
-    def step(self) -> Life:
-        """A moment later, the next one's turn. All that live say so to the others."""
-        self.clock.advance(2.0)
-        for life in self.lives:
-            faults, life.writer.faults = life.writer.faults, 0
-            self.run(life.gw.ledger.renew(self.clock.now))
-            life.writer.faults = faults
-        self.turns += 1
-        return self.lives[self.turns % len(self.lives)]
-
-    def pass_time(self, seconds: float) -> None:
-        """Not more than a create may take while upstream holds one."""
-        self.clock.advance(min(seconds, 12.0) if self.upstream.held else seconds)
-
-    def do(self, life: Life, work: Coroutine[Any, Any, T]) -> T | None:
-        """What the work gives; None if the gateway came to a fail point in it, and another one began."""
-        result: T | None = None
-        with suppress(Crash):
-            result = self.run(work)
-            self.run(life.quiet())
-        if self.crashed:  # perhaps in what nobody waits for
-            self.break_off(life, made=self.turns % 2 == 0)
-            return None
-        return result
-
-    def break_off(self, life: Life, *, made: bool) -> None:
-        self.crashed = False
-        failpoints._plan.clear()
-        self.run(life.break_off())
-        for name in life.held:
-            del self.upstream.held[name]
-            if made:
-                self.upstream.make(name)
-        self.lives[self.lives.index(life)] = self.begin()
-
-    def order(self, team: str, model: str, prompt: str, key: str | None) -> Order:
-        body = {"model": model, "payload": {"prompt": f"{team} {prompt}"}}
-        return Order(str(uuid4()), team, model, json.dumps(body).encode(), key)
-
+class FlowMachine(FlowWorld):
     @rule(outcome=SENT | st.just("unsent"), **ORDERS)
     def create(self, outcome: str, team: str, model: str, prompt: str, key: str | None) -> None:
         life, order = self.step(), self.order(team, model, prompt, key)
@@ -144,21 +48,6 @@ class FlowMachine(RuleBasedStateMachine):
         self.conclude(order, self.upstream.outcome, answer)
         if answer is not None and not (faulty and answer.status_code == 503):
             judge(expected, self.upstream.outcome, answer)
-
-    def possible(self, outcome: str) -> str:
-        """A job can be stolen only of somebody who has one."""
-        owned = [row.request_id for row in self.model.rows.values() if row.request_id is not None]
-        self.upstream.stolen = owned[0] if owned else ""
-        return "no-id" if outcome == "stolen" and not owned else outcome
-
-    def conclude(self, order: Order, outcome: str, answer: httpx.Response | None) -> None:
-        """What became of a create that was sent with this outcome, if it was."""
-        self.model.learn(order, self.clock.now)
-        row = next((row for row in self.model.rows.values() if row.order is order), None)
-        if row is not None and outcome == "400" and row.state is State.RELEASED:
-            row.refusal = b'{"error": "no"}'
-        if answer is not None:
-            _check_secrets(answer)
 
     @rule(outcome=SENT, gone=st.booleans(), **ORDERS)
     def create_slowly(self, outcome: str, *, gone: bool, **asked: Any) -> None:
@@ -228,7 +117,7 @@ class FlowMachine(RuleBasedStateMachine):
         listed = self.run(life.get(KEYS[team], f"{Q}/requests"))
         mine = {row.request_id for row in self.model.rows.values() if row.order.team == team} - {None}
         assert {each["request_id"] for each in listed.json()["requests"]} == mine
-        _check_secrets(answer)
+        check_secrets(answer)
 
     @rule(status=st.sampled_from(["success", "failed", "cancelled"]), number=st.integers(0, 9))
     def end_job(self, status: str, number: int) -> None:
@@ -291,8 +180,6 @@ class FlowMachine(RuleBasedStateMachine):
         if not any(row.state in WAITING for row in self.model.rows.values()):
             self.clock.now += seconds
 
-    # --- what holds ------------------------------------------------------------------------------------------------
-
     @invariant()
     def the_books_are_right(self) -> None:
         rows = self.model.read("SELECT name, value FROM counters WHERE value <> 0")
@@ -303,13 +190,7 @@ class FlowMachine(RuleBasedStateMachine):
         try:
             self.comes_to_rest()
         finally:
-            for life in self.lives:
-                self.run(life.end())
-            for each in self.patches:
-                each.stop()
-            self.model.engine.dispose()
-            self.runner.close()
-            shutil.rmtree(self.folder)
+            super().teardown()
 
     def comes_to_rest(self) -> None:
         """Once faults stop, nothing stays open but by upstream's word, and recovering again changes nothing."""
@@ -333,8 +214,3 @@ async def _round(work: Coroutine[Any, Any, None]) -> None:
     """One round of a duty, which comes again if the ledger failed."""
     with suppress(LedgerUnavailable):
         await work
-
-
-def _check_secrets(answer: httpx.Response) -> None:
-    shown = answer.text + str(answer.headers)
-    assert not [secret for secret in (REAL_KEY, REAL_ORG, *KEYS.values()) if secret in shown]
