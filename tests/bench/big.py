@@ -46,13 +46,16 @@ _WORDS = {
 }
 _FILL = (
     "CREATE TABLE numbers AS {series}",
-    """INSERT INTO counters
-    SELECT {team} || '/jobs/month', 0, {now} + 86400, false, NULL FROM numbers WHERE n <= {teams}""",
-    """INSERT INTO reservations
+    """INSERT INTO counters (name, value, window_ends, direct)
+    SELECT {team} || '/jobs/month', 0, {now} + 86400, false FROM numbers WHERE n <= {teams}""",
+    """INSERT INTO reservations (id, team, key, model, credential, state, refused, outcome, price, seconds,
+    charge_failed, body_digest, payload_digest, created_at, updated_at, instance)
     SELECT {id}, {team}, 'web', {model}, 'default', {state}, false, {outcome}, 280000, 0, false, {digest}, {digest},
     {at}, {at}, 'i' FROM numbers""",
-    "INSERT INTO claims SELECT {id}, {team} || '/jobs/month', 1, 'keep' FROM numbers",
-    """INSERT INTO jobs
+    """INSERT INTO claims (reservation_id, counter, amount, on_settle)
+    SELECT {id}, {team} || '/jobs/month', 1, 'keep' FROM numbers""",
+    """INSERT INTO jobs (request_id, reservation_id, team, model, created_at, status, complete, looked_at, next_look_at,
+    settled_at, record)
     SELECT 'request-' || {id}, {id}, {team}, {model}, {at}, 'success', true, {at}, {now} + 60, {settled_at}, {record}
     FROM numbers""",
     "UPDATE counters SET value = (SELECT count(*) FROM claims WHERE counter = name)",
