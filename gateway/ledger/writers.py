@@ -216,14 +216,14 @@ class Writers:
     def _carry_out(self, operation: Operation[Any]) -> None:
         """Attempt the operation until it is done, may not be repeated, or nobody waits for it any more."""
         while operation.attempts <= RETRIES:
+            work = operation.again if operation.doubtful else operation.work
+            if work is None:
+                return
             if operation.error is not None:
                 pause = random.uniform(0.1, 0.5) * _PAUSE * 2**operation.attempts  # noqa: S311 - jitter, no secret
                 time.sleep(pause)
             if time.monotonic() > operation.expires:
                 operation.error = operation.error or LedgerUnavailable(_TOO_BUSY)
-                return
-            work = operation.again if operation.doubtful else operation.work
-            if work is None:
                 return
             try:
                 operation.result = self._attempt(work, operation)
