@@ -11,19 +11,18 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from gateway import __version__
+from gateway.budget import Budget, budget_for
 from gateway.cache import Cache
 from gateway.context import Gateway, Tasks
 from gateway.core.policy import Credential, Source
 from gateway.duties import attend, begin_duties
 from gateway.leases import Leases
 from gateway.ledger.clock import LedgerClock
-from gateway.ledger.faults import LedgerUnreachable
-from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import AccessLog, configure, log_event
 from gateway.memory import JobMemory
 from gateway.outbound import Outbound, Outside
@@ -32,15 +31,16 @@ from gateway.refusals import Refusals
 from gateway.reloading import reload_policies, show_policies, what_lacks
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
+from gateway.server.memory import memory_limit
 from gateway.server.run import Drain, Ending, collect_seldom, keep_freed_memory, run, share_the_interpreter
 from gateway.server.workers import Post
 from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator
+from gateway.starting import StartError, begin_traces, open_ledger
 from gateway.storage import Storage
-from gateway.telemetry import Metrics, Traces
-from gateway.telemetry.traces import TracesError, open_traces
+from gateway.telemetry import Metrics
 from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
@@ -60,10 +60,6 @@ _SPARE_CONNECTIONS = 64
 """Above what calls may be under way, so that none ever waits for a connection."""
 
 _OUTSIDE = Outside()
-
-
-class StartError(Exception):
-    """The gateway cannot start; the text says why and what to do, one line per problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ async def serve(
 ) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
     share_the_interpreter()
-    keep_freed_memory()
+    keep_freed_memory(_budget(settings).kept_free)
     ending = Ending()
     if seat is not None:
         ending.on_silence(seat.post.lifeline)
@@ -141,12 +137,11 @@ async def opened(
 
     Raises StartError.
     """
-    configure(settings.log_format, settings.log_level)
-    if problem := AdminToken(settings).problem():
-        raise StartError(problem)
+    settings, budget = _prepared(settings)
     clock = LedgerClock(_now, time.perf_counter)
     async with AsyncExitStack() as stack:
-        traces = _open_traces(environment, clock, stack)
+        traces = begin_traces(environment, clock, __version__)
+        stack.push_async_callback(traces.close)
         policies = await _read_policies(settings)
         simulator, stand_in = None, seat.stand_in if seat is not None else None
         if settings.simulate and stand_in is None:
@@ -166,7 +161,7 @@ async def opened(
         outbound, to_storage = (Outbound(partial(build_transport, 1, trusted), outside) for _ in range(2))
         stack.callback(outbound.close)
         stack.callback(to_storage.close)
-        ledger = await _open_ledger(settings, metrics)
+        ledger = await open_ledger(settings, metrics)
         stack.push_async_callback(ledger.close)
         await attend(ledger, clock)
         gw = Gateway(
@@ -178,8 +173,9 @@ async def opened(
             credentials=credentials,
             outbound=outbound,
             storage=Storage(to_storage, stand_in.url if stand_in else outside.simulator),
-            catalogue=Cache(),
-            jobs=JobMemory(),
+            budget=budget,
+            catalogue=Cache(budget.listings),
+            jobs=JobMemory(budget.records),
             waits=Waits(settings.max_in_flight),
             metrics=metrics,
             refusals=Refusals(ledger),
@@ -209,6 +205,22 @@ async def _set_going(gw: Gateway, clock: LedgerClock, stack: AsyncExitStack) -> 
     show_policies(gw)
 
 
+def _prepared(settings: Settings) -> tuple[Settings, Budget]:
+    """The log set up, and what fits into memory. Raises StartError."""
+    configure(settings.log_format, settings.log_level)
+    if problem := AdminToken(settings).problem():
+        raise StartError(problem)
+    budget = _budget(settings)
+    if settings.max_body > budget.bodies:
+        log_event(logging.WARNING, "largest body lowered to what memory allows", bytes=budget.bodies)
+        settings = replace(settings, max_body=budget.bodies)
+    return settings, budget
+
+
+def _budget(settings: Settings) -> Budget:
+    return budget_for(memory_limit(), settings.workers, settings.max_body)
+
+
 def _now() -> float:
     """Unix seconds. The one place that reads the wall clock; everywhere else it is passed in."""
     return time.time()  # noqa: TID251 - see above
@@ -216,15 +228,6 @@ def _now() -> float:
 
 def _reload_soon(gw: Gateway) -> None:
     gw.tasks.start(reload_policies(gw), "reload")
-
-
-def _open_traces(environment: Mapping[str, str], clock: LedgerClock, stack: AsyncExitStack) -> Traces:
-    try:
-        traces = open_traces(environment, clock, __version__)
-    except TracesError as error:
-        raise StartError(str(error)) from error
-    stack.push_async_callback(traces.close)
-    return traces
 
 
 async def _read_policies(settings: Settings) -> Policies:
@@ -255,25 +258,11 @@ def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: S
 def _upstream(
     settings: Settings, url: str, credentials: Credentials, metrics: Metrics, trusted: ssl.SSLContext
 ) -> Upstream:
-    limits = UpstreamLimits(settings.upstream_timeout, settings.create_timeout, settings.max_in_flight)
+    limits = UpstreamLimits(
+        settings.upstream_timeout, settings.create_timeout, settings.max_in_flight, _budget(settings).bodies
+    )
     transport = build_transport(settings.max_in_flight + _SPARE_CONNECTIONS, trusted)
     return Upstream(url, transport, credentials, metrics, limits)
-
-
-async def _open_ledger(settings: Settings, metrics: Metrics) -> Ledger:
-    """The ledger, which is opened later on if its server cannot be reached now: until then nothing is ready."""
-
-    def timed(operation: str, seconds: float) -> None:
-        metrics.ledger_duration(operation).observe(seconds)
-
-    try:
-        ledger = Ledger(settings.ledger, timed)
-        await ledger.open()
-    except LedgerUnreachable as error:
-        log_event(logging.ERROR, "ledger cannot be reached", error=str(error))
-    except LedgerUnavailable as error:
-        raise StartError(f"ledger: {error}") from error
-    return ledger
 
 
 def bind(settings: Settings) -> tuple[socket.socket, socket.socket]:

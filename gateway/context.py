@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from gateway.budget import Budget
 from gateway.cache import Cache
 from gateway.core.errors import Refusal
 from gateway.leases import Leases
@@ -78,6 +79,7 @@ class Gateway:
     credentials: Credentials
     outbound: Outbound
     storage: Storage
+    budget: Budget
     catalogue: Cache
     jobs: JobMemory
     waits: Waits

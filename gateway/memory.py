@@ -61,9 +61,10 @@ class Audience:
 class JobMemory:
     """Owners, last seen records (bounded in bytes, least recently used goes first), looks under way, and who waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = _MOST_RECORD_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._owners: LRUCache[str, tuple[Owner, float]] = LRUCache(_MOST_OWNERS)
-        self._seen: LRUCache[str, Seen] = LRUCache(_MOST_RECORD_BYTES, getsizeof=_size)
+        self._seen: LRUCache[str, Seen] = LRUCache(most_bytes, getsizeof=_size)
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, asyncio.Future[Seen]] = {}
         self._errors: LRUCache[str, Seen] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
@@ -90,7 +91,7 @@ class JobMemory:
         if seen.asked_at < self._changed.get(request_id, -inf):
             return
         self.forget(request_id)
-        if _size(seen) <= _MOST_RECORD_BYTES:
+        if _size(seen) <= self._most_bytes:
             self._seen[request_id] = seen
 
     def outdate(self, request_id: str, ticks: float) -> None:

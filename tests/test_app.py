@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import StartError, opened, running
+from gateway.app import opened, running
 from gateway.settings import read_settings
+from gateway.starting import StartError
 from tests.clocks import wall_clock
 from tests.conftest import team
 

@@ -22,9 +22,8 @@ def seen(size: int) -> Seen:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> JobMemory:
     """A memory of 10 000 bytes and two owners."""
-    monkeypatch.setattr(memory, "_MOST_RECORD_BYTES", 10_000)
     monkeypatch.setattr(memory, "_MOST_OWNERS", 2)
-    return JobMemory()
+    return JobMemory(10_000)
 
 
 def test_az3_an_owner_is_believed_for_a_minute() -> None:

@@ -10,7 +10,6 @@ import pytest
 from standardwebhooks import Webhook
 
 from gateway import outbound, webhooks
-from gateway.app import StartError
 from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
@@ -20,6 +19,7 @@ from gateway.ledger.outbox import Outbox
 from gateway.ledger.values import Sighting
 from gateway.logs import logger
 from gateway.simulator import Settings, Simulator
+from gateway.starting import StartError
 from gateway.upstream.credentials import Secret
 from tests.conftest import HOOK_SECRET, REAL_KEY, House, OpenHouse, Q, team
 from tests.ledger.samples import run_sql

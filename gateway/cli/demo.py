@@ -18,7 +18,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.app import Running, StartError, running
+from gateway.app import Running, running
 from gateway.cli.demo_story import DEAR, TEAMS, Story
 from gateway.cli.ending import until_signalled
 from gateway.cli.invocation import CannotRunError, Invocation
@@ -27,6 +27,7 @@ from gateway.core.keys import RANDOM_BYTES, digest, make_key
 from gateway.policies.edit import EditError, add_key, find_team_file, rewrite
 from gateway.server.run import run_in_loop
 from gateway.settings import Settings, parse_port
+from gateway.starting import StartError
 
 PROGRAM = "gmi-gateway"
 

@@ -7,7 +7,7 @@ import logging
 from argparse import ArgumentParser
 
 from gateway import __version__
-from gateway.app import StartError, serve
+from gateway.app import serve
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import SETTINGS, add_settings, default_text
 from gateway.cli.workers import serve_with_workers
@@ -16,6 +16,7 @@ from gateway.ledger.faults import LedgerUnavailable
 from gateway.logs import configure, log_event
 from gateway.server.run import run_in_loop
 from gateway.settings import Settings, variable_of
+from gateway.starting import StartError
 
 CREDENTIALS = (
     ("GMI_API_KEY", "The real GMI API key, unless the policies name another source."),

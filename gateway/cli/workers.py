@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gateway import siblings
-from gateway.app import Seat, StandIn, StartError, bind, serve
+from gateway.app import Seat, StandIn, bind, serve
 from gateway.server.run import run_in_loop
 from gateway.server.workers import Post, Supervisor, become
 from gateway.settings import Settings
 from gateway.simulator import Simulator
+from gateway.starting import StartError
 from gateway.telemetry.together import merge
 
 

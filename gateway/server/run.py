@@ -30,9 +30,6 @@ COLLECT_EVERY = 20_000
 """Objects made and not gone again before cycles are looked for. At Python's own 700 the looking takes a twentieth of
 the time of a busy gateway, and hardly ever finds any."""
 
-KEPT_FREE = 128 * 1024**2
-"""Bytes of freed memory that are kept for the next bodies, as much as 32 of 4 MiB take."""
-
 _LARGEST_KEPT = 32 * 1024**2
 """Bytes of one allocation up to which it is kept. glibc takes no larger value."""
 
@@ -56,16 +53,16 @@ def share_the_interpreter() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
-def keep_freed_memory() -> None:
-    """Keep what large bodies leave, for those that follow: the kernel clears each page that it gives anew.
+def keep_freed_memory(most: int) -> None:
+    """Keep so many bytes of what large bodies leave, for those that follow: the kernel clears pages it gives anew.
 
     glibc would give it back each time, and take it again at a third of what a large create costs. Threads share one
     pool, so that no more than that is kept. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, KEPT_FREE)
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, most)
+        mallopt(_M_MMAP_THRESHOLD, min(most, _LARGEST_KEPT))
         mallopt(_M_ARENA_MAX, 1)
 
 

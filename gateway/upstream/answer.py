@@ -9,9 +9,10 @@ from functools import lru_cache
 import httpx
 import msgspec
 
+from gateway.core.errors import Code
 from gateway.core.headers import Header, Headers
 from gateway.upstream.credentials import Secret
-from gateway.upstream.failures import UpstreamFailure
+from gateway.upstream.failures import Sent, UpstreamFailure
 from gateway.upstream.reply import Reply
 
 LARGEST_BODY = 64 * 1024**2
@@ -61,7 +62,26 @@ class Answer(msgspec.Struct, frozen=True):
         return None
 
 
-async def read_body(reply: Reply) -> bytes:
+class Intake:
+    """The answers that are being read: at most so many bytes of all of them together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """So many bytes more have come. Raises UpstreamFailure if they are too many."""
+        self._taken += size
+        if self._taken > self._most:
+            message = "Answers of upstream fill the memory set apart for them; try again."
+            raise UpstreamFailure(Sent.ANSWERED, Code.OVERLOADED, message, retry_after=1)
+
+    def let_go(self, size: int) -> None:
+        """So many bytes have been read to the end, or thrown away."""
+        self._taken -= size
+
+
+async def read_body(reply: Reply, intake: Intake) -> bytes:
     """The body of an answer that may be passed on by its head. Raises UpstreamFailure for any other."""
     if not 200 <= reply.status <= 599 or 300 <= reply.status <= 399:
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
@@ -75,9 +95,12 @@ async def read_body(reply: Reply) -> bytes:
     try:
         async for chunk in reply:
             size += len(chunk)
+            intake.take(len(chunk))
             chunks.append(_checked_size(chunk, size))
     except httpx.TransportError as error:
         raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
+    finally:
+        intake.let_go(size)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

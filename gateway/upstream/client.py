@@ -41,7 +41,7 @@ _READS_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds a call may take in total, a create apart, and how many may be under way.
+    """Seconds a call may take in total, a create apart, how many may be under way, and the bytes of their answers.
 
     The transport's own limit must be higher: a call never waits for a connection.
     """
@@ -49,6 +49,7 @@ class Limits:
     timeout: float = 30.0
     create_timeout: float = 300.0
     in_flight: int = 2000
+    answers: int = 256 * 1024**2
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Upstream:
         self._accepted_keys: dict[str, Secret] = {}
         self._deadlines = Deadlines(limits.timeout)
         self._create_deadlines = Deadlines(limits.create_timeout)
-        self._under_way = UnderWay(limits.in_flight)
+        self._under_way = UnderWay(limits.in_flight, limits.answers)
         self.traces: Traces = NO_TRACES
         self._show_circuit()
 
@@ -290,7 +291,7 @@ class Upstream:
         except httpx.TransportError as error:
             raise failure_of(error) from error
         try:
-            body = await read_body(reply)
+            body = await read_body(reply, self._under_way.intake)
         finally:
             reply.close()
         require_no_secret(reply, body, call.access.keys)

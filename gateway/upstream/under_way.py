@@ -6,15 +6,19 @@ from functools import partial
 from typing import Any
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer
+from gateway.upstream.answer import Answer, Intake
 from gateway.upstream.failures import Sent, UpstreamFailure
 
 
 class UnderWay:
-    """At most `most` calls. `reads` are those that end with the task of whoever asks: the client counts them itself."""
+    """At most `most` calls, whose answers are read at most so many bytes of at once.
 
-    def __init__(self, most: int) -> None:
+    `reads` are those that end with the task of whoever asks: the client counts them itself.
+    """
+
+    def __init__(self, most: int, answers: int) -> None:
         self._most = most
+        self.intake = Intake(answers)
         self.reads = 0
         self.tasks: set[asyncio.Task[Answer]] = set()
 

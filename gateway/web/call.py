@@ -99,7 +99,7 @@ class Call(msgspec.Struct, eq=False):
 
     def hold(self, size: int) -> None:
         """Take up so many bytes more until the call is over. Refusal 503 if the gateway has no room for them."""
-        self.room.hold(self.caller.team.name, size)
+        self.room.hold(self.caller.team.name, size, self.held)
         self.held += size
 
     def let_go(self) -> None:

@@ -42,7 +42,7 @@ class PublicApp:
         self._doorkeeper = Doorkeeper()
         self._randomness = Randomness()
         self._traced = gw.traces.on
-        self._room = Room(gw.settings.max_in_flight, gw.settings.max_body)
+        self._room = Room(gw.settings.max_in_flight, gw.budget.bodies)
         gw.metrics.in_flight.set_function(self._count_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

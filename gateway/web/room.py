@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from gateway.core.errors import Code, Refusal
 
-MIB = 1024**2
-LEAST_BYTES = 256 * MIB
 LEAST_CALLS_OF_TEAM = 50
 TEAMS_SHARE = 1 / 3
 
@@ -33,14 +31,14 @@ class Load:
 
 
 class Room:
-    """How much is under way, and whether more may be: at most so many calls, and a few of the largest bodies."""
+    """How much is under way, and whether more may be: at most so many calls, and so many bytes held by them."""
 
-    def __init__(self, calls: int, largest_body: int) -> None:
+    def __init__(self, calls: int, size: int) -> None:
         self.load = Load()
         self._teams: defaultdict[str, Load] = defaultdict(Load)
         self._calls = calls
         self._calls_of_team = max(LEAST_CALLS_OF_TEAM, int(calls * TEAMS_SHARE))
-        self._bytes = max(LEAST_BYTES, 4 * largest_body)
+        self._bytes = size
         self._bytes_of_team = int(self._bytes * TEAMS_SHARE)
 
     def enter(self) -> None:
@@ -85,13 +83,14 @@ class Room:
                 Code.OVERLOADED, "Your team has as many calls under way as one team may; try again.", retry_after=1
             )
 
-    def hold(self, team: str, size: int) -> None:
-        """Note that a call of the team holds so many bytes more. Refusal 503 if they do not fit.
+    def hold(self, team: str, size: int, own: int = 0) -> None:
+        """Note that a call of the team, which holds `own` bytes, holds so many more. Refusal 503 if they do not fit.
 
         What alone is larger than a team's part fits while the team holds nothing else.
         """
         load = self._teams[team]
-        if self.load.held + size > self._bytes or (load.held and load.held + size > self._bytes_of_team):
+        others = load.held - own
+        if self.load.held + size > self._bytes or (others and load.held + size > self._bytes_of_team):
             raise Refusal(
                 Code.OVERLOADED, "Bodies and answers under way fill the memory set apart for them.", 1, close=True
             )

@@ -236,7 +236,7 @@ CHURN = """
 import resource, sys
 from gateway.server.run import keep_freed_memory
 if sys.argv[1] == "keep":
-    keep_freed_memory()
+    keep_freed_memory(128 << 20)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for round in range(8):

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.budget import LEAST_BODIES
 from gateway.context import Gateway
 from gateway.core.policy import Caller, Key, PolicySet, Team
 from gateway.upstream.client import Trace
@@ -36,7 +37,7 @@ def call_with(*headers: tuple[bytes, bytes], messages: tuple[MutableMapping[str,
 
     scope: MutableMapping[str, Any] = {"method": "POST", "headers": list(headers), "client": ("192.0.2.1", 40000)}
     nowhere = cast("Gateway", None)
-    room = Room(calls=10, largest_body=1000)
+    room = Room(calls=10, size=LEAST_BODIES)
     names = frozenset(name for name, _ in headers)
     trace = Trace("request-1")
     return Call(nowhere, scope, receive, names, PolicySet({}, {}), "request-1", trace, 0.0, room, ANYBODY)

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.budget import LEAST_BODIES
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.wire import Draft, parse_create
 from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, LARGEST_SKIMMED_AT_ONCE, digest_body, read_draft, read_json_body
-from gateway.web.room import LEAST_BYTES
 from tests.web.conftest import call_with
 
 
@@ -83,7 +83,7 @@ async def test_a_body_is_held_by_its_call_as_it_grows() -> None:
 
 async def test_rs5_a_body_for_which_there_is_no_room_is_not_read_on() -> None:
     call = call_with(messages=(part(b"{", more=True), part(b"{", more=True)))
-    call.hold(LEAST_BYTES - 1)
+    call.hold(LEAST_BODIES - 1)
     with pytest.raises(Refusal) as refusal:
         await read_json_body(call, 9)
     assert (refusal.value.code, refusal.value.close) == (Code.OVERLOADED, True)

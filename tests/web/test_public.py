@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gateway.budget import MIB
 from gateway.context import Gateway
 from gateway.logs import logger
 from tests.conftest import Client, House, OpenHouse, Q, digest, team
@@ -138,10 +139,26 @@ async def test_qu8_bodies_a_team_leaves_half_sent_leave_room_for_the_others(open
     await house.eventually(over)
 
 
+async def test_rs5_a_small_container_sheds_what_would_not_fit_and_serves_the_others(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.app.memory_limit", lambda: 128 * MIB)  # 4 MiB of it for bodies
+    _, a, b = await open_two(open_house)
+    large = {"prompt": "p" * 3 * MIB}
+    flood = await asyncio.gather(*(a.create(payload=large) for _ in range(16)))
+    assert {answer.status_code for answer in flood} <= {200, 503}
+    assert any(answer.status_code == 503 for answer in flood)
+    assert [(await b.create()).status_code, (await b.get(f"{Q}/models")).status_code] == [200, 200]
+    assert (await a.create(payload=large)).status_code == 200, "one alone fits"
+    too_large = await a.create(payload={"prompt": "p" * 5 * MIB})
+    assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
+    assert "4194304 bytes" in too_large.json()["error"]
+
+
 async def test_rs5_answers_a_team_does_not_take_leave_room_for_the_others(
     open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.web.room.LEAST_BYTES", 5_000_000)  # one page, which is at most 4 MiB
+    monkeypatch.setattr("gateway.budget.LEAST_BODIES", 5_000_000)  # one page, which is at most 4 MiB
     house, a, b = await open_two(open_house, max_body="250 KiB")
     for _ in range(20):
         job = (await a.create(payload={"prompt": "p" * 240_000})).json()["request_id"]
