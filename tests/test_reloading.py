@@ -1,6 +1,7 @@
 """Policies change while the gateway runs, and the metrics say so."""
 
 import gc
+import weakref
 
 import pytest
 
@@ -59,6 +60,22 @@ async def test_no_collection_halts_the_calls_while_policies_are_read(
     (house.policies / "a.yaml").write_text("team: 7\n")
     assert not await reload_policies(house.gw)
     assert gc.isenabled()
+
+
+async def test_rs3_a_reload_keeps_no_garbage_for_ever(open_house: OpenHouse) -> None:
+    class Loop:
+        """What only a collection frees."""
+
+        def __init__(self) -> None:
+            self.me = self
+
+    house: House = await open_house({"a.yaml": team("a", "key")})
+    gc.disable()
+    garbage = [weakref.ref(Loop()) for _ in range(100)]
+    gc.enable()
+    assert await reload_policies(house.gw)
+    assert [each() for each in garbage] == [None] * 100
+    gc.unfreeze()
 
 
 async def test_policies_that_need_a_key_there_is_none_of_change_nothing(open_house: OpenHouse) -> None:
