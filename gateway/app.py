@@ -155,7 +155,7 @@ async def opened(
         metrics = Metrics(__version__)
         trusted = trusted_context()
         url = stand_in.url if stand_in else settings.upstream_url
-        upstream = _upstream(settings, url, credentials, metrics, trusted)
+        upstream = _upstream(settings, budget, url, credentials, metrics, trusted)
         upstream.traces = traces
         stack.push_async_callback(upstream.close)
         outbound, to_storage = (Outbound(partial(build_transport, 1, trusted), outside) for _ in range(2))
@@ -256,11 +256,9 @@ def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: S
 
 
 def _upstream(
-    settings: Settings, url: str, credentials: Credentials, metrics: Metrics, trusted: ssl.SSLContext
+    settings: Settings, budget: Budget, url: str, credentials: Credentials, metrics: Metrics, trusted: ssl.SSLContext
 ) -> Upstream:
-    limits = UpstreamLimits(
-        settings.upstream_timeout, settings.create_timeout, settings.max_in_flight, _budget(settings).bodies
-    )
+    limits = UpstreamLimits(settings.upstream_timeout, settings.create_timeout, settings.max_in_flight, budget.bodies)
     transport = build_transport(settings.max_in_flight + _SPARE_CONNECTIONS, trusted)
     return Upstream(url, transport, credentials, metrics, limits)
 
