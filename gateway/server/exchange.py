@@ -215,12 +215,28 @@ class Exchange:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
                 raise ValueError("the response's body is not as long as its Content-Length says")
-        self._write(body)
-        if not more:
-            self.complete = True
-            self.wake()
-            if not self.keep_alive:
+        self.complete = not more
+        if self.complete and self._may_wait(body):
+            self._head += body
+            self._connection.state.writes.add(self._write_whole)
+        else:
+            self._write(body)
+            if self.complete and not self.keep_alive:
                 self._connection.close()
+            if self.complete:
+                self._connection.response_complete()
+        if self.complete:
+            self.wake()
+
+    def _may_wait(self, body: bytes) -> bool:
+        """Whether the answer is small, whole, not its connection's last, and may find company until the turn ends."""
+        has_company = len(self._connection.state.tasks) > 1
+        return has_company and self.keep_alive and not self.started and len(body) < _LARGE
+
+    def _write_whole(self) -> None:
+        """Write an answer that is small and complete; the connection is busy with it until now."""
+        if not self.disconnected and not self._connection.transport.is_closing():
+            self._write(b"")
             self._connection.response_complete()
 
     def _write(self, body: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.server.limits import ConnectionLimits
+from gateway.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.server.protocol import HardenedProtocol
@@ -38,6 +39,8 @@ class ListenerState:
     connections: "set[HardenedProtocol]" = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """The app's running calls."""
+    writes: Writes = field(default_factory=Writes)
+    """Whole small answers, written at the end of the loop's turn."""
     date_line: bytes = b""
     """Sent with every response: the `Date` field's line (RFC 9110 §6.6.1)."""
     draining: bool = False

@@ -287,7 +287,7 @@ class Upstream:
             head = request.head_of(call.question, self._host, key, call.access, span.context)
             connection = await self._transport.connect(self._origin, CONNECT_TIMEOUT)
             call.sent = Sent.MAYBE
-            reply = await connection.ask(with_body(head, call.question.body))
+            reply = await connection.ask(with_body(head, call.question.body, patient=self._under_way.reads > 1))
         except httpx.TransportError as error:
             raise failure_of(error) from error
         try:

@@ -27,6 +27,7 @@ import httpx
 
 from gateway.upstream.outgoing import Outgoing
 from gateway.upstream.reply import Reply, Stage
+from gateway.writes import Writes
 
 _SLICE = 1024 * 1024
 """Bytes of a part of a body handed to the transport at a time, uncopied; more waits until most of these have left."""
@@ -50,15 +51,22 @@ _HEAD, _BODY, _WHOLE, _FAILED = Stage
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `on_free` and `on_closed` tell the pool; each is called synchronously."""
+    """One connection. `on_free` and `on_closed` tell the pool; each is called synchronously.
 
-    def __init__(self, on_free: Callable[["Connection"], None], on_closed: Callable[["Connection"], None]) -> None:
+    `writes` takes what may wait for the end of the loop's turn.
+    """
+
+    def __init__(
+        self, on_free: Callable[["Connection"], None], on_closed: Callable[["Connection"], None], writes: Writes
+    ) -> None:
         self.state = _NEW
         self.keep_until = 0.0
         """The loop's time up to which an idle connection may be used."""
         self._loop = asyncio.get_running_loop()
         self._on_free = on_free
         self._on_closed = on_closed
+        self._writes = writes
+        self._unsent = b""
         self._transport: asyncio.Transport | None = None
         self._unread = select.poll()
         self._reply: Reply | None = None
@@ -91,7 +99,11 @@ class Connection(asyncio.Protocol):
         came = False
         self._written = len(request.head)
         try:
-            self._transport.write(request.head)
+            if request.patient:
+                self._unsent = request.head
+                self._writes.add(self._write_unsent)
+            else:
+                self._transport.write(request.head)
             if request.body is not None:
                 await self._send_body(request.body, request.length, reply)
             await reply.head()
@@ -100,6 +112,13 @@ class Connection(asyncio.Protocol):
             if not came and self._reply is reply:
                 self.close()
         return reply
+
+    def _write_unsent(self) -> None:
+        """Send the head that has waited for the end of the turn, unless the connection ended meanwhile."""
+        head, self._unsent = self._unsent, b""
+        if self.state is _ASKED:
+            assert self._transport is not None
+            self._transport.write(head)
 
     async def _send_body(self, body: AsyncIterable[bytes], length: int | None, reply: Reply) -> None:
         """Send the body, at the pace at which it leaves, until an answer comes. A length of None bounds nothing."""
@@ -187,7 +206,7 @@ class Connection(asyncio.Protocol):
     def _holds_back_all(self) -> bool:
         """Whether no byte of the request has left the process yet."""
         assert self._transport is not None
-        return self._transport.get_write_buffer_size() >= self._written
+        return bool(self._unsent) or self._transport.get_write_buffer_size() >= self._written
 
     def _free(self, reply: Reply) -> None:
         assert self._transport is not None

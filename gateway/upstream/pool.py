@@ -12,6 +12,7 @@ import httpx
 
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.dialing import Dialer, Origin
+from gateway.writes import Writes
 
 _SWEEP_EVERY = 5.0
 """Seconds between two looks for connections that have been idle too long."""
@@ -23,6 +24,7 @@ class Pool:
     def __init__(self, limit: int, dialer: Dialer) -> None:
         self._limit = limit
         self._dialer = dialer
+        self._writes = Writes()
         self._places: dict[Connection, Origin] = {}
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -59,7 +61,7 @@ class Pool:
             free = await self._wait(origin, patience)
             if free is not None:
                 return free
-        connection = Connection(self._keep, self._forget)
+        connection = Connection(self._keep, self._forget, self._writes)
         self._places[connection] = origin
         ready = False
         try:

@@ -187,3 +187,65 @@ async def test_a_body_of_unknown_length_ends_with_the_connection_of_a_client_of_
     assert body == b"one two"
     assert b"connection: close" in head
     await listener.finish(1)
+
+
+async def test_answers_of_one_turn_all_arrive_and_their_connections_go_on(
+    app: App, serve: Serve, connect: Connect
+) -> None:
+    listener = await serve()
+    wires = [await connect(listener) for _ in range(3)]
+    for wire in wires:
+        await wire.send(get("/wait"))
+    await until(lambda: len(app.calls) == 3)
+    app.go.set()
+    assert [(await wire.answer()).status for wire in wires] == [200] * 3
+    for wire in wires:
+        await wire.send(post("/next", "Content-Length: 2", body=b"ab"))
+    assert [(await wire.answer()).body for wire in wires] == [b"ab"] * 3
+
+
+async def test_an_answer_that_waits_for_the_turn_s_end_is_not_lost_when_the_listener_finishes(
+    serve: Serve, connect: Connect
+) -> None:
+    """The second call has company, so its answer waits; the listener closes what is idle in between."""
+    finishing: list[asyncio.Task[None]] = []
+    held = asyncio.Event()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/held":
+            await held.wait()
+        else:
+            finishing.append(asyncio.ensure_future(listener.finish(1)))
+        await respond(send, 200, b"whole")
+
+    listener = await serve_app(app)
+    first, second = await connect(listener), await connect(listener)
+    await first.send(get("/held"))
+    await second.send(get("/last"))
+    assert (await second.answer()).body == b"whole"
+    held.set()
+    assert (await first.answer()).body == b"whole"
+    await finishing[0]
+    assert listener.cut == 0
+
+
+async def test_an_answer_that_waits_for_the_turn_s_end_is_owed_when_the_connection_is_cut_off(
+    caplog: Any, connect: Connect
+) -> None:
+    held = asyncio.Event()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/held":
+            await held.wait()
+        else:
+            asyncio.get_running_loop().call_soon(listener.cut_off)
+        await respond(send, 200, b"whole")
+
+    listener = await serve_app(app)
+    first, second = await connect(listener), await connect(listener)
+    await first.send(get("/held"))
+    await second.send(get("/last"))
+    assert (await second.rest(), await first.rest()) == (b"", b"")
+    assert (listener.cut, caplog.records) == (2, [])
+    held.set()
+    await listener.finish(1)

@@ -13,11 +13,13 @@ import pytest
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.outgoing import Outgoing
 from gateway.upstream.reply import Stage
+from gateway.writes import Writes
 from tests.scripted_upstream import Connection as Peer
 from tests.scripted_upstream import Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import until
 
 GET = Outgoing(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+PATIENT = GET._replace(patient=True)
 GOOD = response(b'{"a":1}')
 MIB = 1024**2
 
@@ -27,7 +29,8 @@ class Told:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.connection = Connection(lambda _: self.log.append("free"), lambda _: self.log.append("closed"))
+        told = self.log.append
+        self.connection = Connection(lambda _: told("free"), lambda _: told("closed"), Writes())
 
 
 @asynccontextmanager
@@ -128,6 +131,37 @@ async def test_sm10_an_answer_that_comes_before_its_question_has_left_is_refused
         with pytest.raises(httpx.RemoteProtocolError, match="before it was asked"):
             await asking
     assert told.log == ["closed"]
+
+
+async def test_a_question_that_may_wait_leaves_at_the_end_of_the_turn() -> None:
+    async with connected(answering(GOOD)) as (told, upstream):
+        asking = asyncio.ensure_future(told.connection.ask(PATIENT))
+        reply = await asking
+        assert b"".join([chunk async for chunk in reply]) == b'{"a":1}'
+        assert await (await told.connection.ask(GET)).__anext__() == b'{"a":1}'
+    assert len(upstream.connections) == 1
+
+
+async def test_sm10_an_answer_that_comes_while_its_question_still_waits_is_refused() -> None:
+    async with connected(answering(GOOD)) as (told, upstream):
+        asking = asyncio.ensure_future(told.connection.ask(PATIENT))
+        asyncio.get_running_loop().call_soon(told.connection.data_received, GOOD)
+        with pytest.raises(httpx.RemoteProtocolError, match="before it was asked"):
+            await asking
+        assert told.log == ["closed"]
+        await until(lambda: [peer.writer.is_closing() for peer in upstream.connections] == [True])
+        assert not upstream.requests
+
+
+async def test_nothing_is_sent_on_a_connection_that_is_closed_in_the_same_turn() -> None:
+    async with connected(answering(GOOD)) as (told, upstream):
+        asking = asyncio.ensure_future(told.connection.ask(PATIENT))
+        asyncio.get_running_loop().call_soon(told.connection.close)
+        with pytest.raises(httpx.ReadError):
+            await asking
+        assert told.log == ["closed"]
+        await until(lambda: [peer.writer.is_closing() for peer in upstream.connections] == [True])
+        assert not upstream.requests
 
 
 async def test_a_streamed_body_leaves_at_the_pace_it_is_taken() -> None:
