@@ -86,6 +86,11 @@ class JobMemory:
         """The record last seen. Whoever serves it has checked the owner first."""
         return self._seen.get(request_id)
 
+    def seen_as(self, request_id: str, body: bytes) -> Seen | None:
+        """The record last seen, if this is its body."""
+        seen = self._seen.get(request_id)
+        return seen if seen is not None and seen.answer.body == body else None
+
     def remember(self, request_id: str, seen: Seen) -> None:
         """Keep the record, unless it alone is larger than the whole memory, or the job was changed since."""
         if seen.asked_at < self._changed.get(request_id, -inf):

@@ -74,13 +74,13 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
-    before = gw.jobs.seen(request_id)
-    seen = Seen(answer, asked_at, terminal=outcome is not None, etag=etag_of(answer.body))
+    same = gw.jobs.seen_as(request_id, answer.body)
+    seen = Seen(answer, asked_at, outcome is not None, etag_of(answer.body) if same is None else same.etag)
     gw.jobs.remember(request_id, seen)
     gw.jobs.forget_denials(request_id)
     if outcome is not None:
         await settle(gw, _sighting(head, answer.body), owner, outcome)
-    elif before is None or before.etag != seen.etag:
+    elif same is None:
         await _write_down(gw, _sighting(head, answer.body))
     gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     return seen

@@ -87,7 +87,6 @@ class PretendedUpstream:
         answer = await self._create(headers["x-request-id"], body) if method == "POST" else self._read(target)
         reply = Reply(self)
         reply.feed(answer)
-        await reply.head()
         return reply
 
     def pause(self) -> None:

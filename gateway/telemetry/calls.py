@@ -1,11 +1,12 @@
-"""Calls on the public listener, counted as plain numbers that Prometheus reads when it asks.
+"""Calls on the public listener and to upstream, counted as plain numbers that Prometheus reads when it asks.
 
-Every call is counted here, three times over. The client library's own children cost five microseconds for that, locks
-and all; the loop is the only one that counts, so a tally needs none.
+Every call is counted here, up to five times over. The client library's own children cost a microsecond each for that,
+locks and all; the loop is the only one that counts, so a tally needs none.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -98,6 +99,32 @@ class Calls(Collector):
         return requests, duration, overhead
 
 
-def _add(family: HistogramMetricFamily, distributions: dict[tuple[str, ...], Distribution]) -> None:
+class UpstreamCalls(Collector):
+    """Every call to upstream there has been, with histogram buckets at `seconds`."""
+
+    def __init__(self, seconds: Sequence[float]) -> None:
+        self._counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._durations: defaultdict[tuple[str, ...], Distribution] = defaultdict(lambda: Distribution(seconds))
+
+    def note(self, operation: str, code: str, elapsed: float) -> None:
+        """One more call: what it asked, the status or error it ended with, and the seconds it took."""
+        self._durations[operation,].observe(elapsed)  # first, so that what is counted always has a duration
+        self._counts[operation, code] += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """The two families as they stand. It may run in a thread: dictionaries are copied before they are read."""
+        requests = CounterMetricFamily(
+            "gateway_upstream_requests", "Calls made to upstream.", labels=("operation", "code")
+        )
+        for labels, count in self._counts.copy().items():
+            requests.add_metric(labels, count)
+        duration = HistogramMetricFamily(
+            "gateway_upstream_request_duration_seconds", "Time upstream took to answer.", labels=("operation",)
+        )
+        _add(duration, self._durations.copy())
+        return requests, duration
+
+
+def _add(family: HistogramMetricFamily, distributions: Mapping[tuple[str, ...], Distribution]) -> None:
     for labels, distribution in distributions.items():
         family.add_metric(labels, buckets=distribution.buckets(), sum_value=distribution.total)

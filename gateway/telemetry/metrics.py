@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from gateway.telemetry.calls import Calls
+from gateway.telemetry.calls import Calls, UpstreamCalls
 from gateway.telemetry.denials import OTHER
 from gateway.telemetry.together import Together, dump
 
@@ -67,10 +67,8 @@ class Metrics:
         self.registry.register(self.calls)
         self.in_flight = gauge("requests_in_flight", "Calls being worked on.")()
         self.denied = counter("denied", "Calls the gateway refused, by error code.", "team", "reason")
-        self.upstream_requests = counter("upstream_requests", "Calls made to upstream.", "operation", "code")
-        self.upstream_duration = histogram(
-            "upstream_request_duration_seconds", "Time upstream took to answer.", SECONDS, "operation"
-        )
+        self.upstream_calls = UpstreamCalls(SECONDS)
+        self.registry.register(self.upstream_calls)
         self.upstream_retries = counter("upstream_retries", "Calls repeated to upstream.", "operation", "reason")
         self.circuit = gauge("upstream_circuit_state", "1 for the state the circuit breaker is in.", "state")
         self.jobs_created = counter("jobs_created", "Jobs upstream accepted.", "team", "model")

@@ -14,9 +14,13 @@ from gateway.core.headers import Header, Headers
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import Sent, UpstreamFailure
 from gateway.upstream.reply import Reply
+from gateway.upstream.request import Operation
 
 LARGEST_BODY = 64 * 1024**2
 """Bytes of an answer's body; more is refused unread."""
+
+# A member read through its class costs as much as a call; these are read for every answer.
+_GET, _LIST = Operation.GET_REQUEST, Operation.LIST_REQUESTS
 
 _JSON = b"application/json"
 _SMALL = 64 * 1024
@@ -203,11 +207,20 @@ class _Limited(msgspec.Struct):
 _decode_limited = msgspec.json.Decoder(_Limited).decode
 
 
-def require_json_object(answer: Answer) -> None:
-    """Raises UpstreamFailure unless the answer is `application/json` and one object."""
+def require_result(answer: Answer, operation: Operation) -> None:
+    """Raises UpstreamFailure unless an answer of 2xx brings what was asked for: `application/json`, and one object.
+
+    Whoever asked for a record or a page of them reads more of it than its being an object.
+    """
+    if answer.status not in (200, 201):
+        raise UpstreamFailure.invalid("Upstream answered with a status that names no result")
+    if operation is _LIST:
+        return
     media_type = answer.header(b"content-type") or b""
     if media_type != _JSON and media_type.partition(b";")[0].strip().lower() != _JSON:
         raise UpstreamFailure.invalid("Upstream's answer is not JSON")
+    if operation is _GET:
+        return
     try:
         _decode_object(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

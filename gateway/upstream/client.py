@@ -8,8 +8,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -19,7 +20,7 @@ from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_t
 from gateway.logs import log_event
 from gateway.telemetry import NO_TRACES, Metrics, Span, Traces
 from gateway.upstream import request
-from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_json_object, require_no_secret
+from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_no_secret, require_result
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
@@ -33,7 +34,10 @@ __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 
 # A member read through its class costs as much as a call; these are read for every call.
 _CLOSED = Circuit.CLOSED
-_CREATE, _DELETE, _LIST = Operation.CREATE_REQUEST, Operation.DELETE_REQUEST, Operation.LIST_REQUESTS
+_CREATE, _DELETE = Operation.CREATE_REQUEST, Operation.DELETE_REQUEST
+
+Asking = Coroutine[Any, Any, Answer]
+"""A call to upstream that is made when it is awaited."""
 
 _REFUSED_KEY = (401, 403)
 _READS_SHARE = 0.9
@@ -105,33 +109,33 @@ class Upstream:
         """Whether calls go out at present."""
         return self._breaker.state
 
-    async def list_models(self, credential: str) -> Answer:
+    def list_models(self, credential: str) -> Asking:
         """`GET …/models`."""
-        return await self._run(credential, request.list_models())
+        return self._run(credential, request.list_models())
 
-    async def get_model(self, credential: str, model: str) -> Answer:
+    def get_model(self, credential: str, model: str) -> Asking:
         """`GET …/models/{id}`. Raises ValueError for what can be no id."""
-        return await self._run(credential, request.get_model(model))
+        return self._run(credential, request.get_model(model))
 
-    async def create_request(self, credential: str, body: bytes, trace: Trace | None = None) -> Answer:
+    def create_request(self, credential: str, body: bytes, trace: Trace | None = None) -> Asking:
         """`POST …/requests` with the client's bytes."""
-        return await self._run(credential, request.create_request(body, trace))
+        return self._run(credential, request.create_request(body, trace))
 
-    async def get_request(self, credential: str, request_id: str) -> Answer:
+    def get_request(self, credential: str, request_id: str) -> Asking:
         """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-        return await self._run(credential, request.get_request(request_id))
+        return self._run(credential, request.get_request(request_id))
 
-    async def list_requests(self, credential: str, model: str | None, limit: int, offset: int) -> Answer:
+    def list_requests(self, credential: str, model: str | None, limit: int, offset: int) -> Asking:
         """`GET …/requests`: the whole organisation's, so never passed on to a client."""
-        return await self._run(credential, request.list_requests(model, limit, offset))
+        return self._run(credential, request.list_requests(model, limit, offset))
 
-    async def delete_request(self, credential: str, request_id: str, trace: Trace | None = None) -> Answer:
+    def delete_request(self, credential: str, request_id: str, trace: Trace | None = None) -> Asking:
         """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
-        return await self._run(credential, request.delete_request(request_id, trace))
+        return self._run(credential, request.delete_request(request_id, trace))
 
-    async def upload_url(self, credential: str, body: bytes, trace: Trace | None = None) -> Answer:
+    def upload_url(self, credential: str, body: bytes, trace: Trace | None = None) -> Asking:
         """`POST …/upload-url` with the client's bytes."""
-        return await self._run(credential, request.upload_url(body, trace))
+        return self._run(credential, request.upload_url(body, trace))
 
     async def close(self) -> None:
         """Break off what is under way and close every connection."""
@@ -142,15 +146,10 @@ class Upstream:
 
     async def _run(self, credential: str, question: Question) -> Answer:
         """Make the call. What changes something goes on to its end when the one who waits is cancelled."""
-        under_way = self._under_way
-        under_way.check(_READS_SHARE if question.repeatable else 1)
-        if not question.repeatable:
-            return await under_way.run_to_its_end(self._call(credential, question), question.operation)
-        under_way.reads += 1
-        try:
+        self._under_way.check(_READS_SHARE if question.repeatable else 1)
+        if question.repeatable:
             return await self._call(credential, question)
-        finally:
-            under_way.reads -= 1
+        return await self._under_way.run_to_its_end(self._call(credential, question), question.operation)
 
     async def _call(self, credential: str, question: Question) -> Answer:
         access = self._credentials.access(credential)
@@ -163,10 +162,7 @@ class Upstream:
         call = _Call(credential, access, question, self._ticks())
         answer = await self._watched(call)
         if answer.status < 300 and question.operation is not _DELETE:
-            if answer.status not in (200, 201):
-                raise UpstreamFailure.invalid("Upstream answered with a status that names no result")
-            if question.operation is not _LIST:  # that is read record by record
-                require_json_object(answer)
+            require_result(answer, question.operation)
         return answer
 
     async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
@@ -191,6 +187,7 @@ class Upstream:
         works: bool | None = False
         deadlines = self._create_deadlines if is_create else self._deadlines
         deadline = deadlines.begin()
+        self._under_way.reads += call.question.repeatable
         try:
             answer = await self._try_keys(call)
             # A 500 is upstream's word on one question, which a team could repeat until all were refused.
@@ -204,6 +201,7 @@ class Upstream:
             works = failure.sent is Sent.ANSWERED
             raise
         finally:
+            self._under_way.reads -= call.question.repeatable
             deadlines.end(deadline)
             if works is not None:
                 self._tell_circuit(call.began, works=works)
@@ -277,15 +275,15 @@ class Upstream:
             code = failure.code.value
             raise
         finally:
-            self._metrics.upstream_requests(call.question.operation, code).inc()
-            self._metrics.upstream_duration(call.question.operation).observe(self._ticks() - started)
+            self._metrics.upstream_calls.note(call.question.operation, code, self._ticks() - started)
             end_span(span, call.question, code)
         return answer
 
     async def _send(self, call: _Call, key: Secret, span: Span) -> Answer:
         try:
             head = request.head_of(call.question, self._host, key, call.access, span.context)
-            connection = await self._transport.connect(self._origin, CONNECT_TIMEOUT)
+            transport, origin = self._transport, self._origin
+            connection = transport.take(origin) or await transport.connect(origin, CONNECT_TIMEOUT)
             call.sent = Sent.MAYBE
             reply = await connection.ask(with_body(head, call.question.body, patient=self._under_way.reads > 1))
         except httpx.TransportError as error:

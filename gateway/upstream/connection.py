@@ -106,7 +106,9 @@ class Connection(asyncio.Protocol):
                 self._transport.write(request.head)
             if request.body is not None:
                 await self._send_body(request.body, request.length, reply)
-            await reply.head()
+            while reply.stage is _HEAD:
+                await reply.more()
+            reply.raise_failure()
             came = True
         finally:
             if not came and self._reply is reply:

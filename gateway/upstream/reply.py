@@ -70,7 +70,7 @@ class _Refused(Exception):  # noqa: N818 - a verdict on upstream, not an error o
 class Reply(httpx.AsyncByteStream):
     """One answer; the iterator over its body, whose bytes are as they were sent.
 
-    `status`, `headers` and `is_coded` hold once `head` has returned. A reply that is not read to its end must be
+    `status`, `headers` and `is_coded` hold once the head has come. A reply that is not read to its end must be
     closed, which costs its connection.
     """
 
@@ -161,10 +161,13 @@ class Reply(httpx.AsyncByteStream):
         self._parser = None  # it refers to this reply; both would wait for the garbage collector
         self._wake()
 
-    async def head(self) -> None:
-        """Wait for the final head. Raises httpx.TransportError if there is none."""
-        while self.stage is _HEAD:
-            await self._more()
+    def more(self) -> "asyncio.Future[None]":
+        """What is done when more of the reply has come, or has failed to; for one at a time."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    def raise_failure(self) -> None:
+        """Raises httpx.TransportError if there will be no more of the reply."""
         if self._failure is not None:
             raise self._failure
 
@@ -184,9 +187,8 @@ class Reply(httpx.AsyncByteStream):
         while not self._chunks:
             if self.stage is _WHOLE:
                 raise StopAsyncIteration
-            if self._failure is not None:
-                raise self._failure
-            await self._more()
+            self.raise_failure()
+            await self.more()
         chunk = self._chunks.popleft()
         self._held -= len(chunk)
         if self._paused and not self._held:
@@ -202,10 +204,6 @@ class Reply(httpx.AsyncByteStream):
         """Break off what has not come to its end."""
         if self.stage in (_HEAD, _BODY):
             self._source.close()
-
-    def _more(self) -> "asyncio.Future[None]":
-        self._waiter = asyncio.get_running_loop().create_future()
-        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

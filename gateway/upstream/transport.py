@@ -45,6 +45,10 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    def take(self, origin: Origin) -> Connection | None:
+        """As the pool's: a connection to ask on at once, if there is one that is idle."""
+        return self._pool.take(origin)
+
     def connect(self, origin: Origin, patience: float) -> Coroutine[Any, Any, Connection]:
         """As the pool's: a connection to ask on at once. Up to then nothing was sent."""
         return self._pool.connect(origin, patience)

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from gateway.telemetry.calls import Calls
+from gateway.telemetry.calls import Calls, UpstreamCalls
 
 SECONDS = (0.1, 1, 2.5)
 NOTED = [
@@ -54,3 +54,22 @@ def test_a_team_that_is_not_kept_is_counted_anew(calls: Calls) -> None:
     assert calls.of("music", "/models", "GET", 200).count == 1
     assert calls.of("films", "/models", "GET", 200).count == 1
     assert sum(int(sample.value) for sample in next(iter(calls.collect())).samples) == 4
+
+
+def test_calls_to_upstream_are_read_as_the_library_would_have_counted_them() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    calls = UpstreamCalls(SECONDS)
+    ours.register(calls)
+    requests = Counter("gateway_upstream_requests", "Calls made to upstream.", ("operation", "code"), registry=theirs)
+    duration = Histogram(
+        "gateway_upstream_request_duration_seconds",
+        "Time upstream took to answer.",
+        ("operation",),
+        registry=theirs,
+        buckets=SECONDS,
+    )
+    for operation, code, elapsed in (("get_request", "200", 0.1), ("get_request", "timeout", 9.0), ("list", "200", 1)):
+        calls.note(operation, code, elapsed)
+        requests.labels(operation, code).inc()
+        duration.labels(operation).observe(elapsed)
+    assert _lines(ours) == _lines(theirs)

@@ -73,7 +73,7 @@ def test_ca2_removed_teams_leave_no_series(metrics: Metrics) -> None:
     for team in ("marketing", "studio", OTHER):
         metrics.calls.of(team, "/requests", "GET", 200).note(1.0, 0.1)
         metrics.quota_used(team, "jobs-day").set(3)
-    metrics.upstream_requests("get_request", "200").inc()
+    metrics.upstream_calls.note("get_request", "200", 0.1)
     metrics.keep_teams({"studio"})
     rendered = metrics.render("")[0]
     assert b"marketing" not in rendered

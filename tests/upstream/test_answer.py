@@ -5,10 +5,11 @@ from typing import cast
 import pytest
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer, end_to_end, require_json_object, require_no_secret, retry_after
+from gateway.upstream.answer import Answer, end_to_end, require_no_secret, require_result, retry_after
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.reply import Reply
+from gateway.upstream.request import Operation
 
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 
@@ -66,13 +67,30 @@ def test_up10_retry_after(headers: dict[str, str], body: bytes, seconds: int) ->
 
 @pytest.mark.parametrize("media_type", [b"application/json", b"application/json; charset=utf-8", b"Application/JSON"])
 def test_a_json_object_is_accepted(media_type: bytes) -> None:
-    require_json_object(Answer(200, ((b"content-type", media_type),), b'{"a":{"b":[1,2.5,null,"\\u00e9"]}}'))
+    answer = Answer(200, ((b"content-type", media_type),), b'{"a":{"b":[1,2.5,null,"\\u00e9"]}}')
+    for operation in Operation:
+        require_result(answer, operation)
 
 
 @pytest.mark.parametrize("body", [b"", b"1", b"[]", b"{", b'{"a":}', b'{"a":[1,}', b'{"a":1}{', b'{"a":NaN}'])
 def test_up7_anything_else_is_not(body: bytes) -> None:
     with pytest.raises(UpstreamFailure) as caught:
-        require_json_object(Answer(200, ((b"content-type", b"application/json"),), body))
+        require_result(Answer(200, ((b"content-type", b"application/json"),), body), Operation.GET_MODEL)
+    assert caught.value.code is Code.UPSTREAM_INVALID
+
+
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize("operation", [Operation.GET_REQUEST, Operation.GET_MODEL, Operation.CREATE_REQUEST])
+def test_up7_what_does_not_say_that_it_is_json_is_not(status: int, operation: Operation) -> None:
+    with pytest.raises(UpstreamFailure) as caught:
+        require_result(Answer(status, ((b"content-type", b"text/html"),), b"{}"), operation)
+    assert caught.value.code is Code.UPSTREAM_INVALID
+
+
+@pytest.mark.parametrize("status", [202, 204, 206])
+def test_up7_a_status_that_names_no_result_is_none(status: int) -> None:
+    with pytest.raises(UpstreamFailure) as caught:
+        require_result(Answer(status, ((b"content-type", b"application/json"),), b"{}"), Operation.LIST_REQUESTS)
     assert caught.value.code is Code.UPSTREAM_INVALID
 
 

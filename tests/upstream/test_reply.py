@@ -39,7 +39,9 @@ def fed(*parts: bytes, bodiless: bool = False) -> Reply:
 
 async def read(reply: Reply) -> bytes:
     """The whole body, after the head."""
-    await reply.head()
+    while reply.stage is Stage.HEAD:
+        await reply.more()
+    reply.raise_failure()
     return b"".join([chunk async for chunk in reply])
 
 

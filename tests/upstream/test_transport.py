@@ -146,8 +146,11 @@ async def test_up6_half_an_answer_is_no_answer(client: Connect, script: Script) 
 )
 async def test_up7_a_200_that_is_no_json_object_is_invalid(client: Connect, page: bytes) -> None:
     async with ScriptedUpstream(answering(page)) as upstream:
-        for failure in await failures_of(client(upstream.url)):
-            assert (failure.sent, failure.code) == (Sent.ANSWERED, Code.UPSTREAM_INVALID)
+        gmi = client(upstream.url)
+        for asking in (gmi.get_model("default", "m"), gmi.create_request("default", BODY)):
+            with pytest.raises(UpstreamFailure) as caught:
+                await asking
+            assert (caught.value.sent, caught.value.code) == (Sent.ANSWERED, Code.UPSTREAM_INVALID)
     assert len(upstream.requests) == 2
 
 

@@ -22,7 +22,7 @@ class Operation:
     name: str
     calls: int
     failed: int
-    seconds: float | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def upstream_health(gw: Gateway) -> UpstreamHealth:
     answers = _by(series[_ANSWERS], "operation")
     seconds = _by(series[_SECONDS], "operation")
     operations = [
-        Operation(name, int(calls), int(_sum_failed(series[_REQUESTS], name)), _mean(seconds, answers, name))
+        Operation(name, int(calls), int(_sum_failed(series[_REQUESTS], name)), seconds[name] / answers[name])
         for name, calls in sorted(_by(series[_REQUESTS], "operation").items())
     ]
     return UpstreamHealth(_circuit(series[_CIRCUIT]), tuple(operations), tuple(_caches(series[_CACHE])))
@@ -106,7 +106,3 @@ def _sum_failed(samples: Samples, operation: str) -> float:
 
 def _is_failure(code: str) -> bool:
     return not code.isdigit() or code.startswith("5")
-
-
-def _mean(seconds: Mapping[str, float], answers: Mapping[str, float], operation: str) -> float | None:
-    return seconds[operation] / answers[operation] if answers.get(operation) else None
