@@ -82,7 +82,9 @@ def quote(policy: PolicySet, model: str, payload: Payload, detail: ModelDetail |
     except Refusal as refusal:
         unread = refusal
     if rate is None:
-        return Quote(None, seconds, f"nobody states a price for {model}", unread)
+        nobody = f"nobody states a price for {model}"
+        unasked = f"the policy states none for {model}, and upstream's could not be had"
+        return Quote(None, seconds, nobody if detail is not None else unasked, unread)
     price = rate.price
     if quantity is None:
         return Quote(None, seconds, f"{rate.origin} is per {price.per}, and nothing says how many", unread)

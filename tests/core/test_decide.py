@@ -131,8 +131,8 @@ def test_bu3_a_team_with_a_budget_gets_nothing_without_a_price() -> None:
         Code.PRICE_UNKNOWN,
         "price",
         (
-            "The price is unknown (nobody states a price for Veo3) and team marketing has a budget; "
-            "ask your platform team to add a price."
+            "The price is unknown (the policy states none for Veo3, and upstream's could not be had) "
+            "and team marketing has a budget; ask your platform team to add a price."
         ),
     )
 
@@ -142,7 +142,11 @@ def test_an_unknown_price_counts_as_nothing_where_policy_says_free() -> None:
     decision = decide(policies(caller, unpriced=Unpriced.FREE), caller, draft(), None, NOON)
     assert (decision.refusal, decision.price, decision.claims) == (None, 0, ())
     assert decision.steps[-2:] == (
-        Step("price", Verdict.SKIP, "The price is unknown (nobody states a price for Veo3); it counts as 0."),
+        Step(
+            "price",
+            Verdict.SKIP,
+            "The price is unknown (the policy states none for Veo3, and upstream's could not be had); it counts as 0.",
+        ),
         Step("limit.money", Verdict.SKIP, "Takes nothing of 10.00 USD per month."),
     )
 
