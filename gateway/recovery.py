@@ -19,6 +19,7 @@ from gateway.core.lifecycle import State
 from gateway.failpoints import Point, reach
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event
+from gateway.turns import in_turns
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import ListedRecord, list_page
 
@@ -74,7 +75,7 @@ async def recover(gw: Gateway) -> None:
     lost = [each for each in unknown if each.instance not in present and await gw.ledger.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
     gw.jobs.keep_look_ups({each.id for each in reservations})
-    await settlement.in_turns(lost, partial(_look_up, gw))
+    await in_turns(lost, partial(_look_up, gw))
 
 
 def _is_orphan(reservation: OpenReservation, present: frozenset[str]) -> bool:
@@ -142,7 +143,7 @@ async def _search(gw: Gateway, lost: OpenReservation) -> Search:
     listed, whole = await _listed(gw, lost)
     owner = lost.owner
     rivals = [each for each in await gw.ledger.jobless(owner.credential, owner.model) if each.id != lost.id]
-    owned = await gw.ledger.owned([record.request_id for record in listed])
+    owned = await gw.ledger.owners([record.request_id for record in listed])
     unowned = [record for record in reversed(listed) if record.request_id not in owned]
     return Search(sorted(unowned, key=lambda record: record.created_at), rivals, whole)
 

@@ -6,10 +6,8 @@ about. Money comes back only on upstream's word, never by guess.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 from gateway.context import Gateway
 from gateway.core.fields import etag_of
@@ -21,14 +19,13 @@ from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.ledger.values import OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
+from gateway.ledger.values import DueJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 from gateway.logs import log_event
 from gateway.memory import Seen
 from gateway.telemetry import OTHER
+from gateway.turns import in_turns
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
-
-T = TypeVar("T")
 
 MISSING_CONFIRMATIONS = 2
 """Times upstream must deny an owned job, asked anew each time, before its slot is freed."""
@@ -36,7 +33,6 @@ MISSING_CONFIRMATIONS = 2
 MISSING_AT_FIRST = 60.0
 """Seconds after its create in which a job that upstream denies is not held to be missing."""
 
-_LOOKS_AT_ONCE = 32
 _LOOKS_A_ROUND = 256
 
 
@@ -226,29 +222,14 @@ async def follow(gw: Gateway) -> None:
 
     A job that clients poll is passed over, so that any number of those costs a round next to nothing.
     """
-    waiting: list[OpenJob] = []
+    waiting: list[str] = []
     more = True
     while more and len(waiting) < _LOOKS_A_ROUND:
         due = await gw.ledger.take_due(gw.now(), _LOOKS_A_ROUND)
-        waiting += [job for job in due if not _was_seen(gw, job)]
+        waiting += [job.request_id for job in due if not _was_seen(gw, job)]
         more = len(due) == _LOOKS_A_ROUND
-    await in_turns(waiting, partial(_follow_one, gw))
-
-
-async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls.
-
-    Raises what the first that failed raised, when all are done: none goes on beside the next round.
-    """
-    turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
-
-    async def take_turn(item: T) -> None:
-        async with turns:
-            await work(item)
-
-    ends = await asyncio.gather(*(take_turn(item) for item in items), return_exceptions=True)
-    for fault in (end for end in ends if end is not None):
-        raise fault
+    owners = await gw.ledger.owners(waiting) if waiting else {}
+    await in_turns(owners.items(), partial(_follow_one, gw))
 
 
 def timeout_of(gw: Gateway, owner: Owner) -> float:
@@ -257,24 +238,25 @@ def timeout_of(gw: Gateway, owner: Owner) -> float:
     return JOB_TIMEOUT if team is None else team.job_timeout
 
 
-def _was_seen(gw: Gateway, job: OpenJob) -> bool:
+def _was_seen(gw: Gateway, job: DueJob) -> bool:
     """Whether upstream said that the job lives so lately that it need not be asked."""
-    age = gw.now() - job.owner.created_at
-    seen = gw.jobs.seen(job.request_id)
-    if seen is None or seen.terminal or age >= timeout_of(gw, job.owner):
+    age = gw.now() - job.created_at
+    seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
+    if seen is None or seen.terminal or owner is None or age >= timeout_of(gw, owner):
         return False
     return gw.ticks() - seen.asked_at < follow_interval(age)
 
 
-async def _follow_one(gw: Gateway, job: OpenJob) -> None:
-    if gw.now() - job.owner.created_at >= timeout_of(gw, job.owner):
-        await _expire(gw, job.request_id, job.owner)
+async def _follow_one(gw: Gateway, job: tuple[str, Owner]) -> None:
+    request_id, owner = job
+    if gw.now() - owner.created_at >= timeout_of(gw, owner):
+        await _expire(gw, request_id, owner)
         return
-    gw.traces.resume(job.owner.trace)
+    gw.traces.resume(owner.trace)
     try:
-        await look(gw, job.request_id, job.owner)
+        await look(gw, request_id, owner)
     except UpstreamFailure:
-        log_event(logging.DEBUG, "look failed", request_id=job.request_id)
+        log_event(logging.DEBUG, "look failed", request_id=request_id)
 
 
 async def release(gw: Gateway, reservation_id: str, reply: Reply | None) -> None:

@@ -7,13 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+from gateway.core import freshness
 from gateway.ledger import instances
 
+freshness.SHORTEST_INTERVAL = 0.5
 instances.LEASE = 3.0
 
-from gateway import app, duties, recovery  # noqa: E402 - they read the lease when they are imported
+from gateway import app, duties, recovery  # noqa: E402 - they read these when they are imported
 from gateway.__main__ import main  # noqa: E402
-from gateway.core import freshness  # noqa: E402
 from gateway.ledger import jobs  # noqa: E402
 from gateway.server import workers  # noqa: E402
 from tests.clocks import FileClock  # noqa: E402
@@ -24,7 +25,6 @@ recovery.PATIENCE = 0.5
 recovery.PATIENCE_WHEN_REFUSED = 0.5
 recovery.GRACE = 5.0
 jobs.FIRST_LOOK = 0.5
-freshness._FIRST_INTERVAL = 0.5
 workers.FIRST_PAUSE = workers.LONGEST_PAUSE = 0.1
 
 if clock := os.environ.pop(FileClock.VARIABLE, ""):

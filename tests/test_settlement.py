@@ -378,17 +378,3 @@ async def test_ca1_a_model_that_upstream_does_not_list_is_no_label(open_house: O
             assert float(await told(house, name + '{model="Veo3",team="a"}')) == 1
             assert float(await told(house, name + '{model="other",team="a"}')) == 2
         assert "unlisted" not in (await house.admin("/metrics")).text
-
-
-async def test_one_that_fails_leaves_no_other_running_behind() -> None:
-    done: list[int] = []
-
-    async def work(item: int) -> None:
-        if not item:
-            raise LedgerUnavailable("away")
-        await asyncio.sleep(0.01)
-        done.append(item)
-
-    with pytest.raises(LedgerUnavailable):
-        await settlement.in_turns(range(5), work)
-    assert done == [1, 2, 3, 4]

@@ -9,11 +9,14 @@ LIVE_RECORD_FRESH = 1.0
 LIVE_RECORD_STALE = 60.0
 """Seconds a live job's record may still be served while upstream cannot be asked."""
 
-_FIRST_INTERVAL = 5.0
+SHORTEST_INTERVAL = 5.0
+"""Seconds after which a living job is looked at again at the earliest, when no client asks."""
+
 LONGEST_INTERVAL = 30.0
 """Seconds after which a living job is looked at again at the latest."""
 
-_SHARE_OF_AGE = 10
+SHARE_OF_AGE = 10
+"""A job is looked at again after its age divided by this, within those bounds."""
 
 
 class Freshness(StrEnum):
@@ -56,4 +59,4 @@ def freshness(age: float, rules: Rules) -> Freshness:
 
 def follow_interval(age: float) -> float:
     """Seconds until a job of this age is looked at again when no client asks: a tenth of its age, from 5 to 30."""
-    return min(LONGEST_INTERVAL, max(_FIRST_INTERVAL, age / _SHARE_OF_AGE))
+    return min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, age / SHARE_OF_AGE))

@@ -21,15 +21,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
-from gateway.core.freshness import LONGEST_INTERVAL, follow_interval
+from gateway.core.freshness import LONGEST_INTERVAL, SHARE_OF_AGE, SHORTEST_INTERVAL
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
 from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
 from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import jobs, listed, reservations
-from gateway.ledger.statement import Bytes, Statement, blob, instant, switch, text
-from gateway.ledger.values import Job, OpenJob, OwnedByAnother, Owner, Placement, Reply, Sighting
+from gateway.ledger.statement import Bytes, Statement, blob, instant, integer, switch, text
+from gateway.ledger.values import DueJob, Job, OwnedByAnother, Owner, Placement, Reply, Sighting
 
 FIRST_LOOK = 5.0
 """Seconds after its create that a job nobody asks about is looked at first."""
@@ -110,7 +110,31 @@ _seen = {
 _this_job = _job.request_id == text("request")
 _OBSERVE = Statement(update(jobs).values(_seen).where(_this_job, _job.settled_at.is_(None)))
 _END = Statement(update(jobs).values({**_seen, "settled_at": instant("now")}).where(_this_job))
-_POSTPONE = Statement(update(jobs).values(next_look_at=instant("next_look_at")).where(_this_job))
+_interval = (instant("now") - _job.created_at) / SHARE_OF_AGE  # as `follow_interval` has it
+_due = (
+    select(_job.request_id)
+    .where(
+        _job.settled_at.is_(None),
+        or_(_job.next_look_at <= instant("now"), _job.next_look_at > instant("now") + 2 * LONGEST_INTERVAL),
+    )
+    .order_by(_job.next_look_at)
+    .limit(integer("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_TAKE_DUE = Statement(
+    update(jobs)
+    .values(
+        next_look_at=instant("now")
+        + case(
+            (_interval < SHORTEST_INTERVAL, SHORTEST_INTERVAL),
+            (_interval > LONGEST_INTERVAL, LONGEST_INTERVAL),
+            else_=_interval,
+        )
+    )
+    .where(_job.request_id == _due.c.request_id)
+    .returning(_job.request_id, _job.created_at)
+)
 _with_owner = select(_job.request_id, *reservations.c).join_from(jobs, reservations)
 _full: Select[Any] = select(*jobs.c, _reservation.key, _reservation.price, _reservation.outcome).join_from(
     jobs, reservations
@@ -186,25 +210,13 @@ def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) ->
     return True
 
 
-def take_due(connection: Connection, now: float, limit: int) -> list[OpenJob]:
-    """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later.
+def take_due(connection: Connection, now: float, limit: int) -> list[DueJob]:
+    """Jobs that live and whose next look is due, the most overdue of them. They are due again an interval later.
 
     So each is looked at by one gateway: another that asks meanwhile gets other jobs. A look that is due much later than
     any could be is from a clock that was set back since.
     """
-    due_by_now = or_(_job.next_look_at <= now, _job.next_look_at > now + 2 * LONGEST_INTERVAL)
-    found = connection.execute(
-        _with_owner.where(_job.settled_at.is_(None), due_by_now)
-        .order_by(_job.next_look_at)
-        .limit(limit)
-        .with_for_update(of=jobs, skip_locked=True)
-    )
-    due = [OpenJob(row.request_id, owner_from(row)) for row in found]
-    _POSTPONE.run_many(
-        connection,
-        [{"request": job.request_id, "next_look_at": now + follow_interval(now - job.owner.created_at)} for job in due],
-    )
-    return due
+    return [DueJob(*row) for row in _TAKE_DUE.rows(connection, now=now, limit=limit)]
 
 
 def owner_of(connection: Connection, request_id: str) -> Owner | None:
@@ -213,9 +225,10 @@ def owner_of(connection: Connection, request_id: str) -> Owner | None:
     return None if row is None else owner_from(row)
 
 
-def owned(connection: Connection, request_ids: Sequence[str]) -> set[str]:
-    """Those of the ids that are somebody's."""
-    return set(connection.scalars(select(_job.request_id).where(_job.request_id.in_(request_ids))))
+def owners(connection: Connection, request_ids: Sequence[str]) -> dict[str, Owner]:
+    """Whose jobs these are, by id; without those nobody owns."""
+    rows = connection.execute(_with_owner.where(_job.request_id.in_(request_ids)))
+    return {row.request_id: owner_from(row) for row in rows}
 
 
 def job(connection: Connection, request_id: str) -> Job | None:

@@ -25,13 +25,13 @@ from gateway.ledger.readers import Readers
 from gateway.ledger.slots import Slots
 from gateway.ledger.values import (
     Admitted,
+    DueJob,
     Full,
     InProgress,
     Job,
     Mismatch,
     NewReservation,
     OpenCounts,
-    OpenJob,
     OpenReservation,
     OwnedByAnother,
     Owner,
@@ -164,7 +164,7 @@ class Ledger:
         """Keep what was last seen of a job that lives. False if there is none such."""
         return await self._write("observe", jobs.observe, seen, now)
 
-    async def take_due(self, now: float, limit: int) -> list[OpenJob]:
+    async def take_due(self, now: float, limit: int) -> list[DueJob]:
         """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later."""
         return await self._write("take_due", jobs.take_due, now, limit)
 
@@ -207,9 +207,9 @@ class Ledger:
         """Whose job this is; None for an id nobody owns."""
         return await self._read("owner_of", jobs.owner_of, request_id)
 
-    async def owned(self, request_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that are somebody's."""
-        return await self._read("owned", jobs.owned, request_ids)
+    async def owners(self, request_ids: Sequence[str]) -> dict[str, Owner]:
+        """Whose jobs these are, by id. One that nobody owns is not among them."""
+        return await self._read("owners", jobs.owners, request_ids)
 
     async def job(self, request_id: str) -> Job | None:
         """One job with its last seen record."""

@@ -110,11 +110,11 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenJob:
-    """A job the follower has to look after."""
+class DueJob:
+    """A job without end whose next look is due. `created_at` is when its create was admitted."""
 
     request_id: str
-    owner: Owner
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.freshness import follow_interval
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.jobs import FIRST_LOOK
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Job, OwnedByAnother, Owner, Replay, Reply, Sighting
+from gateway.ledger.values import DueJob, Job, OwnedByAnother, Owner, Replay, Reply, Sighting
 from tests.ledger.samples import NOW, claim, create, money, on_sqlite, placement, reservation, send, slot
 
 OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
@@ -131,8 +132,7 @@ async def test_a_job_is_due_a_while_after_its_create_and_an_interval_after_each_
     first = await create(ledger, reservation("a", price=300))
     second = await create(ledger, reservation("b", at=NOW + 1))
     assert await ledger.take_due(NOW + FIRST_LOOK - 0.1, 10) == []
-    (taken,) = await ledger.take_due(NOW + FIRST_LOOK + 1, 1)
-    assert (taken.request_id, taken.owner) == (first, OWNER)
+    assert await ledger.take_due(NOW + FIRST_LOOK + 1, 1) == [DueJob(first, NOW)]
     assert [job.request_id for job in await ledger.take_due(NOW + FIRST_LOOK + 1, 10)] == [second]
     assert await ledger.take_due(NOW + FIRST_LOOK + 5, 10) == []
     await ledger.settle(Sighting(second, "success", b""), Outcome.SUCCESS, NOW + 100)
@@ -147,10 +147,27 @@ async def test_tw4_a_clock_that_was_set_back_puts_no_look_off(ledger: Ledger) ->
     assert await ledger.take_due(NOW + 1, 10) == []
 
 
-async def test_owned_tells_which_ids_are_somebodys(ledger: Ledger) -> None:
+@pytest.mark.parametrize("age", [0.0, 49.9, 50.1, 123.4, 299.9, 300.1, 86400.0])
+async def test_a_job_is_due_again_after_the_interval_of_its_age(ledger: Ledger, age: float) -> None:
     request_id = await create(ledger, reservation("a"))
-    assert await ledger.owned([request_id, "nobody's"]) == {request_id}
-    assert await ledger.owned([]) == set()
+    looked_at = max(NOW + age, NOW + FIRST_LOOK)
+    assert await ledger.take_due(looked_at, 10) == [DueJob(request_id, NOW)]
+    due_again = looked_at + follow_interval(looked_at - NOW)
+    assert await ledger.take_due(due_again - 0.01, 10) == []
+    assert await ledger.take_due(due_again + 0.01, 10) == [DueJob(request_id, NOW)]
+
+
+async def test_the_most_overdue_are_taken_first_and_no_more_than_asked_for(ledger: Ledger) -> None:
+    for number in range(5):
+        await create(ledger, reservation(f"r{number}", at=NOW + number))
+    taken = [{job.request_id for job in await ledger.take_due(NOW + 100, 2)} for _ in range(3)]
+    assert taken == [{"request-r0", "request-r1"}, {"request-r2", "request-r3"}, {"request-r4"}]
+
+
+async def test_owners_tells_which_ids_are_whose(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a", price=300))
+    assert await ledger.owners([request_id, "nobody's"]) == {request_id: OWNER}
+    assert await ledger.owners([]) == {}
 
 
 _LIST = "SELECT * FROM jobs WHERE record IS NOT NULL AND {} ORDER BY created_at DESC, request_id DESC LIMIT 50"

@@ -74,7 +74,7 @@ async def test_kl7_a_process_killed_under_load_leaves_nothing_lost_or_doubled(ur
     ledger = Ledger(url)
     await ledger.open()
     assert await ledger.verify() == []
-    assert len(await ledger.owned([f"request-{name}" for name in answered])) == 150
+    assert len(await ledger.owners([f"request-{name}" for name in answered])) == 150
     for waiting in await ledger.open_reservations():
         assert await ledger.release(waiting.id, NOW, None)
     _, jobs = await ledger.list_jobs("red", None, 1, 0)
