@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -56,9 +57,17 @@ async def test_an_answer_is_given_after_the_commit(writer: Writer, file: Path) -
 async def test_what_waits_is_committed_together_and_in_order(writer: Writer) -> None:
     commits: list[Connection] = []
     event.listen(writer._engine, "commit", commits.append)
-    busy = writer.write(hold_back)
-    await asyncio.sleep(0.01)
-    await asyncio.gather(*(writer.write(partial(add, line=f"{number:03}")) for number in range(100)), busy)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Connection) -> None:
+        busy.set()
+        go_on.wait(10)
+
+    holding = writer.write(hold)
+    await asyncio.to_thread(busy.wait, 10)
+    waiting = [writer.write(partial(add, line=f"{number:03}")) for number in range(100)]
+    go_on.set()
+    await asyncio.gather(*waiting, holding)
     ordered = "SELECT line FROM lines ORDER BY rowid"
     found = await writer.write(lambda connection: connection.exec_driver_sql(ordered).scalars().all())
     assert found == [f"{number:03}" for number in range(100)]
