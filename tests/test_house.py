@@ -18,7 +18,7 @@ HOMES = {
     "cachetools": ("cache", "memory"),
     "yaml": ("policies",),
     "shtab": ("cli",),
-    "uvicorn": ("server", "simulator"),
+    "uvicorn": ("simulator",),
 }
 EDGES = {
     "gateway/web/public.py",

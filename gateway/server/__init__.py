@@ -1,5 +1,5 @@
 """Sockets, bytes and signals: an ASGI app served over HTTP/1.1 to clients who may be hostile.
 
-uvicorn writes the responses, llhttp (through httptools) parses; everything either leaves open is closed here:
+llhttp (through httptools) parses; everything it leaves open is closed here:
 how much may be sent, how long it may take, which framings are refused, and how a process drains.
 """

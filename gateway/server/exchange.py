@@ -12,12 +12,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
 from gateway.core.parts import Parts
 from gateway.server.reader import Head
-from gateway.server.state import ASGIApp, Message, Scope
+from gateway.server.state import STATUS_LINES, ASGIApp, Message, Scope
 
 if TYPE_CHECKING:
     from gateway.server.protocol import HardenedProtocol
@@ -29,31 +26,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WITHOUT_BODY = (204, 304)
 _LARGE = 64 * 1024
 """Bytes of a body from which on it is not copied behind its head."""
-
-
-class Flow(FlowControl):
-    """uvicorn's flow control with a second reason to stop reading: enough was read already.
-
-    While held, an app that waits for its body or for a disconnect does not start the reading again.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport)
-        self.held = False
-
-    def hold(self) -> None:
-        """Stop reading until `release`."""
-        self.held = True
-        self.pause_reading()
-
-    def release(self) -> None:
-        """Read again."""
-        self.held = False
-        self.resume_reading()
-
-    def resume_reading(self) -> None:
-        if not self.held and not self._transport.is_closing():
-            super().resume_reading()
 
 
 def _scope(connection: "HardenedProtocol", head: Head) -> Scope:
@@ -203,7 +175,7 @@ class Exchange:
             headers = [*headers, (b"connection", b"close")]
         if length is None and not self._silent and not self._bare:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
-        self._head = _head(STATUS_LINE[status] + state.date_line, headers)
+        self._head = _head(STATUS_LINES[status] + state.date_line, headers)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         assert self._head or self.started

@@ -18,11 +18,9 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import cast
 
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
-
 from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
-from gateway.server.exchange import Exchange, Flow
+from gateway.server.exchange import Exchange
+from gateway.server.flow import HIGH_WATER_LIMIT, Flow, addresses
 from gateway.server.reader import Head, Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
 
@@ -80,9 +78,8 @@ class HardenedProtocol(asyncio.Protocol):
             self.transport.abort()
             return
         self.state.connections.add(self)
-        self.server = get_local_addr(self.transport)
-        self.client = get_remote_addr(self.transport)
-        self.scheme = "https" if is_ssl(self.transport) else "http"
+        self.server, self.client = addresses(self.transport)
+        self.scheme = "https" if self.transport.get_extra_info("sslcontext") else "http"
         self._deadline = self._clock() + self._limits.header_seconds
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the same whoever ended it

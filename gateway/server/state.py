@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.server.limits import ConnectionLimits
 from gateway.writes import Writes
@@ -26,6 +25,19 @@ RenderRefusal = Callable[[str, str], tuple[int, list[Header], bytes]]
 Passed in because the one renderer of errors lives a layer above. Its headers come without `Connection`,
 `Content-Length` and `Date`, which are added here.
 """
+
+
+class _StatusLines(dict[int, bytes]):
+    """By status (RFC 9112 §4), each made when it is first sent."""
+
+    def __missing__(self, status: int) -> bytes:
+        phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
+        line = self[status] = f"HTTP/1.1 {status} {phrase}\r\n".encode()
+        return line
+
+
+_KNOWN = frozenset(HTTPStatus)
+STATUS_LINES = _StatusLines()
 
 
 @dataclass(slots=True)
@@ -51,4 +63,4 @@ class ListenerState:
         status, headers, body = self.render_refusal(code, message)
         ours = [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
         lines = [b"%s: %s\r\n" % header for header in (*headers, *ours)]
-        return b"".join((STATUS_LINE[status], self.date_line, *lines, b"\r\n", body))
+        return b"".join((STATUS_LINES[status], self.date_line, *lines, b"\r\n", body))

@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.server.limits import ConnectionLimits
-from gateway.server.state import ListenerState
+from gateway.server.state import STATUS_LINES, ListenerState
 from tests.server.conftest import App, Connect, Serve, get, parse, post, render, talk, until
 
 
@@ -24,3 +24,8 @@ async def test_rs3_nothing_is_left_after_many_endings(serve: Serve, connect: Con
     await gone.send(get("/wait")[:30])
     gone.writer.transport.abort()
     await until(lambda: not listener._state.connections and not listener._state.tasks)
+
+
+def test_a_status_has_its_phrase_if_it_has_one() -> None:
+    assert STATUS_LINES[404] == b"HTTP/1.1 404 Not Found\r\n"
+    assert STATUS_LINES[599] == b"HTTP/1.1 599 \r\n"

@@ -1,0 +1,73 @@
+"""When a connection reads and writes, and whose it is: what its transport is told and asked."""
+
+import asyncio
+from typing import Any
+
+HIGH_WATER_LIMIT = 64 * 1024
+"""Bytes that wait to be taken before no more are read."""
+
+Address = tuple[str, int]
+
+
+class Flow:
+    """Flow control of one connection. There are two reasons to stop reading.
+
+    An app that waits for its body or for a disconnect starts the reading again; but not while it is held, because
+    enough was read already.
+    """
+
+    __slots__ = ("_held", "_transport", "_writable", "read_paused", "write_paused")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._held = False
+        self.read_paused = False
+        self.write_paused = False
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written, or is gone."""
+        await self._writable.wait()
+
+    def pause_writing(self) -> None:
+        """Let nothing more be written for now."""
+        self.write_paused = True
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Let everybody write."""
+        self.write_paused = False
+        self._writable.set()
+
+    def hold(self) -> None:
+        """Stop reading until `release`."""
+        self._held = True
+        self.pause_reading()
+
+    def release(self) -> None:
+        """Read again."""
+        self._held = False
+        self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Stop reading until `resume_reading`."""
+        if not self.read_paused:
+            self.read_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, unless it is held."""
+        if self.read_paused and not self._held and not self._transport.is_closing():
+            self.read_paused = False
+            self._transport.resume_reading()
+
+
+def addresses(transport: asyncio.Transport) -> tuple[Address | None, Address | None]:
+    """The two ends' IP addresses and ports: ours, the client's. None for one that is not known any more."""
+    return _address(transport.get_extra_info("sockname")), _address(transport.get_extra_info("peername"))
+
+
+def _address(place: Any) -> Address | None:
+    """Of what the system calls it: for IPv6 that has two more parts (socket(2))."""
+    return (str(place[0]), int(place[1])) if isinstance(place, tuple) else None
