@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sqlalchemy import Connection, Double, case, cast, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Double, case, cast, insert, select, update
 
 from gateway.core.claims import Claim
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.operation import Undo
 from gateway.ledger.schema import counters
 from gateway.ledger.statement import Statement, instant, integer, switch, text
@@ -26,9 +26,7 @@ _new = insert(counters).from_select(
     select(_name, _amount, _ends, switch("direct")).where(_amount <= _ceiling),
 )
 _TAKE = Statement(
-    _new.on_conflict_do_update(
-        index_elements=["name"], set_={"value": _value + _amount}, where=_value + _amount <= _ceiling
-    ).returning(_value)
+    _new.ext(OnConflict("name", set={"value": _value + _amount}, where=_value + _amount <= _ceiling)).returning(_value)
 )
 
 _fitting = case((_amount <= _ceiling, _amount), else_=_ceiling)
@@ -39,9 +37,7 @@ _TAKE_AHEAD = Statement(
         ["name", "value", "window_ends", "direct", "granted"],
         select(_name, _fitting, _ends, switch("direct"), _fitting).where(_ceiling > 0),
     )
-    .on_conflict_do_update(
-        index_elements=["name"], set_={"value": _value + _remaining, "granted": _remaining}, where=_value < _ceiling
-    )
+    .ext(OnConflict("name", set={"value": _value + _remaining, "granted": _remaining}, where=_value < _ceiling))
     .returning(counters.c.granted, _value)
 )
 

@@ -10,11 +10,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, null, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, null, or_, select, update
 
 from gateway.core.addresses import Target
 from gateway.core.webhooks import Standing, message
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.delivery_values import Attempt, Delivery, DeliveryState, DueDelivery, Notice, Wanted
 from gateway.ledger.schema import deliveries, due_now, jobs, reservations
 from gateway.ledger.statement import Statement, instant, integer, text
@@ -26,7 +26,7 @@ JOB = "job"
 
 _c = deliveries.c
 _this = _c.id == text("id")
-_INSERT = Statement(insert(deliveries).on_conflict_do_nothing(index_elements=["event"]))
+_INSERT = Statement(insert(deliveries).ext(OnConflict("event")))
 _CLAIM = Statement(
     update(deliveries)
     .values(attempts=_c.attempts + 1, next_attempt_at=instant("until"))

@@ -1,19 +1,19 @@
 """The databases a ledger can live in. What differs between them is told here and nowhere else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from gateway.ledger import postgresql, sqlite
+from gateway.ledger import sqlite
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.operation import Writing
 from gateway.ledger.readers import Readers
 from gateway.ledger.turn import Turn
 from gateway.ledger.values import Durability
 from gateway.ledger.writer import Writer
-from gateway.ledger.writers import Writers
 
 WANTED = "the ledger must be given as sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
@@ -38,8 +38,8 @@ class Backend:
     durability: Callable[[Connection], Durability]
 
 
-BACKENDS: Mapping[str, Backend] = {
-    "sqlite": Backend(
+def _sqlite() -> Backend:
+    return Backend(
         sqlite.prepare,
         sqlite.exists,
         sqlite.name_of,
@@ -48,18 +48,25 @@ BACKENDS: Mapping[str, Backend] = {
         lambda url: Writer(sqlite.writing_engine(url), Turn(sqlite.name_of(url), sqlite.BUSY_TIMEOUT)),
         None,
         sqlite.durability,
-    ),
-    "postgresql": Backend(
+    )
+
+
+def _postgresql() -> Backend:
+    # By name, because a gateway on SQLite has no use for it.
+    postgresql, writers = map(import_module, ("gateway.ledger.postgresql", "gateway.ledger.writers"))
+    return Backend(
         postgresql.prepare,
         postgresql.exists,
         postgresql.name_of,
         postgresql.inspecting_engine,
         lambda url: Readers(postgresql.reading_engine(url), postgresql.PATIENCE),
-        lambda url: Writers(postgresql.writing_engine(url)),
+        lambda url: writers.Writers(postgresql.writing_engine(url)),
         postgresql.instant,
         postgresql.durability,
-    ),
-}
+    )
+
+
+_BACKENDS = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
 def ledger_url(text: str) -> URL:
@@ -68,7 +75,7 @@ def ledger_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise LedgerUnavailable(WANTED) from None
-    if url.get_backend_name() not in BACKENDS or url.database in (None, "", ":memory:"):
+    if url.get_backend_name() not in _BACKENDS or url.database in (None, "", ":memory:"):
         raise LedgerUnavailable(WANTED)
     if url.get_backend_name() == "sqlite" and url.query:  # such as mode=memory: another database each time
         raise LedgerUnavailable(WANTED)
@@ -77,4 +84,4 @@ def ledger_url(text: str) -> URL:
 
 def backend_of(url: URL) -> Backend:
     """The backend of a URL that `ledger_url` parsed."""
-    return BACKENDS[url.get_backend_name()]
+    return _BACKENDS[url.get_backend_name()]()

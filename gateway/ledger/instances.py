@@ -4,9 +4,9 @@ What somebody who is gone had reserved is taken over by the others. Should they 
 they are fenced by the states their reservations are in by now.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select
 
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.schema import instances
 from gateway.ledger.statement import Statement, instant, text
 
@@ -22,7 +22,7 @@ _present = and_(_lease_until > instant("now"), _lease_until <= instant("latest")
 _RENEW = Statement(
     insert(instances)
     .values(id=text("instance"), lease_until=instant("until"))
-    .on_conflict_do_update(index_elements=["id"], set_={"lease_until": instant("until")})
+    .ext(OnConflict("id", set={"lease_until": instant("until")}))
 )
 _FORGET = Statement(delete(instances).where(or_(_lease_until < instant("past"), _lease_until > instant("future"))))
 _COUNT = Statement(select(func.count()).select_from(instances).where(_present))

@@ -14,16 +14,17 @@ from sqlalchemy import (
     Text,
     case,
     func,
+    insert,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.freshness import LONGEST_INTERVAL, SHARE_OF_AGE, SHORTEST_INTERVAL
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import replies
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
 from gateway.ledger.rows import Parameters, RowsStatement, given
@@ -76,7 +77,7 @@ def _insert(rows: Sequence[Parameters]) -> ClauseElement:
         .where(may_become(State.PLACED))
         .with_for_update(of=reservations)
     )
-    wanted = insert(jobs).from_select([*values], placeable).on_conflict_do_nothing(index_elements=["request_id"])
+    wanted = insert(jobs).from_select([*values], placeable).ext(OnConflict("request_id"))
     return wanted.returning(_job.request_id)
 
 

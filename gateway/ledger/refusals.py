@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import BigInteger, Connection, cast, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Connection, cast, func, insert, select
 
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.schema import refusals
 from gateway.ledger.statement import Statement, instant, integer, text
 from gateway.ledger.values import Refused
@@ -19,9 +19,7 @@ _counted = insert(refusals).values(
     count=integer("count"),
 )
 _ADD = Statement(
-    _counted.on_conflict_do_update(
-        index_elements=[*refusals.primary_key.columns], set_={"count": _c["count"] + _counted.excluded["count"]}
-    )
+    _counted.ext(OnConflict(*refusals.primary_key.columns.keys(), set={"count": _c["count"] + integer("count")}))
 )
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Text, Update, delete, null, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Connection, Text, Update, delete, insert, null, select, update
 
 from gateway.core.headers import Headers
 from gateway.core.lifecycle import State
 from gateway.core.repeats import REPEATS_FOR
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import idempotency, reservations
 from gateway.ledger.statement import Bytes, Statement, instant, text
@@ -28,16 +28,19 @@ _CLAIM = Statement(
         headers=null(),
         body=null(),
     )
-    .on_conflict_do_update(
-        index_elements=["team", "key"],
-        set_={
-            "reservation_id": text("reservation"),
-            "created_at": instant("now"),
-            "status": null(),
-            "headers": null(),
-            "body": null(),
-        },
-        where=idempotency.c.created_at <= instant("stale"),
+    .ext(
+        OnConflict(
+            "team",
+            "key",
+            set={
+                "reservation_id": text("reservation"),
+                "created_at": instant("now"),
+                "status": null(),
+                "headers": null(),
+                "body": null(),
+            },
+            where=idempotency.c.created_at <= instant("stale"),
+        )
     )
     .returning(idempotency.c.key)
 )

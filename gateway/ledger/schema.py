@@ -5,7 +5,6 @@ itself: a counter below zero, a job with two owners, a transition that `gateway.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import (
     DDL,
@@ -23,11 +22,11 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import TRANSITIONS, Outcome, State
 from gateway.core.webhooks import Standing
+from gateway.ledger.common_sql import only_where
 
 metadata = MetaData(
     naming_convention={
@@ -41,11 +40,6 @@ metadata = MetaData(
 
 def _any_of(words: Iterable[str]) -> str:
     return "(" + ", ".join(f"'{word}'" for word in words) + ")"
-
-
-def _where(condition: ClauseElement) -> dict[str, Any]:
-    """An index over these rows alone, on either database."""
-    return {"sqlite_where": condition, "postgresql_where": condition}
 
 
 counters = Table(
@@ -97,7 +91,7 @@ without_job = text("state NOT IN ('placed', 'settled')")
 Literally so in every query, because SQLite uses a partial index only where it can read the condition.
 """
 
-Index("reservations_without_job", reservations.c.state, reservations.c.updated_at, **_where(without_job))
+Index("reservations_without_job", reservations.c.state, reservations.c.updated_at, **only_where(without_job))
 
 claims = Table(
     "claims",
@@ -144,10 +138,10 @@ jobs = Table(
 listed = jobs.c.record.is_not(None)
 """Jobs that still have their record: a team's list is made of them."""
 
-Index("jobs_by_team", jobs.c.team, jobs.c.created_at, jobs.c.request_id, **_where(listed))
-Index("jobs_by_model", jobs.c.team, jobs.c.model, jobs.c.created_at, jobs.c.request_id, **_where(listed))
-Index("jobs_by_time", jobs.c.created_at, jobs.c.request_id, **_where(listed))
-Index("jobs_open", jobs.c.next_look_at, **_where(jobs.c.settled_at.is_(None)))
+Index("jobs_by_team", jobs.c.team, jobs.c.created_at, jobs.c.request_id, **only_where(listed))
+Index("jobs_by_model", jobs.c.team, jobs.c.model, jobs.c.created_at, jobs.c.request_id, **only_where(listed))
+Index("jobs_by_time", jobs.c.created_at, jobs.c.request_id, **only_where(listed))
+Index("jobs_open", jobs.c.next_look_at, **only_where(jobs.c.settled_at.is_(None)))
 
 idempotency = Table(
     "idempotency",
@@ -231,7 +225,7 @@ deliveries = Table(
 due_now = text("standing = 'due'")
 """Deliveries to try: literally so, for the same reason."""
 
-Index("deliveries_due", deliveries.c.next_attempt_at, **_where(due_now))
+Index("deliveries_due", deliveries.c.next_attempt_at, **only_where(due_now))
 
 
 upload_slots = Table(

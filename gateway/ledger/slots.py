@@ -6,9 +6,9 @@ worker and any replica finds it for who has the token, and a copy of the ledger 
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, delete, insert, select
 
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.outbox import Doing
 from gateway.ledger.schema import upload_slots
 from gateway.ledger.statement import Statement, blob, instant, text
@@ -36,7 +36,7 @@ _KEEP = Statement(
         content_type=text("content_type"),
         expires_at=instant("expires_at"),
     )
-    .on_conflict_do_nothing()
+    .ext(OnConflict())
 )
 _TAKE = Statement(delete(upload_slots).where(upload_slots.c.digest == blob("digest")))
 

@@ -1,18 +1,24 @@
 """Answers of upstream that must survive a restart: with upstream down, the last listing is still served."""
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.postgresql import insert
+from typing import Any
 
+from sqlalchemy import BindParameter, Connection, insert, select
+
+from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.replies import decode_headers, encode_headers
 from gateway.ledger.schema import snapshots
 from gateway.ledger.statement import Statement, blob, instant, text
 from gateway.ledger.values import Snapshot
 
-_kept = {"headers": blob("headers"), "body": blob("body"), "fetched_at": instant("fetched_at")}
+_kept: dict[str, BindParameter[Any]] = {
+    "headers": blob("headers"),
+    "body": blob("body"),
+    "fetched_at": instant("fetched_at"),
+}
 _SAVE = Statement(
     insert(snapshots)
     .values(name=text("name"), **_kept)
-    .on_conflict_do_update(index_elements=["name"], set_=_kept, where=snapshots.c.fetched_at <= instant("fetched_at"))
+    .ext(OnConflict("name", set=_kept, where=snapshots.c.fetched_at <= instant("fetched_at")))
 )
 
 

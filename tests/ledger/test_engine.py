@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.ledger.engine import BACKENDS, backend_of, ledger_url
+from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 
 
@@ -30,5 +30,7 @@ def test_a_url_that_names_no_ledger_is_refused_and_not_repeated(text: str) -> No
 )
 def test_a_url_finds_its_backend_and_a_name_without_secrets(text: str, backend: str, name: str) -> None:
     url = ledger_url(text)
-    assert backend_of(url) is BACKENDS[backend]
     assert backend_of(url).name_of(url) == name
+    engine = backend_of(url).inspecting_engine(url)
+    assert engine.dialect.name == backend
+    engine.dispose()
