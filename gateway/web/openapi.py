@@ -7,22 +7,13 @@ URL, where that is set.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from gateway.core.errors import FACTS, Code
-from gateway.core.fields import etag_of
 from gateway.upstream.request import PREFIX
-from gateway.web.call import Call
 from gateway.web.openapi_operations import ANY, EXAMPLES, JSON_TYPE, KEYED, OPERATIONS, PARAMETERS, Operation
 from gateway.web.openapi_schemas import reference, schemas
-from gateway.web.pages import PageFile, file_reply
-from gateway.web.respond import Reply
-from gateway.web.routes import Method, Route, RouteTable, with_head
-
-PATH = "/gateway/v1/openapi.json"
+from gateway.web.routes import Route
 
 _OUTCOME_UNKNOWN_AGAIN = 409
 _HEADERS: Mapping[str, tuple[str, str]] = {
@@ -44,21 +35,6 @@ _HEADERS: Mapping[str, tuple[str, str]] = {
 
 _WITH_STATUS = {401: "WWWAuthenticate", 405: "Allow", 429: "RetryAfter", 503: "RetryAfter"}
 _ALWAYS = frozenset(("XRequestID", "WWWAuthenticate", "Allow"))
-
-
-def with_document(routes: tuple[Route, ...]) -> RouteTable:
-    """The table of these routes and of one more: the document, which describes them all."""
-
-    async def endpoint(call: Call) -> Reply:
-        return file_reply(made_for(call.gw.settings.public_url), call.headers(b"if-none-match"))
-
-    @lru_cache(maxsize=1)
-    def made_for(public_url: str) -> PageFile:
-        body = msgspec.json.encode(document((*routes, route), public_url))
-        return PageFile(body, JSON_TYPE.encode(), etag_of(body))
-
-    route = Route(PATH, PATH, with_head({"GET": Method(endpoint, None)}), is_open=True)
-    return RouteTable((*routes, route))
 
 
 def document(routes: Iterable[Route], public_url: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from gateway.core.policy import Scope
 from gateway.relay import UPLOADS_PATH
 from gateway.upstream.request import PREFIX
 from gateway.web import artifacts, events, files, jobs, models, relay, usage
-from gateway.web.openapi import with_document
+from gateway.web.document import with_document
 from gateway.web.pages import page_routes
 from gateway.web.routes import Method, Route, RouteTable, with_head
 

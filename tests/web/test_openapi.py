@@ -10,10 +10,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.core.errors import FACTS
 from gateway.core.policy import Scope
-from gateway.web.openapi import PATH, document, path_of
+from gateway.web.document import PATH
+from gateway.web.openapi import document, path_of
 from gateway.web.public_routes import public_routes
 from tests.conftest import OpenHouse, Q, team
-from tests.web.conftest import OpenShop
 
 ROUTES = public_routes().routes
 
@@ -72,16 +72,6 @@ def test_each_refusal_stands_under_its_status_and_a_limit_says_when_to_try_again
 def test_an_answer_to_head_has_no_body() -> None:
     responses = operations(document(ROUTES, ""))[f"{Q}/models", "head"]["responses"]
     assert not any("content" in response for response in responses.values())
-
-
-async def test_it_needs_no_key_and_is_kept_until_it_changes(open_shop: OpenShop) -> None:
-    house, _ = await open_shop(public_url="https://gateway.example")
-    url = house.running.public_url + PATH
-    answer = await house.http.get(url)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json() == document(ROUTES, "https://gateway.example")
-    assert (await house.http.get(url, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
-    assert (await house.http.post(url)).json()["code"] == "key_missing"
 
 
 async def test_schemathesis_finds_nothing(open_house: OpenHouse, tmp_path: Path) -> None:

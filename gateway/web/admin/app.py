@@ -15,7 +15,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.web.admin import health, jobs, months, policies, session, teams, webhooks
 from gateway.web.admin.answers import refusal_response, request_id_of
 from gateway.web.admin.guard import Guard
-from gateway.web.admin.pages import Pages
+from gateway.web.admin.page_routes import page_routes
 from gateway.web.admin.scrape import Scrape
 
 
@@ -23,7 +23,7 @@ def admin_app(gw: Gateway) -> Starlette:
     """Everything the admin listener answers."""
     app = Starlette(
         routes=[
-            *Pages(gw).routes(),
+            *page_routes(gw),
             Route(session.PATH, session.sign_in, methods=["POST"]),
             Route(f"{session.PATH}/end", session.sign_out, methods=["POST"]),
             Route("/metrics", Scrape(gw).answer),

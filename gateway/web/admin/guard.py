@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.core.errors import Code, Refusal
 from gateway.settings import Settings
 from gateway.web.admin.answers import FORBIDDEN, error_response, refusal_response
-from gateway.web.admin.rendering import page
+from gateway.web.admin.page import page
 from gateway.web.admin.session import COOKIE, PATH, sign_in_page
 from gateway.web.admin.token import AdminToken
 from gateway.web.auth import client_address
@@ -58,23 +58,24 @@ class Guard:
             await send(message)
 
         is_open = scope["path"] in OPEN or scope["path"].startswith(FILES)
-        refused = None if is_open else self._refuse(scope, headers, request_id)
+        refused = None if is_open else await self._refuse(scope, headers, request_id)
         await (refused or self._app)(scope, receive, send_marked)
 
-    def _refuse(self, scope: Scope, headers: Headers, request_id: str) -> Response | None:
+    async def _refuse(self, scope: Scope, headers: Headers, request_id: str) -> Response | None:
         """The answer to one who may not come in, None to one who may."""
         if scope["method"] not in _HARMLESS and _comes_from_elsewhere(headers):
             return error_response(403, FORBIDDEN, "Another site's page may not ask for this.", request_id)
         if self._token.required:
-            return None if scope["path"] == PATH else self._refuse_stranger(scope, headers, request_id)
+            return None if scope["path"] == PATH else await self._refuse_stranger(scope, headers, request_id)
         if not _is_local(scope, headers):
             message = "Without an admin token these pages answer this machine alone; set GATEWAY_ADMIN_TOKEN."
             if _is_for_people(scope, headers):
-                return page("notice.html", {"title": "Not from here", "message": message, "signed_in": False}, 403)
+                values = {"title": "Not from here", "message": message, "signed_in": False}
+                return await page("notice.html", values, 403)
             return error_response(403, FORBIDDEN, message, request_id)
         return None
 
-    def _refuse_stranger(self, scope: Scope, headers: Headers, request_id: str) -> Response | None:
+    async def _refuse_stranger(self, scope: Scope, headers: Headers, request_id: str) -> Response | None:
         """The answer to one who shows neither the token nor a session of it."""
         if not _values(headers, b"authorization") and self._has_session(headers):
             if scope["method"] in _HARMLESS or _comes_from_here(headers):
@@ -83,7 +84,7 @@ class Guard:
         refusal = _wrong_token(self._token, headers)
         if refusal is None:
             return None
-        return sign_in_page() if _is_for_people(scope, headers) else refusal_response(refusal, request_id)
+        return await sign_in_page() if _is_for_people(scope, headers) else refusal_response(refusal, request_id)
 
     def _has_session(self, headers: Headers) -> bool:
         cookies = cookie_parser(b"; ".join(_values(headers, b"cookie")).decode("latin-1"))

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway import catalogue
 from gateway.context import Gateway
@@ -22,7 +21,7 @@ from gateway.web.admin.figures import Figures
 from gateway.web.admin.health import policies_state
 from gateway.web.admin.jobs import STATUSES
 from gateway.web.admin.overview import overview
-from gateway.web.admin.rendering import page
+from gateway.web.admin.page import page
 from gateway.web.admin.session import COOKIE, read_form
 from gateway.web.admin.team_view import team_view
 from gateway.web.pages import file_reply, read_file
@@ -39,43 +38,53 @@ _LARGEST_OFFSET = 10_000_000
 _NOBODYS_KEY = Key("any", "")
 """Stands in where a team has no key yet."""
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[["Pages", Request], Awaitable[Response]]
+
+
+def _shown(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, with what it refuses shown as a page, too."""
+
+    @wraps(endpoint)
+    async def shown(pages: "Pages", request: Request) -> Response:
+        try:
+            return await endpoint(pages, request)
+        except Refusal as refusal:
+            return await _notice(request, refusal.status, "That is not possible", refusal.message)
+        except LedgerUnavailable:
+            message = "The ledger does not answer. This page comes back by itself when it does."
+            return await _notice(request, 503, "The ledger is unavailable", message)
+
+    return shown
 
 
 class Pages:
-    """The pages of one gateway."""
+    """The pages of one gateway; each method is one of them."""
 
     def __init__(self, gw: Gateway) -> None:
         self._gw = gw
         self._figures = Figures(gw)
 
-    def routes(self) -> list[Route]:
-        """Where each page is."""
-        return [
-            Route("/", _shown(self.dashboard)),
-            Route("/teams/{team}", _shown(self.team)),
-            Route("/jobs", _shown(self.jobs)),
-            Route("/explain", _shown(self.explain), methods=["GET", "POST"]),
-            Route("/files/{name}", files),
-        ]
-
+    @_shown
     async def dashboard(self, request: Request) -> Response:
         """`GET /`."""
         read_query(request)
         gw = self._gw
         view = await overview(gw, self._figures)
         values = {"view": view, "policies": policies_state(gw), "loaded_at": gw.policies.last_reload_at, "signs": SIGNS}
-        return page("overview.html", self._about(request) | values)
+        return await page("overview.html", self._about(request) | values)
 
+    @_shown
     async def team(self, request: Request) -> Response:
         """`GET /teams/{team}`."""
         read_query(request)
         team = self._gw.policies.current.teams.get(request.path_params["team"])
         if team is None:
-            return _notice(request, 404, "No such team", "The policies name no such team; it may have been removed.")
+            message = "The policies name no such team; it may have been removed."
+            return await _notice(request, 404, "No such team", message)
         view = await team_view(self._gw, self._figures, team)
-        return page("team.html", self._about(request) | {"view": view, "signs": SIGNS})
+        return await page("team.html", self._about(request) | {"view": view, "signs": SIGNS})
 
+    @_shown
     async def jobs(self, request: Request) -> Response:
         """`GET /jobs?team=&model=&status=&offset=`. An empty field of the form filters nothing."""
         values = {name: value for name, value in request.query_params.items() if value}
@@ -91,7 +100,7 @@ class Pages:
         )
         found, total = await self._gw.ledger.look(shown_jobs, wanted)
         shown = {name: values.get(name, "") for name in ("team", "model", "status")}
-        return page(
+        return await page(
             "jobs.html",
             self._about(request)
             | {
@@ -106,6 +115,7 @@ class Pages:
             },
         )
 
+    @_shown
     async def explain(self, request: Request) -> Response:
         """`GET /explain` is the form, `POST /explain` the form with what would come of it. Nothing is charged."""
         fields = {"team": request.query_params.get("team", ""), "key": "", "model": "", "payload": "{\n  \n}"}
@@ -118,7 +128,15 @@ class Pages:
             except Refusal as refusal:
                 told["problem"] = refusal.message
         values = {"fields": fields, "signs": SIGNS, "keys": self._keys()}
-        return page("explain.html", self._about(request) | values | told)
+        return await page("explain.html", self._about(request) | values | told)
+
+    async def file(self, request: Request) -> Response:
+        """`GET /files/{name}`: the style and scripts of the pages."""
+        name = request.path_params["name"]
+        if name not in FILES:
+            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such file; there are {', '.join(FILES)}.")
+        known = [value.encode("latin-1") for value in request.headers.getlist("if-none-match")]
+        return as_response(file_reply(read_file(name), known))
 
     def _about(self, request: Request) -> dict[str, Any]:
         """What every page shows around its own."""
@@ -158,33 +176,8 @@ def _link(filters: Mapping[str, str], offset: int) -> str:
     return f"/jobs?{urlencode(kept | {'offset': str(max(0, offset))})}"
 
 
-async def files(request: Request) -> Response:
-    """`GET /files/{name}`: the style and scripts of the pages."""
-    name = request.path_params["name"]
-    if name not in FILES:
-        raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such file; there are {', '.join(FILES)}.")
-    known = [value.encode("latin-1") for value in request.headers.getlist("if-none-match")]
-    return as_response(file_reply(read_file(name), known))
-
-
-def _shown(endpoint: Endpoint) -> Endpoint:
-    """The endpoint, with what it refuses shown as a page, too."""
-
-    @wraps(endpoint)
-    async def shown(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except Refusal as refusal:
-            return _notice(request, refusal.status, "That is not possible", refusal.message)
-        except LedgerUnavailable:
-            message = "The ledger does not answer. This page comes back by itself when it does."
-            return _notice(request, 503, "The ledger is unavailable", message)
-
-    return shown
-
-
-def _notice(request: Request, status: int, title: str, message: str) -> Response:
+async def _notice(request: Request, status: int, title: str, message: str) -> Response:
     gw = gateway_of(request)
     teams = sorted(gw.policies.current.teams)
     values = {"title": title, "message": message, "teams": teams, "signed_in": COOKIE in request.cookies}
-    return page("notice.html", values, status)
+    return await page("notice.html", values, status)

@@ -7,25 +7,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import Response
 
 from gateway import __version__
 from gateway.core.decide import Step
 from gateway.core.money import MICRO, format_usd
 from gateway.core.policy import Limit, Period, Unit
 from gateway.core.wording import instant_words, rfc3339
-from gateway.web.admin.answers import as_response
-from gateway.web.pages import safeguards
-from gateway.web.respond import Reply
 
 _DASH = "\N{EN DASH}"
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"))
-
-_HEADERS = (
-    (b"content-type", b"text/html; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    *safeguards(b"same-origin"),  # with `no-referrer` browsers would send `Origin: null` with a form
-)
 
 
 def usd(micro: float) -> str:
@@ -123,7 +113,6 @@ def _environment() -> Environment:
 _templates = _environment()
 
 
-def page(template: str, values: Mapping[str, Any], status: int = 200) -> Response:
-    """A page for a browser; no cache keeps it."""
-    body = _templates.get_template(template).render(values).encode()
-    return as_response(Reply(status, body, _HEADERS))
+def render(template: str, values: Mapping[str, Any]) -> bytes:
+    """The page in UTF-8."""
+    return _templates.get_template(template).render(values).encode()

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.core.errors import Code, Refusal
 from gateway.web.admin.answers import gateway_of
-from gateway.web.admin.rendering import page
+from gateway.web.admin.page import page
 from gateway.web.admin.token import AdminToken
 
 COOKIE = "gmi_gateway_admin"
@@ -47,7 +47,7 @@ async def sign_in(request: Request) -> Response:
     if not token.required:
         return RedirectResponse("/", 303)
     if not token.admits(presented):
-        return sign_in_page(wrong=True)
+        return await sign_in_page(wrong=True)
     answer = RedirectResponse("/", 303)
     ends = int(gw.now()) + LASTS
     answer.set_cookie(COOKIE, token.sign(ends), max_age=LASTS, path="/", httponly=True, samesite="strict")
@@ -62,6 +62,6 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-def sign_in_page(*, wrong: bool = False) -> Response:
+async def sign_in_page(*, wrong: bool = False) -> Response:
     """The form that asks for the token."""
-    return page("sign_in.html", {"wrong": wrong, "signed_in": False}, 401)
+    return await page("sign_in.html", {"wrong": wrong, "signed_in": False}, 401)
