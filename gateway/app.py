@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.budget import Budget, budget_for
@@ -32,12 +33,10 @@ from gateway.reloading import reload_policies, show_policies, what_lacks
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
 from gateway.server.memory import memory_limit
-from gateway.server.run import Drain, Ending, collect_seldom, keep_freed_memory, run, share_the_interpreter
-from gateway.server.workers import Post
+from gateway.server.run import Drain, Ending, collect_seldom, run, share_the_interpreter
 from gateway.settings import Settings
 from gateway.siblings import Siblings
-from gateway.simulator import Settings as SimulatorSettings
-from gateway.simulator import Simulator
+from gateway.stand_in import StandIn, simulated
 from gateway.starting import StartError, begin_traces, open_ledger
 from gateway.storage import Storage
 from gateway.telemetry import Metrics
@@ -52,6 +51,9 @@ from gateway.web.admin.token import AdminToken
 from gateway.web.public import PublicApp
 from gateway.web.public_routes import public_routes
 from gateway.web.respond import render_refusal
+
+if TYPE_CHECKING:
+    from gateway.server.workers import Post
 
 _LAST_WORDS = 5.0
 """Seconds that work which outlives its call gets when the gateway closes."""
@@ -73,20 +75,13 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
-    """A simulator in upstream's place, which takes its own key and organisation."""
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
 class Seat:
     """One worker's place among those that serve together.
 
     `sockets` are the listeners' (public, admin), and `folder` is where the workers find each other.
     """
 
-    post: Post
+    post: "Post"
     sockets: tuple[socket.socket, socket.socket]
     folder: Path
     stand_in: StandIn | None
@@ -97,7 +92,6 @@ async def serve(
 ) -> int:
     """Run until told to end; the exit status. Raises StartError before any port is open."""
     share_the_interpreter()
-    keep_freed_memory(_budget(settings).kept_free)
     ending = Ending()
     if seat is not None:
         ending.on_silence(seat.post.lifeline)
@@ -118,11 +112,11 @@ async def running(
     settings: Settings, environment: Mapping[str, str], outside: Outside = _OUTSIDE
 ) -> AsyncIterator[Running]:
     """A gateway that listens until the block ends, without signals: for the demo and the tests."""
-    async with opened(settings, environment, outside=outside) as (gw, simulator):
+    async with opened(settings, environment, outside=outside) as (gw, stand_in):
         listeners = [await listen(bind) for bind in _binds(gw)]
         public, admin = (listener.url for listener in listeners)
         try:
-            yield Running(gw, public, admin, simulator.url if simulator else None)
+            yield Running(gw, public, admin, stand_in.url if stand_in else None)
         finally:
             gw.draining.set()
             for listener in listeners:
@@ -132,9 +126,10 @@ async def running(
 @asynccontextmanager
 async def opened(
     settings: Settings, environment: Mapping[str, str], seat: Seat | None = None, outside: Outside = _OUTSIDE
-) -> AsyncIterator[tuple[Gateway, Simulator | None]]:
+) -> AsyncIterator[tuple[Gateway, StandIn | None]]:
     """Everything but the listeners: policies read, ledger open, loops going. Closed in the opposite order.
 
+    Beside it what stands in for upstream, if anything does.
     Raises StartError.
     """
     settings, budget = _prepared(settings)
@@ -143,10 +138,9 @@ async def opened(
         traces = begin_traces(environment, clock, __version__)
         stack.push_async_callback(traces.close)
         policies = await _read_policies(settings)
-        simulator, stand_in = None, seat.stand_in if seat is not None else None
+        stand_in = seat.stand_in if seat is not None else None
         if settings.simulate and stand_in is None:
-            simulator = await stack.enter_async_context(Simulator())
-            stand_in = StandIn(simulator.url)
+            stand_in = await stack.enter_async_context(simulated())
         credentials = _credentials(policies, environment, stand_in)
         lacking = partial(what_lacks, credentials, settings)
         if missing := lacking(policies.current):
@@ -189,7 +183,7 @@ async def opened(
             traces=traces,
         )
         await _set_going(gw, clock, stack)
-        yield gw, simulator
+        yield gw, stand_in
 
 
 async def _set_going(gw: Gateway, clock: LedgerClock, stack: AsyncExitStack) -> None:
@@ -210,14 +204,15 @@ def _prepared(settings: Settings) -> tuple[Settings, Budget]:
     configure(settings.log_format, settings.log_level)
     if problem := AdminToken(settings).problem():
         raise StartError(problem)
-    budget = _budget(settings)
+    budget = budget_of(settings)
     if settings.max_body > budget.bodies:
         log_event(logging.WARNING, "largest body lowered to what memory allows", bytes=budget.bodies)
         settings = replace(settings, max_body=budget.bodies)
     return settings, budget
 
 
-def _budget(settings: Settings) -> Budget:
+def budget_of(settings: Settings) -> Budget:
+    """What fits into this process's memory."""
     return budget_for(memory_limit(), settings.workers, settings.max_body)
 
 
@@ -240,8 +235,7 @@ async def _read_policies(settings: Settings) -> Policies:
 def _credentials(policies: Policies, environment: Mapping[str, str], stand_in: StandIn | None) -> Credentials:
     """The upstream keys the policies name; in front of the simulator every credential is the simulator's."""
     if stand_in is not None:
-        taken = SimulatorSettings()
-        key, organization = Source("text", taken.keys[0]), Source("text", taken.organizations[0])
+        key, organization = Source("text", stand_in.key), Source("text", stand_in.organization)
         credential = Credential("simulator", (key,), organization)
         return Credentials(lambda _: credential, environment)
 

@@ -1,7 +1,6 @@
 """Every setting: flag, else environment, else default. The table below is also the reference documentation."""
 
 import dataclasses
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.core.nodes import nearest
 from gateway.core.quantities import parse_duration, parse_size
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -193,5 +193,5 @@ def _nearest(variable: str, known: AbstractSet[str]) -> str:
     """What may have been meant. All begin alike, so only the rest is compared."""
     prefix = variable_of("")
     names = {each.removeprefix(prefix): each for each in known}
-    near = difflib.get_close_matches(variable.removeprefix(prefix), names, n=1)
-    return f"did you mean {names[near[0]]}?" if near else "see `gmi-gateway serve --help`"
+    near = nearest(variable.removeprefix(prefix), names)
+    return f"did you mean {names[near]}?" if near else "see `gmi-gateway serve --help`"

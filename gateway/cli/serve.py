@@ -5,16 +5,16 @@ Each setting is a flag, else an environment variable, else its default. SIGTERM 
 
 import logging
 from argparse import ArgumentParser
+from importlib import import_module
 
 from gateway import __version__
-from gateway.app import serve
+from gateway.app import budget_of, serve
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import SETTINGS, add_settings, default_text
-from gateway.cli.workers import serve_with_workers
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.logs import configure, log_event
-from gateway.server.run import run_in_loop
+from gateway.server.run import keep_freed_memory, run_in_loop
 from gateway.settings import Settings, variable_of
 from gateway.starting import StartError
 
@@ -42,11 +42,13 @@ def run(call: Invocation) -> int:
     """Serve until told to end."""
     settings = call.settings
     several = settings.workers > 1
+    keep_freed_memory(budget_of(settings).kept_free)
     configure(settings.log_format, settings.log_level, at_once=several)
     try:
         _log_start(settings)
         if several:
-            status = serve_with_workers(settings, call.environment)
+            # By name, because one process has no use for what looks after several.
+            status: int = import_module("gateway.cli.workers").serve_with_workers(settings, call.environment)
         else:
             status = run_in_loop(serve(settings, call.environment))
     except LedgerUnavailable as error:

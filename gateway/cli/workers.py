@@ -6,14 +6,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import astuple
 from pathlib import Path
 
 from gateway import siblings
-from gateway.app import Seat, StandIn, bind, serve
+from gateway.app import Seat, bind, serve
 from gateway.server.run import run_in_loop
 from gateway.server.workers import Post, Supervisor, become
 from gateway.settings import Settings
-from gateway.simulator import Simulator
+from gateway.stand_in import StandIn, simulated
 from gateway.starting import StartError
 from gateway.telemetry.together import merge
 
@@ -55,22 +56,23 @@ def _simulator() -> Iterator[tuple[StandIn, int]]:
     os.close(theirs)
     os.close(lifeline)
     with os.fdopen(ours) as told, os.fdopen(life, "w"):
-        url = told.readline().strip()
-        if not url:
+        facts = told.read().splitlines()
+        if not facts:
             raise StartError("the simulator did not start")
-        yield StandIn(url), pid
+        yield StandIn(*facts), pid
     with suppress(ChildProcessError):  # the supervisor saw its end
         os.waitpid(pid, 0)
 
 
 def _simulate(told: int, lifeline: int) -> int:
-    """Run the simulator and tell its URL, until whoever holds the lifeline's other end is gone."""
+    """Run the simulator and tell what is to be known of it, until whoever holds the lifeline's other end is gone."""
 
     async def simulate() -> None:
         alone = asyncio.Event()
         asyncio.get_running_loop().add_reader(lifeline, alone.set)
-        async with Simulator() as simulator:
-            os.write(told, f"{simulator.url}\n".encode())
+        async with simulated() as stand_in:
+            with os.fdopen(told, "w") as parent:
+                parent.write("\n".join(astuple(stand_in)))
             await alone.wait()
 
     run_in_loop(simulate())

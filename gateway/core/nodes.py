@@ -4,10 +4,10 @@ The tree is what a YAML file says before anything is believed: `gateway.core.par
 the place of every problem, not just of the first.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from typing import TypeAlias
 
 from gateway.core.keys import PREFIX
@@ -148,8 +148,15 @@ def show(text: str) -> str:
 def suggest(word: str, known: Iterable[str]) -> str:
     """`; did you mean `limits`?`, or nothing where no known word is near, whatever its case."""
     by_lower = {each.lower(): str(each) for each in known}
-    near = difflib.get_close_matches(word[:_LONGEST_SHOWN].lower(), list(by_lower), n=1)
-    return f"; did you mean `{by_lower[near[0]]}`?" if near else ""
+    near = nearest(word[:_LONGEST_SHOWN].lower(), by_lower)
+    return f"; did you mean `{by_lower[near]}`?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one, if any is."""
+    # Only here, because hardly any process has a word to suggest, and what compares them takes a quarter of a megabyte.
+    near: list[str] = import_module("difflib").get_close_matches(word, list(known), n=1)
+    return near[0] if near else None
 
 
 def one_of(words: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ def keep_freed_memory(most: int) -> None:
     """Keep so many bytes of what large bodies leave, for those that follow: the kernel clears pages it gives anew.
 
     glibc would give it back each time, and take it again at a third of what a large create costs. Threads share one
-    pool, so that no more than that is kept. Other C libraries are left as they are.
+    pool, so that no more than that is kept: those that are begun from now on. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

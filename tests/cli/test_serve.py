@@ -2,6 +2,7 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from gateway.cli.demo_calls import Request, send
 from gateway.cli.options import SETTINGS
 from gateway.settings import variable_of
 from tests.command_line import Shell, started
+from tests.conftest import team
+from tests.served import environment_of, eventually, served
 
 
 def test_help_names_every_setting_with_its_variable(shell: Shell) -> None:
@@ -88,3 +91,36 @@ def test_a_ledger_that_names_no_file_is_refused(shell: Shell) -> None:
     ended = shell.run("serve", "--ledger", "sqlite:///:memory:")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("gmi-gateway serve: cannot start\nledger: ")
+
+
+OF_OTHERS = {
+    "rich": "commands that print tables",
+    "click": "httpx's own command",
+    "gateway.server.workers": "several workers",
+    "gateway.simulator.serve": "--simulate",
+    "uvicorn": "the simulator",
+    "sqlalchemy.dialects.postgresql": "a ledger on PostgreSQL",
+    "gateway.web.admin.overview": "the pages for people",
+    "jinja2": "the pages for people",
+    "gateway.web.openapi_operations": "the OpenAPI document",
+}
+"""Libraries and modules, and whom a gateway in front of GMI and on SQLite leaves them to."""
+
+
+async def test_nothing_is_loaded_before_it_is_used(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
+    environment = environment_of(tmp_path, "http://127.0.0.1:9") | {"PYTHONPROFILEIMPORTTIME": "1"}
+    async with served(environment) as gateway:
+
+        def loaded() -> set[str]:
+            return {line.rpartition("|")[2].strip() for line in gateway.said} & {"sqlalchemy", *OF_OTHERS}
+
+        async def all_is_loaded() -> bool:
+            return {"gateway.web.admin.overview", "jinja2", "gateway.web.openapi_operations"} < loaded()
+
+        assert await gateway.is_ready()
+        assert loaded() == {"sqlalchemy"}
+        assert (await gateway.ask_admin("/")).status_code == 200
+        assert (await gateway.http.get(f"{gateway.public}/gateway/v1/openapi.json")).status_code == 200
+        await eventually(all_is_loaded)
