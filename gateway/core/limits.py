@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gateway.core.access import matches
 from gateway.core.claims import Bound, Claim, OnSettle
-from gateway.core.policy import Caller, Limit, Mode, Period, Unit
+from gateway.core.policy import Caller, Limit, Mode, Period, Team, Unit
 from gateway.core.windows import Window, window_at
 
 _LEVEL = "at-once"
@@ -145,29 +145,35 @@ def _on_settle(limit: Limit) -> OnSettle:
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """The bounds of one caller, right from `starts` until just before `ends`."""
+    """The bounds of one team or of one caller, right from `starts` until just before `ends`."""
 
-    caller: Caller
+    of: Team | Caller
     starts: float
     ends: float
     bounds: tuple[RequestBound, ...]
 
 
 _remembered: dict[str, _Remembered] = {}
-"""Request bounds by key digest: every call needs them, and they change once a window. Losing one costs nothing."""
+"""Request bounds, which every call needs and which change once a window. Losing one costs nothing.
+
+By team name, for all its keys together; by key digest where each key has bounds of its own.
+"""
 
 
 def request_bounds(caller: Caller, now: float) -> tuple[RequestBound, ...]:
     """What a call on the public listener counts on, whatever it asks for."""
-    known = _remembered.get(caller.key.digest)
-    if known is None or known.caller is not caller or not known.starts <= now < known.ends:
+    of, name = (caller, caller.key.digest) if caller.team.counts_requests_by_key else (caller.team, caller.team.name)
+    known = _remembered.get(name)
+    if known is None or known.of is not of or not known.starts <= now < known.ends:
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()
-        known = _remembered[caller.key.digest] = _remember(caller, now)
+        starts, ends, bounds = _bounds_at(caller, now)
+        known = _remembered[name] = _Remembered(of, starts, ends, bounds)
     return known.bounds
 
 
-def _remember(caller: Caller, now: float) -> _Remembered:
+def _bounds_at(caller: Caller, now: float) -> tuple[float, float, tuple[RequestBound, ...]]:
+    """The bounds now, and from when until when they are the same."""
     limits = caller.team.request_limits
     windows = [window_at(limit.period, caller.team.timezone, now) for limit in limits]
     changes = [override.until for limit in limits for override in limit.overrides if override.until > now]
@@ -178,7 +184,7 @@ def _remember(caller: Caller, now: float) -> _Remembered:
         assert window is not None, "requests are counted per window"
         first = tightest(sharing) or sharing[0]
         bounds.append(RequestBound(counter, first.limit, first.ceiling, window.ends, window.seconds, sharing))
-    return _Remembered(caller, starts, ends, tuple(bounds))
+    return starts, ends, tuple(bounds)
 
 
 def counters_of(caller: Caller, now: float) -> tuple[str, ...]:

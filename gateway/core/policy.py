@@ -242,6 +242,11 @@ class Team:
         """The limits every call on the public listener counts against."""
         return tuple(limit for limit in self.limits if limit.unit is Unit.REQUESTS)
 
+    @cached_property
+    def counts_requests_by_key(self) -> bool:
+        """Whether any of these counts each key's calls by themselves."""
+        return any(limit.per_key for limit in self.request_limits)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

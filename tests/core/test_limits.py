@@ -19,7 +19,7 @@ from gateway.core.limits import (
     shadowed,
     upload_claims,
 )
-from gateway.core.policy import Key, Limit, Mode, Override, Period, Unit
+from gateway.core.policy import Caller, Key, Limit, Mode, Override, Period, Unit
 from tests.core.worlds import KEY, NOON, at, caller_with, limit
 
 DAY_ENDS = at("2026-11-24T00:00")
@@ -171,12 +171,26 @@ def test_a_request_limit_in_shadow_gives_way_to_one_that_refuses() -> None:
     assert (alone.limit, alone.ceiling, alone.mode) == (shadow, 10, Mode.SHADOW)
 
 
+def test_the_keys_of_a_team_have_their_request_bounds_together_unless_each_has_its_own() -> None:
+    web = caller_with(RATE)
+    app = Caller(web.team, Key("app", "a" * 64))
+    assert request_bounds(app, NOON) is request_bounds(web, NOON)
+    web = caller_with(replace(RATE, per_key=True))
+    app = Caller(web.team, app.key)
+    assert [bound.counter for caller in (web, app, web) for bound in request_bounds(caller, NOON)] == [
+        "requests/marketing/web/2026-11-23T12:00+0000/",
+        "requests/marketing/app/2026-11-23T12:00+0000/",
+        "requests/marketing/web/2026-11-23T12:00+0000/",
+    ]
+
+
 def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.core.limits._MOST_REMEMBERED", 2)
     remembered: dict[str, object] = {}
     monkeypatch.setattr("gateway.core.limits._remembered", remembered)
+    per_key = replace(RATE, per_key=True)
     for number in range(5):
-        assert len(request_bounds(caller_with(RATE, key=Key("k", str(number))), NOON)) == 1
+        assert len(request_bounds(caller_with(per_key, key=Key("k", str(number))), NOON)) == 1
     assert len(remembered) <= 2
 
 
