@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from gateway.core.parts import Parts
+from gateway.server.filling import Filling
 from gateway.server.reader import Head
 from gateway.server.state import STATUS_LINES, ASGIApp, Message, Scope
 
@@ -122,7 +123,10 @@ class Exchange:
     # What the app calls
 
     async def receive(self) -> Message:
-        """The next part of the body, as soon as there is one; after its end, the client's leaving."""
+        """The next part of the body, as soon as there is one; after its end, the client's leaving.
+
+        With a part that is not the last comes `receive_rest`, by which an app may have all others put into its memory.
+        """
         if self.waits_for_continue:
             self.waits_for_continue = False
             self._connection.transport.write(_CONTINUE)
@@ -135,7 +139,25 @@ class Exchange:
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
         self._told_end = not self.more_body
-        return {"type": "http.request", "body": self.body.take(), "more_body": self.more_body}
+        part = {"type": "http.request", "body": self.body.take(), "more_body": self.more_body}
+        if self.more_body:
+            part["receive_rest"] = self._receive_rest
+        return part
+
+    async def _receive_rest(self, rest: memoryview) -> bool:
+        """Read what is left of a body whose length the head told into `rest`, which is as long; whether it came."""
+        came = self.body.take()
+        rest[: len(came)] = came
+        filling = Filling(self._connection, rest[len(came) :])
+        try:
+            while self.more_body and not (self.disconnected or self.complete):
+                self._connection.flow.resume_reading()
+                self._changed = asyncio.Event()
+                await self._changed.wait()
+        finally:
+            filling.end()
+        self._told_end = True
+        return not (self.more_body or self.disconnected)
 
     def _has_ended(self) -> bool:
         """Whether the body came to an end that the app has not heard of."""

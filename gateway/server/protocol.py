@@ -160,6 +160,11 @@ class HardenedProtocol(asyncio.Protocol):
             self.flow.pause_reading()
         exchange.wake()
 
+    def body_filled(self, size: int) -> None:
+        """So many bytes of the body have come, straight to the app."""
+        self._pace.received += size
+        self._reader.pass_by(size)
+
     def request_received(self) -> None:
         exchange = self._receiving
         if exchange is None:

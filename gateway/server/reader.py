@@ -126,7 +126,12 @@ class RequestReader:
 
     def _take_body(self, data: bytes) -> None:
         """More of a body whose length is known. The parser would only copy it, so another one reads what follows."""
-        self.on_body(data)
+        self._sink.body_received(data)
+        self.pass_by(len(data))
+
+    def pass_by(self, size: int) -> None:
+        """So many more bytes of a body whose length is known have come, of which the sink knows."""
+        self._body += size
         if self._body == self._end:
             self._parser = httptools.HttpRequestParser(self)
             self.on_message_complete()

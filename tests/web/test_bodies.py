@@ -13,6 +13,7 @@ from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.wire import Draft, parse_create
 from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, LARGEST_SKIMMED_AT_ONCE, digest_body, read_draft, read_json_body
+from gateway.web.call import Call
 from tests.web.conftest import call_with
 
 
@@ -87,6 +88,70 @@ async def test_rs5_a_body_for_which_there_is_no_room_is_not_read_on() -> None:
     with pytest.raises(Refusal) as refusal:
         await read_json_body(call, 9)
     assert (refusal.value.code, refusal.value.close) == (Code.OVERLOADED, True)
+
+
+class Rest:
+    """What is left of a large body, for those who ask for all of it."""
+
+    def __init__(self, body: bytes, *, breaks_off: bool = False) -> None:
+        self._left = body
+        self._breaks_off = breaks_off
+        self.asked = False
+
+    def part(self, size: int) -> MutableMapping[str, Any]:
+        """The next part of so many bytes."""
+        begun, self._left = self._left[:size], self._left[size:]
+        return {"type": "http.request", "body": begun, "more_body": True, "receive_rest": self._receive}
+
+    async def _receive(self, rest: memoryview) -> bool:
+        self.asked = True
+        rest[:] = self._left
+        return not self._breaks_off
+
+
+def call_of(size: int, *messages: MutableMapping[str, Any]) -> Call:
+    return call_with((b"content-length", b"%d" % size), messages=messages)
+
+
+async def test_bo6_a_large_body_that_has_begun_is_read_into_one_place_which_its_call_holds() -> None:
+    body = b"[%b]" % (b"1" * 10_000)
+    rest = Rest(body)
+    call = call_of(len(body), rest.part(len(body) // 32), rest.part(1))
+    assert await read_json_body(call, len(body)) == body
+    assert rest.asked
+    assert call.held == len(body)
+
+
+async def test_bo7_a_body_that_is_only_promised_takes_up_nothing() -> None:
+    rest = Rest(bytes(10_000))
+    call = call_of(10_000, rest.part(100), rest.part(100), {"type": "http.disconnect"})
+    with pytest.raises(Refusal):
+        await read_json_body(call, 10_000)
+    assert call.held == 200
+    assert not rest.asked
+
+
+async def test_bo7_a_rest_that_breaks_off_makes_no_body() -> None:
+    rest = Rest(bytes(100), breaks_off=True)
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call_of(100, rest.part(50)), 100)
+    assert (refusal.value.code, refusal.value.close) == (Code.REQUEST_TIMEOUT, True)
+
+
+async def test_rs5_a_rest_for_which_there_is_no_room_is_not_asked_for() -> None:
+    rest = Rest(bytes(100))
+    call = call_of(100, rest.part(50))
+    call.hold(LEAST_BODIES - 99)
+    with pytest.raises(Refusal) as refusal:
+        await read_json_body(call, 100)
+    assert (refusal.value.code, refusal.value.close) == (Code.OVERLOADED, True)
+    assert not rest.asked
+
+
+async def test_a_body_that_does_not_say_its_length_is_read_part_by_part() -> None:
+    rest = Rest(b"[1,2]")
+    call = call_with(messages=(rest.part(4), part(b"]")))
+    assert await read_json_body(call, 9) == b"[1,2]"
 
 
 async def test_a_body_that_breaks_off_is_no_body() -> None:
