@@ -7,8 +7,14 @@ from typing import Any
 _LONGEST_WRITTEN_OUT = 4096
 """Characters from which on a text stands as its own digest."""
 
-_SAMPLE = 32 * 1024
-"""Characters of a very long text's beginning, of its end, and of all of it in even steps that go into its digest."""
+_LONGEST_READ_WHOLE = 128 * 1024
+"""Characters up to which all of a text goes into its digest."""
+
+_SAMPLE = 8 * 1024
+"""Characters of a longer text's beginning, of its end, and of all of it in even steps that do.
+
+What costs is each step, which fetches memory for one character.
+"""
 
 
 def digest_payload(payload: Any) -> bytes:
@@ -44,6 +50,6 @@ def _canonical(value: Any) -> Any:
 
 def _sample(text: str) -> str:
     """The text, or what stands for it. The step is odd, so that it does not fall in with base64's groups of four."""
-    if len(text) <= 4 * _SAMPLE:
+    if len(text) <= _LONGEST_READ_WHOLE:
         return text
     return text[:_SAMPLE] + text[:: len(text) // _SAMPLE | 1] + text[-_SAMPLE:]
