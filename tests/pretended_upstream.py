@@ -69,6 +69,9 @@ class PretendedUpstream:
         self.arrived = asyncio.Event()
         self.bodies: dict[str, dict[str, Any]] = {}
 
+    def take(self, _origin: Origin) -> None:
+        """No connection is ever idle."""
+
     async def connect(self, _origin: Origin, _patience: float) -> "PretendedUpstream":
         """Every call has a connection at once."""
         return self
