@@ -92,6 +92,8 @@ class Gateway:
     ticks: Callable[[], float]
     draining: asyncio.Event
     wake: asyncio.Event
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while policies are read."""
     denials: Denials = field(default_factory=Denials)
     key_uses: KeyUses = field(default_factory=KeyUses)
     gates: dict[tuple[str, str], Gate] = field(default_factory=dict)

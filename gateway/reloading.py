@@ -20,16 +20,17 @@ async def reload_policies(gw: Gateway) -> bool:
     Meanwhile no garbage is collected: to go through the half million objects that a thousand teams are read into halts
     every call for a quarter of a second, and would be done several times over. Afterwards all that stays is left out
     of collections, as it is after the start; what is garbage by then would stay for ever, so the young is collected
-    first.
+    first. One reload waits for another, or it would go through the hundred thousand that this is still reading.
     """
-    gc.collect(_YOUNG)
-    gc.disable()
-    try:
-        accepted = await asyncio.to_thread(gw.policies.reload, gw.now())
-    finally:
-        gc.enable()
-    if accepted:
-        gc.freeze()
+    async with gw.reloading:
+        gc.collect(_YOUNG)
+        gc.disable()
+        try:
+            accepted = await asyncio.to_thread(gw.policies.reload, gw.now())
+        finally:
+            gc.enable()
+        if accepted:
+            gc.freeze()
     show_policies(gw)
     return accepted
 

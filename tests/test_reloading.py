@@ -1,6 +1,8 @@
 """Policies change while the gateway runs, and the metrics say so."""
 
+import asyncio
 import gc
+import time
 import weakref
 
 import pytest
@@ -59,6 +61,31 @@ async def test_no_collection_halts_the_calls_while_policies_are_read(
     assert (enabled, gc.isenabled()) == ([False], True)
     (house.policies / "a.yaml").write_text("team: 7\n")
     assert not await reload_policies(house.gw)
+    assert gc.isenabled()
+
+
+async def test_one_reload_waits_for_another_so_that_none_goes_through_what_it_reads(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house: House = await open_house({"a.yaml": team("a", "key")})
+    reload, collect = Policies.reload, gc.collect
+    told: list[str] = []
+
+    def watched(policies: Policies, now: float) -> bool:
+        told.append("begins")
+        time.sleep(0.05)
+        accepted = reload(policies, now)
+        told.append("ends")
+        return accepted
+
+    def collected(generation: int = 2) -> int:
+        told.append("collects")
+        return collect(generation)
+
+    monkeypatch.setattr(Policies, "reload", watched)
+    monkeypatch.setattr(gc, "collect", collected)
+    assert await asyncio.gather(*(reload_policies(house.gw) for _ in range(2))) == [True, True]
+    assert told == ["collects", "begins", "ends"] * 2
     assert gc.isenabled()
 
 
