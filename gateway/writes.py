@@ -1,8 +1,7 @@
 """Small writes of one turn of the event loop, made together at its end.
 
 A write to a socket wakes whoever waits for it at the other end, which costs more than the write itself. Of writes made
-back to back only the first has somebody to wake: an answer from memory costs a fifth less for it, and no answer is
-later than those before it in the same turn.
+back to back only the first has somebody to wake: an answer from memory costs a quarter less for it.
 """
 
 import asyncio

@@ -165,7 +165,7 @@ class Ledger:
         return await self._write("observe", jobs.observe, seen, now)
 
     async def take_due(self, now: float, limit: int) -> list[DueJob]:
-        """Jobs that live and whose next look is due, the most overdue first. They are due again an interval later."""
+        """Jobs that live and whose next look is due, the most overdue of them. They are due again an interval later."""
         return await self._write("take_due", jobs.take_due, now, limit)
 
     async def take(self, claims: Iterable[Claim]) -> Admitted | Full:

@@ -209,18 +209,18 @@ class Exchange:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
                 raise ValueError("the response's body is not as long as its Content-Length says")
-        self.complete = not more
-        if self.complete and self._may_wait(body):
+        if more:
+            self._write(body)
+            return
+        if self._may_wait(body):
             self._head += body
             self._connection.state.writes.add(self._write_whole)
         else:
             self._write(body)
-            if self.complete and not self.keep_alive:
-                self._connection.close()
-            if self.complete:
-                self._connection.response_complete()
-        if self.complete:
-            self.wake()
+        self.complete = True
+        self.wake()
+        if self.started:
+            self._end()
 
     def _may_wait(self, body: bytes) -> bool:
         """Whether the answer is small, whole, not its connection's last, and may find company until the turn ends."""
@@ -228,10 +228,19 @@ class Exchange:
         return has_company and self.keep_alive and not self.started and len(body) < _LARGE
 
     def _write_whole(self) -> None:
-        """Write an answer that is small and complete; the connection is busy with it until now."""
+        """Write an answer that is small and complete; the connection is busy with it until now.
+
+        What has come behind its request meanwhile may have made it the last one.
+        """
         if not self.disconnected and not self._connection.transport.is_closing():
             self._write(b"")
-            self._connection.response_complete()
+            self._end()
+
+    def _end(self) -> None:
+        """The response is written whole."""
+        if not self.keep_alive:
+            self._connection.close()
+        self._connection.response_complete()
 
     def _write(self, body: bytes) -> None:
         transport, head = self._connection.transport, self._head

@@ -285,7 +285,8 @@ class Upstream:
             transport, origin = self._transport, self._origin
             connection = transport.take(origin) or await transport.connect(origin, CONNECT_TIMEOUT)
             call.sent = Sent.MAYBE
-            reply = await connection.ask(with_body(head, call.question.body, patient=self._under_way.reads > 1))
+            patient = call.question.repeatable and self._under_way.reads > 1
+            reply = await connection.ask(with_body(head, call.question.body, patient=patient))
         except httpx.TransportError as error:
             raise failure_of(error) from error
         try:

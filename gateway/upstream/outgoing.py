@@ -58,7 +58,7 @@ async def in_chunks(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
 def with_body(head: bytes, body: bytes | None, *, patient: bool) -> Outgoing:
     """A request with its body at hand. A short one leaves together with the head.
 
-    What has a body changes something and is never `patient`: whether it was sent must be known for certain.
+    What has a body is never `patient`: it changes something, and whether it was sent must be known for certain.
     """
     if body is None:
         return Outgoing(head, patient=patient)

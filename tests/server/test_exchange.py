@@ -249,3 +249,24 @@ async def test_an_answer_that_waits_for_the_turn_s_end_is_owed_when_the_connecti
     assert (listener.cut, caplog.records) == (2, [])
     held.set()
     await listener.finish(1)
+
+
+async def test_sm5_garbage_behind_a_request_whose_answer_waits_for_the_turn_s_end_closes_the_connection(
+    serve: Serve, connect: Connect
+) -> None:
+    held = asyncio.Event()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/held":
+            await held.wait()
+        else:
+            second.writer.write(b"\0no request\r\n\r\n")
+        await respond(send, 200, b"whole")
+
+    listener = await serve_app(app)
+    first, second = await connect(listener), await connect(listener)
+    await first.send(get("/held"))
+    await second.send(get("/last"))
+    assert (await second.rest(2)).count(b"HTTP/1.1 200 OK") == 1
+    held.set()
+    await listener.finish(1)
