@@ -51,6 +51,12 @@ class Action(StrEnum):
 
 PAUSE = 1.0
 
+AT_HAND = 0.5
+"""Seconds for what other threads are writing, before a process stands still.
+
+One that is halted within a transaction on a SQLite file keeps the file's only lock, and nobody could take over.
+"""
+
 
 def read_plan(text: str) -> dict[Point, Action]:
     """What is to happen where. Raises ValueError for a point or an action that does not exist."""
@@ -72,6 +78,7 @@ def _act(action: Action | None) -> None:
         case Action.KILL:
             os.kill(os.getpid(), signal.SIGKILL)
         case Action.STOP:
+            time.sleep(AT_HAND)
             os.kill(os.getpid(), signal.SIGSTOP)
         case Action.SLEEP:
             time.sleep(PAUSE)
