@@ -17,6 +17,7 @@ from gateway.core.digests import digest_payload
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import State
 from gateway.failpoints import Point, reach
+from gateway.insistence import insist
 from gateway.ledger.values import OpenReservation, Reply
 from gateway.logs import log_event
 from gateway.turns import in_turns
@@ -66,13 +67,13 @@ async def recover(gw: Gateway) -> None:
     A create that has outlived the longest it may take is treated alike, whoever made it: something failed on the way
     that nobody foresaw.
     """
-    reservations = await gw.ledger.unattended(gw.now(), GRACE)
+    reservations = await gw.ledger.jobless.unattended(gw.now(), GRACE)
     present = await gw.ledger.present(gw.now()) if reservations else frozenset()
     for each in reservations:
         if each.state is not State.UNKNOWN and (_is_orphan(each, present) or _is_overdue(gw, each)):
             await _take_over(gw, each)
     unknown = [each for each in reservations if each.state is State.UNKNOWN and _is_due(gw, each)]
-    lost = [each for each in unknown if each.instance not in present and await gw.ledger.adopt(each)]
+    lost = [each for each in unknown if each.instance not in present and await gw.ledger.jobless.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
     gw.jobs.keep_look_ups({each.id for each in reservations})
     await in_turns(lost, partial(_look_up, gw))
@@ -92,10 +93,8 @@ def _is_overdue(gw: Gateway, reservation: OpenReservation) -> bool:
 async def _take_over(gw: Gateway, reservation: OpenReservation) -> None:
     log_event(logging.WARNING, "orphaned create", reservation=reservation.id, state=reservation.state.value)
     reach(Point.TAKING_OVER)
-    if reservation.state is State.RESERVED:
-        await settlement.release(gw, reservation.id, None)
-    else:
-        await settlement.doubt(gw, reservation.id)
+    if await insist(gw, lambda: gw.ledger.jobless.take_over(reservation.id, gw.now())):
+        gw.wake.set()
 
 
 def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
@@ -142,7 +141,7 @@ async def _search(gw: Gateway, lost: OpenReservation) -> Search:
     """
     listed, whole = await _listed(gw, lost)
     owner = lost.owner
-    rivals = [each for each in await gw.ledger.jobless(owner.credential, owner.model) if each.id != lost.id]
+    rivals = [each for each in await gw.ledger.jobless.sent(owner.credential, owner.model) if each.id != lost.id]
     owned = await gw.ledger.owners([record.request_id for record in listed])
     unowned = [record for record in reversed(listed) if record.request_id not in owned]
     return Search(sorted(unowned, key=lambda record: record.created_at), rivals, whole)

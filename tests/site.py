@@ -52,7 +52,7 @@ class Site:
 
     async def waiting(self) -> list[OpenReservation]:
         """Reservations without a job."""
-        return await self.ledger.open_reservations()
+        return await self.ledger.jobless.all()
 
     async def states(self) -> set[State]:
         return {each.state for each in await self.waiting()}

@@ -66,7 +66,7 @@ async def test_le5_a_create_that_could_not_be_marked_as_sent_holds_nothing(
     assert (answer.status_code, answer.json()["code"]) == (503, "ledger_unavailable")
     assert house.received("create_request") == 0
     assert await house.used("jobs", "a") == 0
-    assert await house.gw.ledger.open_reservations() == []
+    assert await house.gw.ledger.jobless.all() == []
     monkeypatch.setattr(Ledger, "mark_sent", mark_sent)
     assert (await house.client("key").create()).status_code == 200
 
@@ -328,6 +328,6 @@ async def test_se3_a_fault_after_upstream_has_answered_leaves_the_create_in_doub
     monkeypatch.setattr(settlement, "place", faulty)
     answer = await house.client("key").create()
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    (lost,) = await house.gw.ledger.open_reservations()
+    (lost,) = await house.gw.ledger.jobless.all()
     assert lost.state is State.UNKNOWN
     assert await house.used("jobs", "a") == 1

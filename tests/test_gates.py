@@ -109,7 +109,7 @@ class Rush:
     async def books(self) -> tuple[int, int]:
         """Reservations without a job, and counters that are wrong."""
         ledger = self.house.gw.ledger
-        return len(await ledger.open_reservations()), len(await ledger.verify())
+        return len(await ledger.jobless.all()), len(await ledger.verify())
 
 
 @pytest.fixture

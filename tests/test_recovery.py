@@ -38,14 +38,14 @@ async def books(house: House) -> tuple[int, int, int]:
 
 async def states(house: House) -> list[State]:
     """Where the reservations without a job stand."""
-    return [each.state for each in await house.gw.ledger.open_reservations()]
+    return [each.state for each in await house.gw.ledger.jobless.all()]
 
 
 def resolved(house: House) -> Callable[[], Awaitable[bool]]:
     """Whether no reservation is without a job, looked at anew each time it is asked."""
 
     async def no_longer() -> bool:
-        for each in await house.gw.ledger.open_reservations():
+        for each in await house.gw.ledger.jobless.all():
             if house.gw.jobs.looked_up(each.id) is not None:
                 house.gw.jobs.note_look_up(each.id, 0.0)
         house.gw.wake.set()
@@ -93,7 +93,7 @@ async def lose(house: House, name: str, *, at: float, of: str = "a") -> None:
 async def look_again(house: House, *, after: float = 0.0) -> dict[str, str]:
     """Look once more, `after` seconds from the first time; which creates have which jobs by then."""
     house.gw.jobs.keep_look_ups(())
-    for each in await house.gw.ledger.open_reservations():
+    for each in await house.gw.ledger.jobless.all():
         house.gw.jobs.note_look_up(each.id, house.gw.ticks() - after)
         house.gw.jobs.note_look_up(each.id, house.gw.ticks() - max(1.0, after / 2))
     await recovery.recover(house.gw)
@@ -306,8 +306,29 @@ async def test_kl7_what_is_under_way_is_left_alone_until_it_can_no_longer_be(ope
     await leave_behind(house, "sending", now=house.gw.now() - recovery.GRACE + 5, sent=False)
     await leave_behind(house, "unsent", now=house.gw.now() - recovery.GRACE - 5, sent=False)
     await recovery.recover(house.gw)
-    left = {each.id: each.state for each in await house.gw.ledger.open_reservations()}
+    left = {each.id: each.state for each in await house.gw.ledger.jobless.all()}
     assert left == {"running": State.SENT, "overdue": State.UNKNOWN, "sending": State.RESERVED}
+
+
+async def test_kl5_a_create_that_is_sent_while_another_finds_it_left_behind_stays_charged(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house(FILES)
+    now = house.gw.now()
+    await leave_behind(house, "cut off", now=now, sent=False, gone=True)
+    found = await house.gw.ledger.jobless.all()
+    monkeypatch.setattr(house.gw.ledger.jobless, "unattended", returning(found))
+    await house.gw.ledger.mark_sent("cut off", now)
+    await recovery.recover(house.gw)
+    assert await states(house) == [State.UNKNOWN]
+    assert (await books(house))[0] == 1
+
+
+def returning(value: list[OpenReservation]) -> Callable[..., Awaitable[list[OpenReservation]]]:
+    async def read(*_: object) -> list[OpenReservation]:
+        return value
+
+    return read
 
 
 async def test_looks_become_rarer(open_house: OpenHouse) -> None:
@@ -351,7 +372,7 @@ async def test_patience_does_not_begin_anew_with_a_gateway(quiet_house: House) -
     quiet_house.gw.jobs.keep_look_ups(())
     await lose(quiet_house, "longer", at=quiet_house.gw.now() - patience - 1)
     await recovery.recover(quiet_house.gw)
-    assert [each.id for each in await quiet_house.gw.ledger.open_reservations()] == ["lost"]
+    assert [each.id for each in await quiet_house.gw.ledger.jobless.all()] == ["lost"]
 
 
 async def test_of_several_records_the_one_nearest_to_the_create_is_its_job(quiet_house: House) -> None:

@@ -142,7 +142,7 @@ async def test_kl2_what_a_replica_that_is_gone_had_sent_is_taken_over_when_its_l
     await gone.mark_sent("sent", now)
 
     async def states() -> dict[str, State]:
-        return {each.id: each.state for each in await survivor.gw.ledger.open_reservations()}
+        return {each.id: each.state for each in await survivor.gw.ledger.jobless.all()}
 
     async def taken_over() -> bool:
         return await states() == {"sent": State.UNKNOWN}
@@ -249,7 +249,7 @@ async def test_le5_a_database_that_dies_under_load_costs_503s_and_nothing_else(
     assert set(codes) == {200, 503}
 
     async def quiet() -> bool:
-        waiting = await house.gw.ledger.open_reservations()
+        waiting = await house.gw.ledger.jobless.all()
         return all(each.state is State.RESERVED for each in waiting)
 
     await house.eventually(quiet, 10)

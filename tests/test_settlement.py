@@ -361,7 +361,7 @@ async def test_az3_an_id_of_anothers_job_is_not_told_of_when_the_ledger_says_so_
     mine = await created(house.client("key"))
 
     async def is_in_doubt() -> bool:
-        return any(each.state is State.UNKNOWN for each in await house.gw.ledger.open_reservations())
+        return any(each.state is State.UNKNOWN for each in await house.gw.ledger.jobless.all())
 
     await house.eventually(is_in_doubt)
     assert (await house.client("key").get(f"{Q}/requests/{theirs}")).status_code == 404

@@ -36,6 +36,11 @@ def renew(connection: Connection, instance: str, now: float) -> int:
     return int(_COUNT.rows(connection, now=now, latest=now + LEASE)[0][0])
 
 
+def is_current(lease_until: float, now: float) -> bool:
+    """Whether a lease that ends then has not run out, and is none from before a clock was set back."""
+    return now < lease_until <= now + LEASE
+
+
 def leave(connection: Connection, instance: str) -> None:
     """This gateway is gone from now on: nobody need wait for its lease to run out."""
     _LEAVE.changes(connection, instance=instance)

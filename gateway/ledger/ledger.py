@@ -19,6 +19,7 @@ from gateway.core.lifecycle import Outcome
 from gateway.ledger import counters, instances, jobs, refusals, replies, reservations, retention, snapshots, usage
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.jobless import Jobless
 from gateway.ledger.operation import Together, Work, Writing, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
@@ -32,7 +33,6 @@ from gateway.ledger.values import (
     Mismatch,
     NewReservation,
     OpenCounts,
-    OpenReservation,
     OwnedByAnother,
     Owner,
     Placement,
@@ -66,12 +66,15 @@ class Ledger:
         self._timed = timed
         self.instance = uuid.uuid4().hex
         self.replicas = 0
+        self._lease_until = 0.0
+        self._returning: asyncio.Task[None] | None = None
         self._reserve_together = partial(reservations.reserve_together, instance=self.instance)
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
         self._readers: Readers | None = None
         self.outbox = Outbox(self._write, self._read)
         self.slots = Slots(self._write, self._read)
+        self.jobless = Jobless(self._write, self._read, self.instance)
 
     async def open(self) -> None:
         """Check the database, bring its schema up to date, and begin. Raises LedgerUnavailable saying why not."""
@@ -103,6 +106,8 @@ class Ledger:
 
     async def reserve(self, new: NewReservation, now: float) -> Reserved:
         """Take every claim of a create or none, unless its idempotency key stands for an earlier one."""
+        if not instances.is_current(self._lease_until, now):
+            await self._return(now)
         work = partial(reservations.reserve, new=new, now=now, instance=self.instance)
         again = partial(reservations.reserve_again, new=new, now=now, instance=self.instance)
         take_back = partial(reservations.release, reservation_id=new.id, now=now, reply=None)
@@ -112,18 +117,22 @@ class Ledger:
     async def renew(self, now: float) -> None:
         """Say that this gateway is there. One that does not for `LEASE` seconds counts as gone."""
         self.replicas = await self._write("renew", instances.renew, self.instance, now)
+        self._lease_until = now + instances.LEASE
 
     async def present(self, now: float) -> frozenset[str]:
         """The gateways that share the ledger and are there, this one always among them."""
         return frozenset((self.instance,)) | await self._read("present", instances.present, now)
 
+    async def _return(self, now: float) -> None:
+        """Be present again, or others would take a create for one that was left behind; once for all that come now."""
+        if self._returning is None or self._returning.done():
+            self._returning = asyncio.ensure_future(self.renew(now))
+            self._returning.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(self._returning)
+
     async def instant(self) -> float | None:
         """The clock of the ledger, unix seconds; None where it is this machine's."""
         return None if (read := self._backend.instant) is None else await self._read("instant", read)
-
-    async def adopt(self, reservation: OpenReservation) -> bool:
-        """Look after a doubtful create from now on, in place of a gateway that is gone. True if nobody was faster."""
-        return await self._write("adopt", reservations.adopt, reservation.id, self.instance, reservation.instance)
 
     async def mark_sent(self, reservation_id: str, now: float) -> bool:
         """From here on upstream may have read the create. False if it is not `reserved` any more: do not send it."""
@@ -223,18 +232,6 @@ class Ledger:
         Fewer than `limit` where their records are large.
         """
         return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, status, limit, offset))
-
-    async def open_reservations(self) -> list[OpenReservation]:
-        """Every reservation without a job (reserved, sent, unknown), oldest first."""
-        return await self._read("open_reservations", reservations.open_reservations)
-
-    async def unattended(self, now: float, idle: float) -> list[OpenReservation]:
-        """Those that are unknown, whose gateway is gone, or that have been as they are for `idle` seconds."""
-        return await self._read("unattended", reservations.unattended, now, idle)
-
-    async def jobless(self, credential: str, model: str) -> list[OpenReservation]:
-        """Creates of this model that were sent with this credential and have no job yet, oldest first."""
-        return await self._read("jobless", reservations.jobless, credential, model)
 
     async def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, Row, Text, and_, delete, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Double, Row, Text, delete, insert, or_, select, update
 
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State, money_is_kept, sources_of
 from gateway.ledger import counters, deliveries, replies
-from gateway.ledger.instances import is_present
 from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.rows import RowsStatement, types_of
-from gateway.ledger.schema import claims, instances, reservations, without_job
+from gateway.ledger.schema import claims, reservations
 from gateway.ledger.statement import Statement, instant, switch, text
-from gateway.ledger.values import Admitted, NewReservation, OpenReservation, Owner, Reply, Reserved
+from gateway.ledger.values import Admitted, NewReservation, Owner, Reply, Reserved
 
 _c = reservations.c
 
@@ -50,6 +49,11 @@ _RELEASE = Statement(
     update(reservations)
     .values(state=State.RELEASED, updated_at=instant("now"))
     .where(_c.id == text("reservation"), may_become(State.RELEASED))
+)
+_RELEASE_UNSENT = Statement(
+    update(reservations)
+    .values(state=State.RELEASED, updated_at=instant("now"))
+    .where(_c.id == text("reservation"), _c.state == State.RESERVED)
 )
 _SETTLE = Statement(
     update(reservations)
@@ -198,17 +202,37 @@ def release(connection: Connection, reservation_id: str, now: float, reply: Repl
 
     `reply` is what a repeat with the same idempotency key is told; None lets a repeat execute anew.
     """
-    if _RELEASE.changes(connection, reservation=reservation_id, now=now) == 0:
+    return _end_without_job(connection, _RELEASE, reservation_id, now, reply)
+
+
+def take_over(connection: Connection, reservation_id: str, now: float) -> bool:
+    """Its gateway is gone: unsent, the create is released; sent, it is in doubt. False if it is neither by now.
+
+    A gateway that was only cut off from the ledger may have sent it just now, so what was read before decides nothing.
+    """
+    released = _end_without_job(connection, _RELEASE_UNSENT, reservation_id, now, None)
+    return released or doubt(connection, reservation_id, now, refused=False)
+
+
+def _end_without_job(
+    connection: Connection, update_of: Statement, reservation_id: str, now: float, reply: Reply | None
+) -> bool:
+    """Give everything back, and tell repeats this, if the update finds the reservation in a state it may end from."""
+    if update_of.changes(connection, reservation=reservation_id, now=now) == 0:
         return False
-    counters.give_back(connection, _TAKE_ALL_BACK.rows(connection, reservation=reservation_id))
+    _return_claims(connection, reservation_id)
     replies.keep_reply(connection, reservation_id, reply)
     return True
+
+
+def _return_claims(connection: Connection, reservation_id: str) -> None:
+    counters.give_back(connection, _TAKE_ALL_BACK.rows(connection, reservation=reservation_id))
 
 
 def forgive(connection: Connection, reservation_id: str) -> None:
     """Give every claim back before the job ends, also what a failed one would keep."""
     _FORGIVE.changes(connection, reservation=reservation_id)
-    counters.give_back(connection, _TAKE_ALL_BACK.rows(connection, reservation=reservation_id))
+    _return_claims(connection, reservation_id)
 
 
 def adopt(connection: Connection, reservation_id: str, instance: str, from_instance: str | None) -> bool:
@@ -239,42 +263,6 @@ def settle(connection: Connection, reservation_id: str, outcome: Outcome, now: f
         taken_back += _TAKE_BACK.rows(connection, reservation=reservation_id, on_settle=kind.value)
     counters.give_back(connection, taken_back)
     return True
-
-
-def open_reservations(connection: Connection) -> list[OpenReservation]:
-    """Every reservation without a job, oldest first."""
-    return _open_where(connection, true())
-
-
-def unattended(connection: Connection, now: float, idle: float) -> list[OpenReservation]:
-    """Those that are unknown, whose gateway is gone, or that have been as they are for `idle` seconds."""
-    gone = and_(_c.instance.is_not(None), _c.instance.not_in(select(instances.c.id).where(is_present(now))))
-    return _open_where(connection, or_(_c.state == State.UNKNOWN, gone, _c.updated_at < now - idle))
-
-
-def jobless(connection: Connection, credential: str, model: str) -> list[OpenReservation]:
-    """Creates of this model that were sent with this credential and have no job yet, oldest first."""
-    sent = _c.state.in_((State.SENT, State.UNKNOWN))
-    return _open_where(connection, and_(_c.credential == credential, _c.model == model, sent))
-
-
-def _open_where(connection: Connection, condition: ColumnElement[bool]) -> list[OpenReservation]:
-    states = or_(*(_c.state == state for state in (State.RESERVED, State.SENT, State.UNKNOWN)))
-    found = connection.execute(
-        select(reservations).where(without_job, states, condition).order_by(_c.updated_at, _c.id)
-    )
-    return [
-        OpenReservation(
-            id=row.id,
-            owner=owner_from(row),
-            state=State(row.state),
-            payload_digest=row.payload_digest,
-            refused=row.refused,
-            updated_at=row.updated_at,
-            instance=row.instance,
-        )
-        for row in found
-    ]
 
 
 def owner_from(row: Row[Any]) -> Owner:

@@ -102,7 +102,7 @@ class World:
         ledger = self.house.gw.ledger
         assert await ledger.verify() == []
         used = await self.used(name)
-        waiting = [each for each in await ledger.open_reservations() if each.owner.team == name]
+        waiting = [each for each in await ledger.jobless.all() if each.owner.team == name]
         return used["jobs"], used["slots"], len(waiting)
 
     async def untouched(self) -> None:

@@ -39,7 +39,7 @@ async def until(world: World, books: tuple[int, int, int], house: House | None =
     gw = (house or world.house).gw
 
     async def are_so() -> bool:
-        for each in await gw.ledger.open_reservations():
+        for each in await gw.ledger.jobless.all():
             if gw.jobs.looked_up(each.id) is not None:
                 gw.jobs.note_look_up(each.id, 0.0)
         gw.wake.set()

@@ -132,7 +132,7 @@ async def books(folder: Path) -> tuple[int, int]:
     async with opened(folder) as ledger:
         assert await ledger.verify() == []
         rows = await ledger.usage("a", 0, 1e11)
-        waiting = await ledger.open_reservations()
+        waiting = await ledger.jobless.all()
         return sum(row.jobs for row in rows), len(waiting)
 
 
@@ -193,7 +193,7 @@ async def test_kl1_kl2_a_killed_gateways_creates_are_released_or_doubted_at_the_
             assert await gateway.ends(signal.SIGTERM) == 0
         assert upstream.creates == []
     async with opened(folder) as ledger:
-        assert [(each.id, each.state) for each in await ledger.open_reservations()] == [("sent", "unknown")]
+        assert [(each.id, each.state) for each in await ledger.jobless.all()] == [("sent", "unknown")]
         assert await ledger.verify() == []
 
 

@@ -170,6 +170,15 @@ class LedgerMachine(RuleBasedStateMachine):
     def doubt(self, name: str) -> None:
         assert self.runner.run(self.ledger.doubt(name, self.now)) == self.model.move(name, State.UNKNOWN)
 
+    @rule(name=names)
+    def take_over(self, name: str) -> None:
+        """Whatever the create was when somebody found it: unsent it comes back, sent it stays charged."""
+        unsent = self.model.kept[name].state is State.RESERVED
+        expected = self.model.move(name, State.RELEASED if unsent else State.UNKNOWN)
+        if expected and unsent:
+            self.model.answer(name, None)
+        assert self.runner.run(self.ledger.jobless.take_over(name, self.now)) == expected
+
     @rule(name=names, reply=st.sampled_from([None, REFUSAL]))
     def release(self, name: str, reply: Reply | None) -> None:
         expected = self.model.move(name, State.RELEASED)
@@ -228,7 +237,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def what_is_open_is_found_again(self) -> None:
         waiting = (State.RESERVED, State.SENT, State.UNKNOWN)
         expected = {name: one.state for name, one in self.model.kept.items() if one.state in waiting}
-        found = self.runner.run(self.ledger.open_reservations())
+        found = self.runner.run(self.ledger.jobless.all())
         assert {entry.id: entry.state for entry in found} == expected
 
     def teardown(self) -> None:

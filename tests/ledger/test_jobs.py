@@ -49,7 +49,7 @@ async def test_az7_an_id_that_is_another_teams_stays_theirs_and_leaves_a_doubt(l
     await send(ledger, reservation("b", claim("c"), team="blue"))
     assert await ledger.place(placement("b", request_id, Outcome.SUCCESS), NOW) == OwnedByAnother()
     assert await ledger.owner_of(request_id) == OWNER
-    [waiting] = await ledger.open_reservations()
+    [waiting] = await ledger.jobless.all()
     assert (waiting.id, waiting.state) == ("b", State.UNKNOWN)
     assert await ledger.used(["c"]) == {"c": 1}
 
@@ -58,7 +58,7 @@ async def test_one_reservation_becomes_one_job(ledger: Ledger) -> None:
     await create(ledger, reservation("a"))
     assert await ledger.place(placement("a", "second"), NOW) == OwnedByAnother()
     assert await ledger.owner_of("second") is None
-    assert await ledger.open_reservations() == []
+    assert await ledger.jobless.all() == []
 
 
 async def test_a_released_reservation_cannot_become_a_job(ledger: Ledger) -> None:
@@ -203,7 +203,7 @@ async def test_up11_a_refused_create_that_left_a_failed_job_gives_everything_bac
     assert (owner.team, owner.outcome, owner.charge(Outcome.FAILED)) == ("red", Outcome.FAILED, 0)
     assert await ledger.reserve(reservation("b", key="k"), NOW) == Replay(refusal)
     assert await ledger.take_due(NOW + 1000, 10) == []
-    assert await ledger.open_reservations() == []
+    assert await ledger.jobless.all() == []
     [row] = await ledger.usage("red", NOW - 1, NOW + 1)
     assert (row.jobs, row.failed, row.charged, row.held) == (1, 1, 0, 0)
     assert await ledger.verify() == []
@@ -215,7 +215,7 @@ async def test_az7_a_refused_create_does_not_take_anothers_job(ledger: Ledger) -
     assert await ledger.refuse("b", request_id, NOW, None)
     assert await ledger.owner_of(request_id) == OWNER
     assert await ledger.used(["c"]) == {"c": 0}
-    assert await ledger.open_reservations() == []
+    assert await ledger.jobless.all() == []
 
 
 async def test_placements_together_fail_alone(ledger: Ledger) -> None:
@@ -229,7 +229,7 @@ async def test_placements_together_fail_alone(ledger: Ledger) -> None:
         placement("d", "request-d"),
     ]
     assert await asyncio.gather(*(ledger.place(each, NOW) for each in wanted)) == [None, OwnedByAnother(), None, None]
-    assert [each.id for each in await ledger.open_reservations()] == ["b"]
+    assert [each.id for each in await ledger.jobless.all()] == ["b"]
     assert await ledger.used(["red/at-once"]) == {"red/at-once": 3}
     for name in "acd":
         assert await ledger.earlier(reservation("again", key=name), NOW) == Replay(placement(name, "").reply)

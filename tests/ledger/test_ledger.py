@@ -75,7 +75,7 @@ async def test_kl7_a_process_killed_under_load_leaves_nothing_lost_or_doubled(ur
     await ledger.open()
     assert await ledger.verify() == []
     assert len(await ledger.owners([f"request-{name}" for name in answered])) == 150
-    for waiting in await ledger.open_reservations():
+    for waiting in await ledger.jobless.all():
         assert await ledger.release(waiting.id, NOW, None)
     _, jobs = await ledger.list_jobs("red", None, 1, 0)
     assert await ledger.used(["c", "red/at-once"]) == {"c": 2 * jobs, "red/at-once": jobs}
@@ -91,7 +91,7 @@ async def test_kl1_to_kl4_what_was_answered_is_there_after_a_restart(ledger: Led
     await ledger.close()
     again = Ledger(url)
     await again.open()
-    assert {entry.id: entry.state for entry in await again.open_reservations()} == {
+    assert {entry.id: entry.state for entry in await again.jobless.all()} == {
         "reserved": State.RESERVED,
         "sent": State.SENT,
     }
@@ -140,7 +140,7 @@ async def test_le1_a_full_disk_refuses_creates_and_still_settles(ledger: Ledger)
     assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 0, "red/usd/2027-01": 0}
     await limit_pages(ledger, 1_000_000)
     assert isinstance(await ledger.reserve(reservation("after", slot()), NOW), Admitted)
-    assert len(await ledger.open_reservations()) == admitted + 1
+    assert len(await ledger.jobless.all()) == admitted + 1
     assert await ledger.verify() == []
 
 
@@ -176,13 +176,14 @@ def _forbid_writing(connection: Connection) -> None:
 
 
 async def test_ac3_a_create_goes_on_when_its_caller_is_cancelled(ledger: Ledger) -> None:
+    await ledger.renew(NOW)
     creating = asyncio.ensure_future(ledger.reserve(reservation("a", slot()), NOW))
     await asyncio.sleep(0)
     creating.cancel()
     with pytest.raises(asyncio.CancelledError):
         await creating
     assert isinstance(await ledger.reserve(reservation("b", slot()), NOW), Admitted)
-    assert [entry.id for entry in await ledger.open_reservations()] == ["a", "b"]
+    assert [entry.id for entry in await ledger.jobless.all()] == ["a", "b"]
 
 
 async def test_a_ledger_that_is_not_open_is_unavailable(url: str) -> None:
@@ -213,12 +214,13 @@ async def test_every_operation_is_timed_whatever_came_of_it(url: str) -> None:
     times: list[tuple[str, float]] = []
     ledger = Ledger(url, lambda name, seconds: times.append((name, seconds)))
     await ledger.open()
+    await ledger.renew(NOW)
     await reserve(ledger, reservation("a"))
     with pytest.raises(LedgerUnavailable):
         await ledger.reserve(reservation("a"), NOW)
     await ledger.owner_of("r")
     await ledger.close()
-    assert [name for name, _ in times] == ["reserve", "reserve", "owner_of"]
+    assert [name for name, _ in times] == ["renew", "reserve", "reserve", "owner_of"]
     assert all(seconds > 0 for _, seconds in times)
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, jobs, replies, reservations, retention, usage
+from gateway.ledger import counters, jobless, jobs, replies, reservations, retention, usage
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.operation import Work
 from gateway.ledger.values import Sighting
@@ -31,9 +31,9 @@ ASKED: dict[str, Work[Any]] = {
     "earlier": lambda connection: replies.earlier(connection, NEW, NOW),
     "used": lambda connection: counters.values_of(connection, ["red/at-once"]),
     "open_counts": usage.open_counts,
-    "open_reservations": reservations.open_reservations,
-    "unattended": lambda connection: reservations.unattended(connection, NOW, 60),
-    "jobless": lambda connection: reservations.jobless(connection, "default", "Veo3"),
+    "open_reservations": jobless.everywhere,
+    "unattended": lambda connection: jobless.unattended(connection, NOW, 60),
+    "jobless": lambda connection: jobless.sent(connection, "default", "Veo3"),
     "usage of a team": lambda connection: usage.usage(connection, "red", NOW - 1, NOW + 1),
     "usage of all": lambda connection: usage.usage(connection, None, NOW - 1, NOW + 1),
 }
@@ -43,6 +43,7 @@ DONE: dict[str, Work[Any]] = {
     "place": lambda connection: jobs.place_together(connection, [(placement("c", "request-c"), NOW)]),
     "settle": lambda connection: jobs.end(connection, SEEN, Outcome.SUCCESS, NOW),
     "release": lambda connection: reservations.release(connection, "b", NOW, None),
+    "take_over": lambda connection: reservations.take_over(connection, "a", NOW),
     "observe": lambda connection: jobs.observe(connection, SEEN, NOW),
     "take_due": lambda connection: jobs.take_due(connection, NOW + 60, 10),
     "purge": lambda connection: retention.purge(connection, NOW),

@@ -12,7 +12,7 @@ from gateway.ledger import jobs, postgresql, reservations, sqlite
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.values import OwnedByAnother
-from tests.ledger.samples import NOW, money, placement, reservation, run_sql, send, slot
+from tests.ledger.samples import NOW, money, placement, reservation, reserve, run_sql, send, slot
 
 
 @asynccontextmanager
@@ -63,4 +63,19 @@ async def test_a_create_that_is_found_while_its_slot_is_freed_keeps_the_slot(led
         await asyncio.sleep(0)
     assert not await freeing
     assert await ledger.used(["red/at-once"]) == {"red/at-once": 1}
+    assert await ledger.verify() == []
+
+
+async def test_a_create_that_is_sent_while_it_is_taken_over_is_in_doubt_and_stays_charged(
+    ledger: Ledger, url: str
+) -> None:
+    await reserve(ledger, reservation("a", slot(), money(300)))
+    async with another(url) as connection:
+        assert reservations.mark_sent(connection, "a", NOW)
+        taking_over = asyncio.ensure_future(ledger.jobless.take_over("a", NOW))
+        await asyncio.sleep(0)
+    assert await taking_over
+    assert run_sql(url, "SELECT state FROM reservations") == [("unknown",)]
+    assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 1, "red/usd/2027-01": 300}
+    assert await ledger.place(placement("a", "late"), NOW) is None
     assert await ledger.verify() == []

@@ -6,11 +6,10 @@ import pytest
 from gateway.core.claims import OnSettle
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger import reservations
-from gateway.ledger.instances import LEASE
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.operation import APART, Separate
 from gateway.ledger.values import Admitted, Full, InProgress, NewReservation, Sighting
-from tests.ledger.samples import NOW, claim, create, money, placement, reservation, reserve, send, slot
+from tests.ledger.samples import NOW, claim, create, money, reservation, reserve, send, slot
 
 LENIENT = reservation("a", slot(), money(300), claim("count"), price=300)
 STRICT = reservation("a", slot(), money(300), claim("count"), price=300, charge_failed=True)
@@ -28,7 +27,7 @@ async def test_qu4_a_full_claim_leaves_every_other_counter_alone(ledger: Ledger)
     full = claim("z/last", 2, 10)
     assert await ledger.reserve(reservation("b", slot(5), full, key="k"), NOW) == Full(full, 9)
     assert await ledger.used(["red/at-once", "z/last"]) == {"red/at-once": 0, "z/last": 9}
-    assert [entry.id for entry in await ledger.open_reservations()] == ["a"]
+    assert [entry.id for entry in await ledger.jobless.all()] == ["a"]
 
 
 async def test_qu7_a_refused_create_does_not_use_up_its_idempotency_key(ledger: Ledger) -> None:
@@ -155,7 +154,7 @@ async def test_a_doubtful_create_keeps_its_claims_until_it_is_found_out(ledger: 
     await send(ledger, reservation("a", slot(1)))
     assert await ledger.doubt("a", NOW + 1, refused=True)
     assert not await ledger.doubt("a", NOW + 2)
-    [waiting] = await ledger.open_reservations()
+    [waiting] = await ledger.jobless.all()
     assert (waiting.state, waiting.refused, waiting.updated_at) == (State.UNKNOWN, True, NOW + 1)
     assert (waiting.owner.team, waiting.payload_digest) == ("red", reservation("a").payload_digest)
     assert isinstance(await ledger.reserve(reservation("b", slot(1)), NOW), Full)
@@ -176,34 +175,12 @@ async def test_ac6_a_create_that_stays_unknown_gives_its_slot_back_alone_and_onc
     assert set((await ledger.used(["red/at-once", "red/usd/2027-01", "count"])).values()) == {0}
 
 
-async def test_open_reservations_come_oldest_first_and_without_those_that_have_a_job(ledger: Ledger) -> None:
-    await reserve(ledger, reservation("late", at=NOW + 2))
-    await send(ledger, reservation("early", at=NOW + 1))
-    await create(ledger, reservation("placed"))
-    await send(ledger, reservation("released"))
-    await ledger.release("released", NOW, None)
-    assert [entry.id for entry in await ledger.open_reservations()] == ["early", "late"]
-
-
-async def test_unattended_are_the_unknown_the_idle_and_those_of_a_gateway_that_is_gone(ledger: Ledger) -> None:
-    await ledger.renew(NOW)
-    await send(ledger, reservation("working", at=NOW))
-    await send(ledger, reservation("unknown", at=NOW))
-    await ledger.doubt("unknown", NOW)
-    await send(ledger, reservation("idle", at=NOW - 61))
-    assert [each.id for each in await ledger.unattended(NOW, 60)] == ["idle", "unknown"]
-    gone = NOW + LEASE + 1
-    assert {each.id for each in await ledger.unattended(gone, 60)} == {"idle", "unknown", "working"}
-
-
-async def test_jobless_are_all_that_were_sent_there(ledger: Ledger) -> None:
-    for name, model in (("a", "Veo3"), ("b", "Veo3"), ("c", "Kling"), ("d", "Veo3")):
-        await send(ledger, reservation(name, model=model))
-    await reserve(ledger, reservation("reserved"))
-    await ledger.doubt("b", NOW + 1)
-    assert await ledger.place(placement("d", "request-d"), NOW) is None
-    assert [each.id for each in await ledger.jobless("default", "Veo3")] == ["a", "b"]
-    assert await ledger.jobless("studio", "Veo3") == []
+async def test_kl1_an_unsent_create_that_is_taken_over_costs_nothing_and_its_key_begins_anew(ledger: Ledger) -> None:
+    await reserve(ledger, reservation("a", slot(), money(300), key="k"))
+    assert await ledger.jobless.take_over("a", NOW)
+    assert not await ledger.jobless.take_over("a", NOW)
+    assert await ledger.used(["red/at-once", "red/usd/2027-01"]) == {"red/at-once": 0, "red/usd/2027-01": 0}
+    assert isinstance(await ledger.reserve(reservation("b", key="k"), NOW), Admitted)
 
 
 async def reserve_together(ledger: Ledger, *news: NewReservation) -> list[object]:
@@ -219,7 +196,7 @@ async def test_creates_together_are_told_what_each_would_be_alone(ledger: Ledger
         Admitted({"z": 2, "red/at-once": 3}),
         Admitted({}),
     ]
-    assert {(each.id, each.state) for each in await ledger.open_reservations()} == {
+    assert {(each.id, each.state) for each in await ledger.jobless.all()} == {
         (name, State.RESERVED) for name in ("before", "a", "b", "c")
     }
     assert await ledger.verify() == []

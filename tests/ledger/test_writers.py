@@ -211,7 +211,7 @@ async def test_le5_a_reservation_whose_commit_is_cut_off_is_made_once(
         {"red/at-once": 2, "red/usd/2027-01": 400}
     )
     assert not proxy.armed
-    assert {each.id for each in await ledger.open_reservations()} == {"before", "a"}
+    assert {each.id for each in await ledger.jobless.all()} == {"before", "a"}
     assert await ledger.verify() == []
 
 
@@ -228,7 +228,7 @@ async def test_le5_every_step_of_a_job_survives_a_commit_that_is_cut_off(
     assert isinstance(await cut(ledger.reserve(reservation("a", slot(), money(300), key="k"), NOW)), Admitted)
     assert await cut(ledger.mark_sent("a", NOW)) is True
     await cut(ledger.doubt("a", NOW))
-    assert [each.state for each in await ledger.open_reservations()] == [State.UNKNOWN]
+    assert [each.state for each in await ledger.jobless.all()] == [State.UNKNOWN]
     await cut(ledger.release("a", NOW, None))
     request_id = await create(ledger, reservation("b", slot(), money(300)))
     await cut(ledger.settle(Sighting(request_id, "failed", None), Outcome.FAILED, NOW))
@@ -262,7 +262,7 @@ async def test_le5_a_server_that_is_gone_is_known_at_once_and_found_again(ledger
     assert await ledger.owner_of("r") is None
     assert isinstance(await ledger.reserve(reservation("b"), NOW), Admitted)
     assert is_healthy(ledger)
-    assert {each.id for each in await ledger.open_reservations()} == {"a", "b"}
+    assert {each.id for each in await ledger.jobless.all()} == {"a", "b"}
 
 
 async def test_le5_a_server_that_says_nothing_is_unavailable_within_two_seconds(ledger: Ledger, proxy: Proxy) -> None:
@@ -279,7 +279,7 @@ async def test_le5_a_server_that_says_nothing_is_unavailable_within_two_seconds(
 
 async def holds(ledger: Ledger, names: set[str]) -> bool:
     """Whether these reservations are open and no others; every counter is proven."""
-    return {each.id for each in await ledger.open_reservations()} == names and await ledger.verify() == []
+    return {each.id for each in await ledger.jobless.all()} == names and await ledger.verify() == []
 
 
 async def test_le7_a_team_whose_counters_are_locked_keeps_nobody_else_waiting(ledger: Ledger, database: str) -> None:
