@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tests.bench.processes import Command, free_port, started
+from tests.bench.processes import CPU_OF_LOAD, Command, free_port, started
 from tests.bench.texts import write_file
 
 Q = "/api/v1/ie/requestqueue/apikey"
@@ -85,7 +85,8 @@ def upstream(kind: Kind, folder: Path) -> Iterator[Upstream]:
         delay_create=way.format(folder=folder, answer="create"),
         delay_record=way.format(folder=folder, answer="record"),
     )
-    command = Command((NGINX, "-p", str(folder), "-c", str(config)), f"http://127.0.0.1:{running.status_port}/ready")
+    ready = f"http://127.0.0.1:{running.status_port}/ready"
+    command = Command((NGINX, "-p", str(folder), "-c", str(config)), ready, cpu=CPU_OF_LOAD)
     with started(command, folder / "upstream.log"):
         yield running
 
