@@ -163,7 +163,7 @@ async def _is_listed(gw: Gateway, credential: str, model: str) -> bool:
 async def _listing(gw: Gateway, credential: str, fresher_than: float = float("inf")) -> Served[_Listing]:
     fresh = gw.catalogue.fresh(("models", credential))
     if fresh is not None and fresh.age < fresher_than:
-        gw.metrics.cache_requests("models", How.HIT).inc()
+        gw.metrics.cache_requests.note("models", How.HIT)
         return fresh
     question = _Question(("models", credential), partial(gw.upstream.list_models, credential), _to_listing)
     return await _through_cache(gw, question, fresher_than)
@@ -208,10 +208,10 @@ async def _through_cache(gw: Gateway, question: _Question[V], fresher_than: floa
     except (UpstreamFailure, _Unusable):
         stale = gw.catalogue.on_error(question.key)
         if stale is None:
-            gw.metrics.cache_requests(question.key[0], How.MISS).inc()
+            gw.metrics.cache_requests.note(question.key[0], How.MISS)
             raise
         served = stale
-    gw.metrics.cache_requests(question.key[0], served.how).inc()
+    gw.metrics.cache_requests.note(question.key[0], served.how)
     return served
 
 

@@ -1,4 +1,4 @@
-"""Calls on the public listener and to upstream, counted as plain numbers that Prometheus reads when it asks.
+"""Calls on the public listener, look-ups and calls to upstream: plain numbers that Prometheus reads when it asks.
 
 Every call is counted here, up to five times over. The client library's own children cost a microsecond each for that,
 locks and all; the loop is the only one that counts, so a tally needs none.
@@ -123,6 +123,24 @@ class UpstreamCalls(Collector):
         )
         _add(duration, self._durations.copy())
         return requests, duration
+
+
+class CacheRequests(Collector):
+    """Every look-up in a cache there has been."""
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+
+    def note(self, cache: str, result: str) -> None:
+        """One more: in which cache, and how the value was come by."""
+        self._counts[cache, result] += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """The family as it stands. It may run in a thread: the dictionary is copied before it is read."""
+        requests = CounterMetricFamily("gateway_cache_requests", "Look-ups in a cache.", labels=("cache", "result"))
+        for labels, count in self._counts.copy().items():
+            requests.add_metric(labels, count)
+        return (requests,)
 
 
 def _add(family: HistogramMetricFamily, distributions: Mapping[tuple[str, ...], Distribution]) -> None:

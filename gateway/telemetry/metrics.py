@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from gateway.telemetry.calls import Calls, UpstreamCalls
+from gateway.telemetry.calls import CacheRequests, Calls, UpstreamCalls
 from gateway.telemetry.denials import OTHER
 from gateway.telemetry.together import Together, dump
 
@@ -82,7 +82,8 @@ class Metrics:
         self.reservations_open = gauge("reservations_open", "Reservations that still hold their claims.", "state")
         self.reservation_age = gauge("reservation_age_max_seconds", "Age of the oldest reservation without a job.")()
         self.settlement_errors = counter("settlement_errors", "Attempts to settle or commit that failed.")()
-        self.cache_requests = counter("cache_requests", "Look-ups in a cache.", "cache", "result")
+        self.cache_requests = CacheRequests()
+        self.registry.register(self.cache_requests)
         self.polls_coalesced = counter("polls_coalesced", "Polls answered by another poll's upstream call.")()
         self.uploads = counter("uploads", "Upload URLs issued.", "team", "file_type")
         self.reload_ok = gauge("policy_last_reload_successful", "Whether the last policy load was accepted.")()

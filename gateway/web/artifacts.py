@@ -63,7 +63,7 @@ async def _find(call: Call) -> tuple[Artifact, ...] | Reply:
         problem = "Files do not go through this gateway for your team: fetch them from the URLs in the job's record."
         raise Refusal(Code.UNKNOWN_ROUTE, problem)
     served = await polling.poll_anew(gw, call.caller, call.identifier)
-    gw.metrics.cache_requests("jobs", served.how).inc()
+    gw.metrics.cache_requests.note("jobs", served.how)
     if served.value.answer.status != 200:
         return told(call, served)
     head = record_head(served.value.answer.body)

@@ -41,7 +41,7 @@ async def stream(call: Call) -> Reply:
     """
     gw = call.gw
     served = await polling.poll(gw, call.caller, call.identifier)
-    gw.metrics.cache_requests("jobs", served.how).inc()
+    gw.metrics.cache_requests.note("jobs", served.how)
     if served.value.answer.status != 200:
         return told(call, served)
     known = call.header(b"last-event-id") == _id_of(served.value)

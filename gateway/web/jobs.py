@@ -168,7 +168,7 @@ async def _look(call: Call) -> Served[Seen]:
         call.upstream_seconds = gw.ticks() - started
     if served.how is _COLLAPSED:
         link_shared(call, served.value.answer.span)
-    gw.metrics.cache_requests("jobs", served.how).inc()
+    gw.metrics.cache_requests.note("jobs", served.how)
     return served
 
 

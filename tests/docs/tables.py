@@ -13,7 +13,7 @@ from gateway.core.errors import FACTS
 from gateway.core.lifecycle import TRANSITIONS, State
 from gateway.settings import flag_of, variable_of
 from gateway.telemetry import Metrics
-from gateway.telemetry.calls import Calls, UpstreamCalls
+from gateway.telemetry.calls import CacheRequests, Calls, UpstreamCalls
 
 
 def _table(*header: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -59,7 +59,7 @@ def metrics() -> list[str]:
     """Every metric as Prometheus sees it: name, labels, meaning."""
     found = []
     for collector in Metrics("0").registry._collector_to_names:
-        if isinstance(collector, Calls | UpstreamCalls):
+        if isinstance(collector, CacheRequests | Calls | UpstreamCalls):
             for family in collector.collect():
                 assert isinstance(family, CounterMetricFamily | HistogramMetricFamily)
                 name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from gateway.telemetry.calls import Calls, UpstreamCalls
+from gateway.telemetry.calls import CacheRequests, Calls, UpstreamCalls
 
 SECONDS = (0.1, 1, 2.5)
 NOTED = [
@@ -54,6 +54,17 @@ def test_a_team_that_is_not_kept_is_counted_anew(calls: Calls) -> None:
     assert calls.of("music", "/models", "GET", 200).count == 1
     assert calls.of("films", "/models", "GET", 200).count == 1
     assert sum(int(sample.value) for sample in next(iter(calls.collect())).samples) == 4
+
+
+def test_look_ups_are_read_as_the_library_would_have_counted_them() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    requests = CacheRequests()
+    ours.register(requests)
+    counter = Counter("gateway_cache_requests", "Look-ups in a cache.", ("cache", "result"), registry=theirs)
+    for cache, result in (("jobs", "hit"), ("models", "miss"), ("jobs", "hit")):
+        requests.note(cache, result)
+        counter.labels(cache, result).inc()
+    assert _lines(ours) == _lines(theirs)
 
 
 def test_calls_to_upstream_are_read_as_the_library_would_have_counted_them() -> None:
