@@ -152,21 +152,29 @@ def end_to_end(headers: Iterable[Header]) -> Headers:
     `Retry-After` is not among them: it is written anew, because upstream's may be missing or absurd.
     """
     kept: list[Header] = []
-    nominated: set[bytes] = set()
+    nominated: frozenset[bytes] = frozenset()
     for name, value in headers:
         passed = _as_passed_on(name)
-        if passed is not None:
+        if passed == b"connection":
+            nominated |= _nominated_by(value)
+        elif passed is not None:
             kept.append((passed, value))
-        elif name.lower() == b"connection":
-            nominated.update(token.strip().lower() for token in value.split(b","))
     return tuple([field for field in kept if field[0] not in nominated]) if nominated else tuple(kept)
 
 
 @lru_cache(maxsize=256)
 def _as_passed_on(name: bytes) -> bytes | None:
-    """A header's name in lower case; None if it is no client's business."""
+    """A header's name in lower case; None if it is no client's business. `connection` itself says what else is not."""
     lowered = name.lower()
+    if lowered == b"connection":
+        return lowered
     return None if lowered in _KEPT_HERE or lowered.startswith(_KEPT_HERE_PREFIXES) else lowered
+
+
+@lru_cache(maxsize=16)
+def _nominated_by(connection: bytes) -> frozenset[bytes]:
+    """The headers that are this connection's alone, beside those that never are anything else (RFC 9110 §7.6.1)."""
+    return frozenset(token.strip().lower() for token in connection.split(b",")) - _KEPT_HERE
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> int:

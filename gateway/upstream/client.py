@@ -16,15 +16,17 @@ import httpx
 
 from gateway.core.breaker import Breaker, Circuit
 from gateway.core.errors import Code
+from gateway.core.headers import Headers
 from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
-from gateway.telemetry import NO_TRACES, Metrics, Span, Traces
+from gateway.telemetry import NO_TRACES, Metrics, Traces
 from gateway.upstream import request
 from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_no_secret, require_result
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.outgoing import with_body
+from gateway.upstream.reply import Reply
 from gateway.upstream.request import Operation, Question, Trace
 from gateway.upstream.spans import begin_span, end_span
 from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
@@ -111,31 +113,31 @@ class Upstream:
 
     def list_models(self, credential: str) -> Asking:
         """`GET …/models`."""
-        return self._run(credential, request.list_models())
+        return self._call(credential, request.list_models())
 
     def get_model(self, credential: str, model: str) -> Asking:
         """`GET …/models/{id}`. Raises ValueError for what can be no id."""
-        return self._run(credential, request.get_model(model))
+        return self._call(credential, request.get_model(model))
 
     def create_request(self, credential: str, body: bytes, trace: Trace | None = None) -> Asking:
         """`POST …/requests` with the client's bytes."""
-        return self._run(credential, request.create_request(body, trace))
+        return self._run_to_its_end(credential, request.create_request(body, trace))
 
     def get_request(self, credential: str, request_id: str) -> Asking:
         """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-        return self._run(credential, request.get_request(request_id))
+        return self._call(credential, request.get_request(request_id))
 
     def list_requests(self, credential: str, model: str | None, limit: int, offset: int) -> Asking:
         """`GET …/requests`: the whole organisation's, so never passed on to a client."""
-        return self._run(credential, request.list_requests(model, limit, offset))
+        return self._call(credential, request.list_requests(model, limit, offset))
 
     def delete_request(self, credential: str, request_id: str, trace: Trace | None = None) -> Asking:
         """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
-        return self._run(credential, request.delete_request(request_id, trace))
+        return self._run_to_its_end(credential, request.delete_request(request_id, trace))
 
     def upload_url(self, credential: str, body: bytes, trace: Trace | None = None) -> Asking:
         """`POST …/upload-url` with the client's bytes."""
-        return self._run(credential, request.upload_url(body, trace))
+        return self._run_to_its_end(credential, request.upload_url(body, trace))
 
     async def close(self) -> None:
         """Break off what is under way and close every connection."""
@@ -144,14 +146,14 @@ class Upstream:
         self._deadlines.close()
         self._create_deadlines.close()
 
-    async def _run(self, credential: str, question: Question) -> Answer:
-        """Make the call. What changes something goes on to its end when the one who waits is cancelled."""
-        self._under_way.check(_READS_SHARE if question.repeatable else 1)
-        if question.repeatable:
-            return await self._call(credential, question)
+    async def _run_to_its_end(self, credential: str, question: Question) -> Answer:
+        """Make a call that changes something: it goes on when the one who waits is cancelled."""
+        self._under_way.check(1)
         return await self._under_way.run_to_its_end(self._call(credential, question), question.operation)
 
     async def _call(self, credential: str, question: Question) -> Answer:
+        if question.repeatable:
+            self._under_way.check(_READS_SHARE)
         access = self._credentials.access(credential)
         if not access.keys:
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
@@ -265,34 +267,33 @@ class Upstream:
 
     async def _exchange(self, call: _Call, key: Secret) -> Answer:
         """Send the request once and read the whole answer."""
-        started = self._ticks()
-        code = "cancelled"
-        span = begin_span(self.traces, self._origin, call.question)
+        question, started, code = call.question, self._ticks(), "cancelled"
+        span = begin_span(self.traces, self._origin, question)
         try:
-            answer = await self._send(call, key, span)
-            code = str(answer.status)
+            reply = await self._send(call, key, span.context)
+            try:
+                body = await read_body(reply, self._under_way.intake)
+            finally:
+                reply.close()
+            require_no_secret(reply, body, call.access.keys)
+            code = str(reply.status)
         except UpstreamFailure as failure:
             code = failure.code.value
             raise
         finally:
-            self._metrics.upstream_calls.note(call.question.operation, code, self._ticks() - started)
-            end_span(span, call.question, code)
-        return answer
+            now = self._ticks()
+            self._metrics.upstream_calls.note(question.operation, code, now - started)
+            end_span(span, question, code)
+        return Answer(reply.status, headers_to_pass_on(reply, body), body, now - call.began, span.traceparent)
 
-    async def _send(self, call: _Call, key: Secret, span: Span) -> Answer:
+    async def _send(self, call: _Call, key: Secret, context: Headers) -> Reply:
+        """Send the request once; the answer, when its head has come."""
+        transport, origin, question = self._transport, self._origin, call.question
         try:
-            head = request.head_of(call.question, self._host, key, call.access, span.context)
-            transport, origin = self._transport, self._origin
+            head = request.head_of(question, self._host, key, call.access, context)
             connection = transport.take(origin) or await transport.connect(origin, CONNECT_TIMEOUT)
             call.sent = Sent.MAYBE
-            patient = call.question.repeatable and self._under_way.reads > 1
-            reply = await connection.ask(with_body(head, call.question.body, patient=patient))
+            patient = question.repeatable and self._under_way.reads > 1
+            return await connection.ask(with_body(head, question.body, patient=patient))
         except httpx.TransportError as error:
             raise failure_of(error) from error
-        try:
-            body = await read_body(reply, self._under_way.intake)
-        finally:
-            reply.close()
-        require_no_secret(reply, body, call.access.keys)
-        headers, elapsed = headers_to_pass_on(reply, body), self._ticks() - call.began
-        return Answer(reply.status, headers, body, elapsed, span.traceparent)
