@@ -1,6 +1,7 @@
 """One request, one response: what makes it the connection's last, and what the app sees when its client leaves."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -229,19 +230,24 @@ async def test_an_answer_that_waits_for_the_turn_s_end_is_not_lost_when_the_list
     assert listener.cut == 0
 
 
-async def test_an_answer_that_waits_for_the_turn_s_end_is_owed_when_the_connection_is_cut_off(
-    caplog: Any, connect: Connect
-) -> None:
-    held = asyncio.Event()
+def beside_one_that_waits(held: asyncio.Event, first: Callable[[], object]) -> ASGIApp:
+    """An app of which one call waits, so that another's answer does as well; that one does something `first`."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["path"] == "/held":
             await held.wait()
         else:
-            asyncio.get_running_loop().call_soon(listener.cut_off)
+            first()
         await respond(send, 200, b"whole")
 
-    listener = await serve_app(app)
+    return app
+
+
+async def test_an_answer_that_waits_for_the_turn_s_end_is_owed_when_the_connection_is_cut_off(
+    caplog: Any, connect: Connect
+) -> None:
+    held, loop = asyncio.Event(), asyncio.get_running_loop()
+    listener = await serve_app(beside_one_that_waits(held, lambda: loop.call_soon(listener.cut_off)))
     first, second = await connect(listener), await connect(listener)
     await first.send(get("/held"))
     await second.send(get("/last"))
@@ -252,18 +258,11 @@ async def test_an_answer_that_waits_for_the_turn_s_end_is_owed_when_the_connecti
 
 
 async def test_sm5_garbage_behind_a_request_whose_answer_waits_for_the_turn_s_end_closes_the_connection(
-    serve: Serve, connect: Connect
+    connect: Connect,
 ) -> None:
     held = asyncio.Event()
-
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-        if scope["path"] == "/held":
-            await held.wait()
-        else:
-            second.writer.write(b"\0no request\r\n\r\n")
-        await respond(send, 200, b"whole")
-
-    listener = await serve_app(app)
+    garbage = b"\0no request\r\n\r\n"
+    listener = await serve_app(beside_one_that_waits(held, lambda: second.writer.write(garbage)))
     first, second = await connect(listener), await connect(listener)
     await first.send(get("/held"))
     await second.send(get("/last"))
