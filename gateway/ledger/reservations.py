@@ -45,16 +45,18 @@ _DOUBT = Statement(
     .values(state=State.UNKNOWN, updated_at=instant("now"), refused=switch("refused"))
     .where(_c.id == text("reservation"), may_become(State.UNKNOWN))
 )
-_RELEASE = Statement(
-    update(reservations)
-    .values(state=State.RELEASED, updated_at=instant("now"))
-    .where(_c.id == text("reservation"), may_become(State.RELEASED))
-)
-_RELEASE_UNSENT = Statement(
-    update(reservations)
-    .values(state=State.RELEASED, updated_at=instant("now"))
-    .where(_c.id == text("reservation"), _c.state == State.RESERVED)
-)
+
+
+def _releasing(guard: ColumnElement[bool]) -> Statement:
+    return Statement(
+        update(reservations)
+        .values(state=State.RELEASED, updated_at=instant("now"))
+        .where(_c.id == text("reservation"), guard)
+    )
+
+
+_RELEASE = _releasing(may_become(State.RELEASED))
+_RELEASE_UNSENT = _releasing(_c.state == State.RESERVED)
 _SETTLE = Statement(
     update(reservations)
     .values(state=State.SETTLED, outcome=text("outcome"), updated_at=instant("now"))
