@@ -86,18 +86,28 @@ class JobMemory:
         """The record last seen. Whoever serves it has checked the owner first."""
         return self._seen.get(request_id)
 
-    def seen_as(self, request_id: str, body: bytes) -> Seen | None:
-        """The record last seen, if this is its body."""
-        seen = self._seen.get(request_id)
-        return seen if seen is not None and seen.answer.body == body else None
+    def see_again(self, request_id: str, answer: Answer, asked_at: float) -> Seen | None:
+        """The live record last seen, seen once more, which is what upstream mostly answers; None if this is another."""
+        known = self._seen.get(request_id)
+        if known is None or known.terminal or known.answer.body != answer.body:
+            return None
+        seen = Seen(answer, asked_at, terminal=False, etag=known.etag)
+        self.remember(request_id, seen)
+        return seen
 
     def remember(self, request_id: str, seen: Seen) -> None:
-        """Keep the record, unless it alone is larger than the whole memory, or the job was changed since."""
-        if seen.asked_at < self._changed.get(request_id, -inf):
+        """Keep the record, unless it alone is larger than the whole memory, or the job was changed since.
+
+        Upstream knows the job: what it said to the contrary is forgotten.
+        """
+        self._denials.pop(request_id, None)
+        if request_id in self._changed and seen.asked_at < self._changed[request_id]:
             return
-        self.forget(request_id)
+        self._errors.pop(request_id, None)
         if _size(seen) <= self._most_bytes:
             self._seen[request_id] = seen
+        else:
+            self._seen.pop(request_id, None)
 
     def outdate(self, request_id: str, ticks: float) -> None:
         """The job was changed from here: nothing that was asked before is true of it any more."""

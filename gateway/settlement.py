@@ -66,19 +66,25 @@ async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
         gw.jobs.remember_error(request_id, error)
         gw.jobs.tell(request_id, error)
         return error
+    seen = gw.jobs.see_again(request_id, answer, asked_at)
+    if seen is None:
+        seen = await _read(gw, request_id, owner, answer, asked_at)
+    gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
+    return seen
+
+
+async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, asked_at: float) -> Seen:
+    """What the answer says of the job, remembered and written down; the end settles it."""
     head = record_head(answer.body)
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
-    same = gw.jobs.seen_as(request_id, answer.body)
-    seen = Seen(answer, asked_at, outcome is not None, etag_of(answer.body) if same is None else same.etag)
+    seen = Seen(answer, asked_at, outcome is not None, etag_of(answer.body))
     gw.jobs.remember(request_id, seen)
-    gw.jobs.forget_denials(request_id)
     if outcome is not None:
         await settle(gw, _sighting(head, answer.body), owner, outcome)
-    elif same is None:
+    else:
         await _write_down(gw, _sighting(head, answer.body))
-    gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     return seen
 
 

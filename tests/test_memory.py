@@ -85,6 +85,29 @@ def test_up11_denials_are_counted_until_the_job_is_known_again() -> None:
     assert [jobs.note_denial("one", NOW), jobs.note_denial("one", later), jobs.note_denial("two", NOW)] == [1, 2, 1]
     jobs.forget_denials("one")
     assert jobs.note_denial("one", later) == 1
+    jobs.remember("one", seen(1))
+    assert jobs.note_denial("one", later + DENIALS_APART) == 1
+
+
+def test_a_live_record_that_comes_again_is_as_new_and_keeps_its_tag() -> None:
+    jobs = JobMemory()
+    live = replace(seen(10), terminal=False)
+    jobs.remember("one", live)
+    jobs.remember_error("one", seen(5))
+    jobs.note_denial("one", NOW)
+    again = jobs.see_again("one", Answer(200, (), b"x" * 10, elapsed=0.5), 9.0)
+    assert again == Seen(Answer(200, (), b"x" * 10, elapsed=0.5), asked_at=9.0, terminal=False, etag=live.etag)
+    assert [jobs.seen("one"), jobs.error("one")] == [again, None]
+    assert jobs.note_denial("one", NOW + DENIALS_APART) == 1
+
+
+def test_what_is_no_live_record_come_again_is_to_be_read() -> None:
+    jobs = JobMemory()
+    assert jobs.see_again("one", seen(10).answer, 9.0) is None
+    jobs.remember("one", seen(10))
+    assert jobs.see_again("one", seen(10).answer, 9.0) is None, "an end is settled, whoever sees it"
+    jobs.remember("two", replace(seen(10), terminal=False))
+    assert jobs.see_again("two", seen(11).answer, 9.0) is None
 
 
 def test_up11_denials_at_one_time_are_one() -> None:
