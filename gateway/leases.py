@@ -43,6 +43,13 @@ class Leases:
         self._ledger = ledger
         self._held: dict[str, _Held] = {}
 
+    def take_at_hand(self, bounds: Sequence[RequestBound], now: float) -> bool:
+        """Count one request against every bound, if there is something at hand for each; whether that was done."""
+        if self._first_empty(bounds, now) is not None:
+            return False
+        self._hand_out(bounds)
+        return True
+
     async def take(self, bounds: Sequence[RequestBound], now: float) -> RequestBound | None:
         """Count one request against every bound, or against none and return the bound that is used up.
 
@@ -51,8 +58,7 @@ class Leases:
         while empty := self._first_empty(bounds, now):
             if not await self._refill(empty, now):
                 return empty
-        for bound in bounds:
-            self._held[bound.counter].left -= 1
+        self._hand_out(bounds)
         return None
 
     async def close(self) -> None:
@@ -74,6 +80,10 @@ class Leases:
             counter: value - self._held[counter].left if counter in self._held else value
             for counter, value in used.items()
         }
+
+    def _hand_out(self, bounds: Sequence[RequestBound]) -> None:
+        for bound in bounds:
+            self._held[bound.counter].left -= 1
 
     def _first_empty(self, bounds: Sequence[RequestBound], now: float) -> RequestBound | None:
         for bound in bounds:

@@ -49,6 +49,16 @@ async def test_qu9_calls_at_once_get_exactly_the_limit(ledger: Ledger, limit: in
     assert (await ledger.used([bounds[0].counter])).popitem()[1] == limit
 
 
+async def test_what_is_at_hand_is_counted_at_once_and_what_is_not_counts_nothing(ledger: Ledger) -> None:
+    bounds = bounds_of("[200 requests per minute]")  # of which two are taken ahead at a time
+    leases = Leases(ledger)
+    assert not leases.take_at_hand(bounds, NOW)
+    assert leases.used(bounds[0]) == 0
+    assert await leases.take(bounds, NOW) is None
+    assert [leases.take_at_hand(bounds, NOW) for _ in range(2)] == [True, False]
+    assert leases.used(bounds[0]) == 2
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limit=st.integers(1, 400),

@@ -65,6 +65,11 @@ class Answer(msgspec.Struct, frozen=True):
                 return value
         return None
 
+    @property
+    def content_type(self) -> str:
+        """The `Content-Type` as it was sent; empty if absent."""
+        return (self.header(b"content-type") or b"").decode("latin-1")
+
 
 class Intake:
     """The answers that are being read: at most so many bytes of all of them together."""
@@ -85,15 +90,21 @@ class Intake:
         self._taken -= size
 
 
-async def read_body(reply: Reply, intake: Intake) -> bytes:
-    """The body of an answer that may be passed on by its head. Raises UpstreamFailure for any other."""
+def whole_body(reply: Reply) -> bytes | None:
+    """The body of an answer that may be passed on by its head, if all of it has come; None if it must be waited for.
+
+    Raises UpstreamFailure for an answer that may not.
+    """
     if not 200 <= reply.status <= 599 or 300 <= reply.status <= 399:
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
     if reply.is_coded:
         raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
-    whole = reply.whole_body()
-    if whole is not None:
-        return _checked_size(whole, len(whole))
+    body = reply.whole_body()
+    return None if body is None else _checked_size(body, len(body))
+
+
+async def read_body(reply: Reply, intake: Intake) -> bytes:
+    """The body, when all of it has come. Raises UpstreamFailure if that does not happen, or if it is too much."""
     chunks: list[bytes] = []
     size = 0
     try:

@@ -16,17 +16,22 @@ import httpx
 
 from gateway.core.breaker import Breaker, Circuit
 from gateway.core.errors import Code
-from gateway.core.headers import Headers
 from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
 from gateway.telemetry import NO_TRACES, Metrics, Traces
 from gateway.upstream import request
-from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_no_secret, require_result
+from gateway.upstream.answer import (
+    Answer,
+    headers_to_pass_on,
+    read_body,
+    require_no_secret,
+    require_result,
+    whole_body,
+)
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.outgoing import with_body
-from gateway.upstream.reply import Reply
 from gateway.upstream.request import Operation, Question, Trace
 from gateway.upstream.spans import begin_span, end_span
 from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
@@ -185,15 +190,15 @@ class Upstream:
 
     async def _watched(self, call: _Call) -> Answer:
         """Make the call within its time, and tell the circuit breaker what it showed of upstream."""
-        is_create = call.question.operation is _CREATE
+        is_read = call.question.repeatable
         works: bool | None = False
-        deadlines = self._create_deadlines if is_create else self._deadlines
+        deadlines = self._create_deadlines if call.question.operation is _CREATE else self._deadlines
         deadline = deadlines.begin()
-        self._under_way.reads += call.question.repeatable
+        self._under_way.reads += is_read
         try:
             answer = await self._try_keys(call)
             # A 500 is upstream's word on one question, which a team could repeat until all were refused.
-            works = answer.status not in UNAVAILABLE or not call.question.repeatable
+            works = answer.status not in UNAVAILABLE or not is_read
         except asyncio.CancelledError as error:
             if not deadline.passed:
                 works = None  # whoever asked went away, which says nothing of upstream
@@ -203,7 +208,7 @@ class Upstream:
             works = failure.sent is Sent.ANSWERED
             raise
         finally:
-            self._under_way.reads -= call.question.repeatable
+            self._under_way.reads -= is_read
             deadlines.end(deadline)
             if works is not None:
                 self._tell_circuit(call.began, works=works)
@@ -226,7 +231,18 @@ class Upstream:
     async def _try_keys(self, call: _Call) -> Answer:
         """Ask with the key that last worked, then with the others. A refused key proves that nothing was done."""
         for key in self._in_order(call.credential, call.access.keys):
-            answer = await self._ask(call, key)
+            self._budget.note_call()
+            try:
+                answer = await self._exchange(call, key)
+            except UpstreamFailure as failure:
+                second = await self._ask_again(call, key, reason_of(failure))
+                if second is None:
+                    raise
+                answer = second
+            else:
+                if answer.status >= 500:
+                    reason = reason_to_repeat(answer.status, answer.content_type)
+                    answer = await self._ask_again(call, key, reason) or answer
             if answer.status not in _REFUSED_KEY:
                 self._accepted_keys[call.credential] = key
                 return answer
@@ -243,36 +259,28 @@ class Upstream:
         accepted = self._accepted_keys.get(credential)
         return sorted(keys, key=lambda key: key != accepted)
 
-    async def _ask(self, call: _Call, key: Secret) -> Answer:
-        """One try, and for a read perhaps a second one."""
-        self._budget.note_call()
-        answer: Answer | None = None
-        failure: UpstreamFailure | None = None
-        reason: Reason | None
-        try:
-            answer = await self._exchange(call, key)
-            if answer.status < 500:  # none of these is repeated
-                return answer
-            reason = reason_to_repeat(answer.status, (answer.header(b"content-type") or b"").decode("latin-1"))
-        except UpstreamFailure as caught:
-            failure, reason = caught, reason_of(caught)
-        if reason is not None and call.question.repeatable and self._budget.take():
-            self._metrics.upstream_retries(call.question.operation, reason).inc()
-            await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))
-            return await self._exchange(call, key)
-        if answer is None:
-            assert failure is not None
-            raise failure
-        return answer
+    async def _ask_again(self, call: _Call, key: Secret, reason: Reason | None) -> Answer | None:
+        """The second try of a read that came to nothing for this `reason`; None where there is none to be made."""
+        if reason is None or not call.question.repeatable or not self._budget.take():
+            return None
+        self._metrics.upstream_retries(call.question.operation, reason).inc()
+        await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))
+        return await self._exchange(call, key)
 
     async def _exchange(self, call: _Call, key: Secret) -> Answer:
         """Send the request once and read the whole answer."""
-        question, started, code = call.question, self._ticks(), "cancelled"
-        span = begin_span(self.traces, self._origin, question)
+        question, origin, started, code = call.question, self._origin, self._ticks(), "cancelled"
+        span = begin_span(self.traces, origin, question)
         try:
-            reply = await self._send(call, key, span.context)
+            head = request.head_of(question, self._host, key, call.access, span.context)
+            connection = self._transport.take(origin) or await self._transport.connect(origin, CONNECT_TIMEOUT)
+            call.sent = Sent.MAYBE
+            patient = question.repeatable and self._under_way.reads > 1
+            reply = await connection.ask(with_body(head, question.body, patient=patient))
             try:
-                body = await read_body(reply, self._under_way.intake)
+                body = whole_body(reply)
+                if body is None:
+                    body = await read_body(reply, self._under_way.intake)
             finally:
                 reply.close()
             require_no_secret(reply, body, call.access.keys)
@@ -280,20 +288,12 @@ class Upstream:
         except UpstreamFailure as failure:
             code = failure.code.value
             raise
+        except httpx.TransportError as error:
+            broken = failure_of(error)
+            code = broken.code.value
+            raise broken from error
         finally:
             now = self._ticks()
             self._metrics.upstream_calls.note(question.operation, code, now - started)
             end_span(span, question, code)
         return Answer(reply.status, headers_to_pass_on(reply, body), body, now - call.began, span.traceparent)
-
-    async def _send(self, call: _Call, key: Secret, context: Headers) -> Reply:
-        """Send the request once; the answer, when its head has come."""
-        transport, origin, question = self._transport, self._origin, call.question
-        try:
-            head = request.head_of(question, self._host, key, call.access, context)
-            connection = transport.take(origin) or await transport.connect(origin, CONNECT_TIMEOUT)
-            call.sent = Sent.MAYBE
-            patient = question.repeatable and self._under_way.reads > 1
-            return await connection.ask(with_body(head, question.body, patient=patient))
-        except httpx.TransportError as error:
-            raise failure_of(error) from error

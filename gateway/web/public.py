@@ -6,13 +6,14 @@ shape here.
 """
 
 import logging
+from collections.abc import Sequence
 
 from gateway.context import Gateway
 from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
 from gateway.core.fields import ratelimit_fields
 from gateway.core.headers import Header, Headers
-from gateway.core.limits import request_bounds, request_state
+from gateway.core.limits import RequestBound, request_bounds, request_state
 from gateway.core.policy import Mode
 from gateway.core.refusals import refusal_for_requests
 from gateway.ledger.ledger import LedgerUnavailable
@@ -24,7 +25,7 @@ from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
 from gateway.web.room import READS, WRITES, Room
-from gateway.web.routes import RouteTable, method_of
+from gateway.web.routes import Admit, RouteTable, method_of
 from gateway.web.spans import begin_span
 from gateway.web.streams import send_stream
 from gateway.web.tracing import Randomness, request_id_of, trace_context
@@ -116,8 +117,13 @@ class PublicApp:
         self._room.check(READS)
         if route is not None and route.is_open and call.scope["method"] in route.methods:
             return await method_of(route, call.scope["method"]).endpoint(call)
-        await self._identify(call, now)
-        await self._count(call, now)
+        if route is None or route.admit is None:
+            self._identify(call, now)
+        else:
+            await self._admit(call, route.admit, now)
+        bounds = request_bounds(call.caller, now)
+        full = None if self._gw.leases.take_at_hand(bounds, now) else await self._gw.leases.take(bounds, now)
+        self._show_count(call, bounds, full, now)
         if route is None:
             advice = self._routes.advise(call.scope["raw_path"]) or f"the API of GMI Cloud begins with {PREFIX}"
             raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; {advice}.")
@@ -131,26 +137,34 @@ class PublicApp:
             call.hold(len(reply.body))
         return reply
 
-    async def _identify(self, call: Call, now: float) -> None:
-        """Who calls: by the key, or by the token in the path where that is what the route takes."""
+    def _identify(self, call: Call, now: float) -> None:
+        """Who calls, by the key."""
         try:
-            if call.route is not None and call.route.admit is not None:
-                call.who = await call.route.admit(call)
-                self._room.join(call.who.team.name)
-            else:
-                call.who = identify(call.policy, call.scope["headers"])
-                self._room.join(call.who.team.name)
-                check_expiry(call.who.key, now)
+            call.who = identify(call.policy, call.scope["headers"])
+            self._room.join(call.who.team.name)
+            check_expiry(call.who.key, now)
         except Refusal as refusal:
-            refusal.close = True
-            if refusal.code in _GUESSES:
-                self._doorkeeper.admit(client_address(call.scope, self._gw.settings.trusted_proxies), now)
+            self._turn_away(call, refusal, now)
             raise
 
-    async def _count(self, call: Call, now: float) -> None:
-        """Count the call against the team's request rates, whatever will come of it."""
-        gw, bounds = self._gw, request_bounds(call.caller, now)
-        full = await gw.leases.take(bounds, now)
+    async def _admit(self, call: Call, admit: Admit, now: float) -> None:
+        """Who calls, by the token in the path."""
+        try:
+            call.who = await admit(call)
+            self._room.join(call.who.team.name)
+        except Refusal as refusal:
+            self._turn_away(call, refusal, now)
+            raise
+
+    def _turn_away(self, call: Call, refusal: Refusal, now: float) -> None:
+        """Close behind who may not call. Refusal 429 for who guesses too often."""
+        refusal.close = True
+        if refusal.code in _GUESSES:
+            self._doorkeeper.admit(client_address(call.scope, self._gw.settings.trusted_proxies), now)
+
+    def _show_count(self, call: Call, bounds: Sequence[RequestBound], full: RequestBound | None, now: float) -> None:
+        """Have the answer tell how full the team's request rates are. Refusal 429 if one of them is `full`."""
+        gw = self._gw
         call.limits_shown = [request_state(bound, gw.leases.used(bound), now) for bound in bounds]
         if full is not None:
             raise refusal_for_requests(full, call.caller, now, call.request_id)
