@@ -77,7 +77,7 @@ def _list_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> Run:
-    most_jobs = 3_000 if options.quick else 10_000
+    most_jobs = 3_000 if options.quick else 20_000
     how = Options(options.peers, options.rounds, options.seconds, most_jobs)
     run = Run(carry_out([scenario for scenario in SCENARIOS if scenario.name in options.only], how, folder))
     if "sharing" in options.only:

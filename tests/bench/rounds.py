@@ -30,7 +30,7 @@ class Options:
     peers: tuple[str, ...]
     rounds: int = 3
     seconds: float = 2.0
-    most_jobs: int = 10_000
+    most_jobs: int = 20_000
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Scenario:
 _ALL = ("nginx", "envoy", "caddy", "litellm", "portkey")
 _COMPILED = ("nginx", "envoy", "caddy")
 _PAIR = ("nginx", "envoy")
-_MANY = 10_000
+_MANY = 20_000
 
 SCENARIOS = (
     Scenario("listing", "cached listing", _listings, _ALL),
