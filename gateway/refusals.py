@@ -33,14 +33,17 @@ class Refusals:
         self._add(Refused(caller.team.name, caller.key.name, model, code, now - now % QUARTER), 1)
 
     async def write(self) -> None:
-        """Hand everything over in one operation. What the ledger cannot take now is kept for the next time."""
+        """Hand everything over in one operation. What the ledger cannot take now is kept for the next time.
+
+        What it may have taken is not: counted twice it would be told as a fact.
+        """
         waiting, self._waiting = self._waiting, Counter()
         if not waiting:
             return
         try:
             await self._ledger.add_refusals(waiting)
-        except LedgerUnavailable:
-            for refused, count in waiting.items():
+        except LedgerUnavailable as error:
+            for refused, count in waiting.items() if not error.may_be_done else ():
                 self._add(refused, count)
             return
         lost, self._lost = self._lost, 0

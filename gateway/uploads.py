@@ -1,11 +1,12 @@
 """FLOW an input file is to be uploaded: count → have upstream sign a URL for it → hand that out | give back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from gateway import relay
 from gateway.context import Gateway
+from gateway.core.claims import Claim
 from gateway.core.limits import upload_claims
 from gateway.core.policy import Caller
 from gateway.core.refusals import refusal_for
@@ -49,10 +50,23 @@ async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: byte
         if answer.status in SIGNED_STATUSES and caller.team.uploads.relay:
             answer = await relay.hand_out(gw, caller, file_type, answer)
     except (UpstreamFailure, LedgerUnavailable):
-        await insist(gw, partial(gw.ledger.give_back, claims))
+        await insist(gw, partial(_give_back, gw, claims))
         raise
     if answer.status in SIGNED_STATUSES:
         report_limits(gw, caller.team, claims, taken.used)
         return Asked(answer, taken.used)
-    await insist(gw, partial(gw.ledger.give_back, claims))
+    await insist(gw, partial(_give_back, gw, claims))
     return Asked(answer, {})
+
+
+async def _give_back(gw: Gateway, claims: Sequence[Claim]) -> None:
+    """Undo the count. Raises LedgerUnavailable if that was surely not done.
+
+    What may be done already is left at that: done twice it would let an upload through beyond the limit.
+    """
+    try:
+        await gw.ledger.give_back(claims)
+    except LedgerUnavailable as error:
+        if not error.may_be_done:
+            raise
+        gw.metrics.settlement_errors.inc()

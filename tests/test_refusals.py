@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import available_timezones
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.app import opened
 from gateway.core.policy import Caller, Key, Period, Team
 from gateway.core.windows import window_at
 from gateway.duties import WRITE_REFUSALS_EVERY
-from gateway.ledger.ledger import Ledger
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.refusals import MOST_KINDS, QUARTER, Refusals
 from gateway.settings import read_settings
 from tests.conftest import OpenHouse, team
@@ -106,3 +107,22 @@ async def test_a_gateway_that_closes_writes_the_last_ones(tmp_path: Path) -> Non
         [caller] = gw.policies.current.callers.values()
         gw.refusals.note(caller, "other", "unknown_route", gw.now())
     assert written(ledger) == 1
+
+
+async def test_what_the_ledger_may_have_counted_is_not_counted_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals, add_refusals = Refusals(ledger), Ledger.add_refusals
+
+    async def answer_lost(ledger: Ledger, counts: Any) -> None:
+        await add_refusals(ledger, counts)
+        lost = LedgerUnavailable("the connection was cut while it committed")
+        lost.may_be_done = True
+        raise lost
+
+    refusals.note(RED, "Veo3", "quota_exceeded", NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add_refusals", answer_lost)
+        await refusals.write()
+    await refusals.write()
+    assert await counted(ledger) == 1

@@ -56,3 +56,24 @@ async def test_what_the_ledger_does_not_take_back_at_once_it_takes_back_later(
         return await uploads(house) == 0
 
     await house.eventually(none_counted)
+
+
+async def test_what_the_ledger_may_have_taken_back_is_not_taken_back_again(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", UPLOADS)})
+    client = house.client("key")
+    assert (await client.call("POST", URL, json={"file_type": "png"})).status_code == 200
+    house.break_upstream("upload_url:429")
+    give_back = Ledger.give_back
+
+    async def answer_lost(ledger: Ledger, claims: Any) -> None:
+        await give_back(ledger, claims)
+        lost = LedgerUnavailable("the connection was cut while it committed")
+        lost.may_be_done = True
+        raise lost
+
+    monkeypatch.setattr(Ledger, "give_back", answer_lost)
+    assert (await client.call("POST", URL, json={"file_type": "png"})).status_code == 429
+    await house.gw.tasks.finish(5)
+    assert await uploads(house) == 1

@@ -20,7 +20,12 @@ _REMEDIES = {
 
 
 class LedgerUnavailable(Exception):  # noqa: N818 - a state of the ledger that callers answer, not a mistake of theirs
-    """The ledger cannot be read or written now. The text is the database's reason and holds no value of any row."""
+    """The ledger cannot be read or written now. The text is the database's reason and holds no value of any row.
+
+    `may_be_done` says of a write that it may have been committed all the same, or may be yet.
+    """
+
+    may_be_done = False
 
 
 class LedgerUnreachable(LedgerUnavailable):

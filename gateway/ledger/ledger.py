@@ -2,7 +2,7 @@
 
 Instants are passed in as unix seconds, money is micro-USD. Every method raises LedgerUnavailable when the database
 cannot be read or written. A write that raised it has changed nothing, unless a server was lost while it committed or
-did not answer in time; a create's claims are then given back as soon as that is known.
+did not answer in time, which the exception says; a create's claims are then given back as soon as that is known.
 """
 
 import asyncio
@@ -182,7 +182,7 @@ class Ledger:
         return await self._submit("take", partial(counters.take_directly, claims=claims), None)
 
     async def give_back(self, claims: Iterable[Claim]) -> None:
-        """Undo a `take` that came to nothing."""
+        """Undo a `take` that came to nothing. To do it twice would undo another's."""
         amounts = [(claim.counter, claim.amount) for claim in claims]
         await self._submit("give_back", partial(counters.give_back, amounts=amounts), None)
 

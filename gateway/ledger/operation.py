@@ -10,6 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from gateway.ledger.faults import LedgerUnavailable
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
@@ -79,6 +81,8 @@ class Operation(Generic[T]):
 
     def _tell(self) -> None:
         if self.error is not None:
+            if isinstance(self.error, LedgerUnavailable):
+                self.error.may_be_done = self.doubtful
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)

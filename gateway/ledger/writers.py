@@ -284,4 +284,6 @@ class Writers:
 
 def _give_up(future: asyncio.Future[Any]) -> None:
     if not future.done():
-        future.set_exception(LedgerUnavailable("the ledger does not answer"))
+        late = LedgerUnavailable("the ledger does not answer")
+        late.may_be_done = True
+        future.set_exception(late)
