@@ -175,18 +175,19 @@ class Upstream:
     async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
         """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
         if not self._breaker.admit(self._ticks()):
-            raise UpstreamFailure(
-                Sent.NEVER,
-                Code.UPSTREAM_CIRCUIT_OPEN,
-                "Upstream fails repeatedly and is given a pause; try again.",
-                retry_after=self._breaker.wait(self._ticks()),
-            )
+            raise self._circuit_is_open()
         self._show_circuit()
         if not question.repeatable:
             try:
-                await self._watched(_Call(credential, access, request.list_models(), self._ticks()))
+                probe = await self._watched(_Call(credential, access, request.list_models(), self._ticks()))
             except UpstreamFailure as failure:
                 raise UpstreamFailure(Sent.NEVER, failure.code, failure.message, failure.retry_after) from failure
+            if probe.status in UNAVAILABLE:
+                raise self._circuit_is_open()
+
+    def _circuit_is_open(self) -> UpstreamFailure:
+        message, wait = "Upstream fails repeatedly and is given a pause; try again.", self._breaker.wait(self._ticks())
+        return UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN, message, retry_after=wait)
 
     async def _watched(self, call: _Call) -> Answer:
         """Make the call within its time, and tell the circuit breaker what it showed of upstream."""

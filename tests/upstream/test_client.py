@@ -412,6 +412,19 @@ async def test_up15_a_create_whose_probe_fails_was_never_sent(client: Connect) -
     assert all(request.target != f"{PREFIX}/requests" for request in upstream.requests)
 
 
+async def test_up15_a_create_whose_probe_is_told_that_upstream_is_away_was_never_sent(client: Connect) -> None:
+    scripts = [_reset_at_once] * 10 + [answering(response(b'{"error":"x"}', "503 B"))]
+    clock = Clock()
+    async with ScriptedUpstream(*scripts) as upstream:
+        gmi = client(upstream.url, ticks=clock)
+        await _open_circuit(gmi)
+        clock.now += 5
+        failure = await failing(lambda: gmi.create_request("default", BODY))
+        assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN)
+        assert gmi.circuit is Circuit.OPEN
+    assert {request.method for request in upstream.requests[10:]} == {"GET"}
+
+
 async def test_a_creates_own_500_says_nothing_about_upstream_as_a_whole(client: Connect) -> None:
     async with ScriptedUpstream(answering(response(b'{"error":"capacity"}', "503 X"))) as upstream:
         gmi = client(upstream.url)
