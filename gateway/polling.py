@@ -58,7 +58,7 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     if seen is None and owner.outcome is not None:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
-            return Served(kept, _HIT, 0.0)
+            return Served(kept, _HIT, gw.ticks() - kept.asked_at)
     shared = gw.jobs.look_under_way(request_id) is not None
     try:
         fresh = await settlement.look(gw, request_id, owner)

@@ -80,10 +80,11 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, aske
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
     seen = Seen(answer, asked_at, outcome is not None, etag_of(answer.body))
-    gw.jobs.remember(request_id, seen)
     if outcome is not None:
         await settle(gw, _sighting(head, answer.body), owner, outcome)
+        gw.jobs.remember(request_id, seen)  # now that a slot which it freed is there for whoever is told
     else:
+        gw.jobs.remember(request_id, seen)
         await _write_down(gw, _sighting(head, answer.body))
     return seen
 
@@ -101,7 +102,9 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
     job = await gw.ledger.job(request_id)
     if job is None or job.record is None or not job.complete or job.outcome in (None, Outcome.EXPIRED):
         return None
-    seen = Seen(Answer(200, (JSON,), job.record), gw.ticks(), terminal=True, etag=etag_of(job.record))
+    ended_at = gw.now() if job.settled_at is None else job.settled_at
+    asked_at = gw.ticks() - max(0.0, gw.now() - ended_at)
+    seen = Seen(Answer(200, (JSON,), job.record), asked_at, terminal=True, etag=etag_of(job.record))
     gw.jobs.remember(request_id, seen)
     gw.jobs.tell(request_id, seen)
     return seen

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -12,8 +13,8 @@ from gateway import polling, settlement
 from gateway.cache import How
 from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.core.lifecycle import Outcome
-from gateway.ledger.ledger import LedgerUnavailable
-from gateway.ledger.values import Sighting
+from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.ledger.values import Job, Sighting
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 
@@ -123,6 +124,55 @@ async def test_ch2_after_a_restart_with_upstream_down_the_terminal_record_comes_
         assert again.headers["cache-status"] == "gmi-gateway; hit"
     stranger = await poll(restarted.client("key-b"), request_id)
     assert stranger.status_code == 404
+
+
+async def test_a_record_from_the_ledger_is_as_old_as_its_job_ended_long_ago(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house(FILES)
+    client = house.client("key-a")
+    request_id = await created(client)
+    await ended(house, client, request_id)
+
+    real = Ledger.job
+
+    async def settled_earlier(ledger: Ledger, job_id: str) -> Job | None:
+        job = await real(ledger, job_id)
+        assert job is not None
+        assert job.settled_at is not None
+        return replace(job, settled_at=job.settled_at - 500)
+
+    monkeypatch.setattr(Ledger, "job", settled_earlier)
+    restarted = await open_house(FILES, upstream="http://127.0.0.1:1")
+    for _ in range(2):
+        assert 500 <= int((await poll(restarted.client("key-a"), request_id)).headers["age"]) < 560
+
+
+async def test_the_end_is_told_when_the_slot_is_free(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await open_house({"a.yaml": team("a", "key-a", "limits: [{limit: 1 jobs at once}]")})
+    client = house.client("key-a")
+    request_id = await created(client)
+    began, go_on, real = asyncio.Event(), asyncio.Event(), Ledger.settle
+
+    async def slow(ledger: Ledger, *arguments: Any) -> bool:
+        began.set()
+        await go_on.wait()
+        return await real(ledger, *arguments)
+
+    monkeypatch.setattr(Ledger, "settle", slow)
+
+    async def poll_to_the_end() -> None:
+        await ended(house, client, request_id)
+
+    first = house.gw.tasks.start(poll_to_the_end(), "the first to see the end")
+    await began.wait()
+    second = house.gw.tasks.start(poll(client, request_id), "another")
+    done, _ = await asyncio.wait((second,), timeout=0.2)
+    assert not done or second.result().json()["status"] != "success"
+    go_on.set()
+    assert (await second).json()["status"] == "success"
+    assert (await client.create()).status_code == 200
+    await first
 
 
 async def test_a_job_closed_without_a_last_word_is_still_asked_for_after_a_restart(open_house: OpenHouse) -> None:
