@@ -103,10 +103,9 @@ class Waits:
     def review(self, policy: PolicySet, now: float) -> None:
         """End the waits of every key that may not wait any more: it was taken away, has expired, or lost its scope."""
         for digest, waits in self._waits.items():
-            team = next(iter(waits)).caller.team.name
             caller = policy.callers.get(digest)
-            if caller is None or caller.team.name != team or not _may_wait(caller, now):
-                _end_all(waits)
+            heir = caller.team.name if caller is not None and _may_wait(caller, now) else None
+            _end_all({wait for wait in waits if wait.caller.team.name != heir})
 
     def end_all(self) -> None:
         """End every wait: the gateway drains."""

@@ -137,3 +137,12 @@ async def test_a_wait_without_news_ends_with_its_pulse_or_its_time(bounds: dict[
     assert clock.aside == 0
     clock.now += 0.01
     assert wait.is_over is ("seconds" in bounds)
+
+
+async def test_at_a_key_that_another_team_has_now_only_the_former_teams_waits_end() -> None:
+    clock, waits = Clock(), Waits(10)
+    former, present = clock.wait(team="a"), clock.wait(team="b")
+    for wait in (former, present):
+        waits.begin(wait)
+    waits.review(policy(KEY, team="b"), NOW)
+    assert [former.is_over, present.is_over] == [True, False]
