@@ -42,6 +42,7 @@ class Leases:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._held: dict[str, _Held] = {}
+        self._look_at = _MOST_COUNTERS
 
     def take_at_hand(self, bounds: Sequence[RequestBound], now: float) -> bool:
         """Count one request against every bound, if there is something at hand for each; whether that was done."""
@@ -77,7 +78,7 @@ class Leases:
     def less_held(self, used: Mapping[str, int]) -> dict[str, int]:
         """The ledger's values, by counter, without what this process took ahead and has not handed out."""
         return {
-            counter: value - self._held[counter].left if counter in self._held else value
+            counter: max(0, value - self._held[counter].left) if counter in self._held else value
             for counter, value in used.items()
         }
 
@@ -133,8 +134,9 @@ class Leases:
         held.exhausted_at = ceiling if granted <= 0 else -1
 
     def _forget_ended(self, now: float) -> None:
-        if len(self._held) >= _MOST_COUNTERS:
+        if len(self._held) >= self._look_at:
             self._held = {name: held for name, held in self._held.items() if held.window_ends > now}
+            self._look_at = max(_MOST_COUNTERS, 2 * len(self._held))
 
 
 def _ceiling(bound: RequestBound) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import gateway.leases
 from gateway.core.limits import RequestBound, request_bounds
 from gateway.leases import Leases
 from gateway.ledger.ledger import Ledger
@@ -173,3 +175,36 @@ async def test_le5_an_end_without_the_ledger_is_an_end_all_the_same(ledger: Ledg
     await ledger.close()
     await leases.close()
     assert leases.used(bounds_of("[1000 requests per minute]")[0]) == 0
+
+
+async def test_use_is_never_told_as_less_than_none(ledger: Ledger) -> None:
+    bounds = bounds_of("[1000 requests per minute]")
+    leases = Leases(ledger)
+    before = await ledger.used([bounds[0].counter])
+    assert await admitted(leases, bounds, 3) == 3  # for whom ten are taken ahead meanwhile
+    assert leases.less_held(before) == {bounds[0].counter: 0}
+
+
+async def test_rs3_counters_that_all_live_are_not_looked_through_for_each_new_one(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway.leases, "_MOST_COUNTERS", 8)
+    leases = Leases(ledger)
+    (bound,) = bounds_of("[1000 requests per day]")
+    looked_at: list[float] = []
+
+    class Ends(float):
+        """When a window ends; it notes each comparison with the clock."""
+
+        def __gt__(self, now: float) -> bool:
+            looked_at.append(now)
+            return float(self) > now
+
+    for number in range(64):
+        each = replace(bound, counter=f"requests/a/{number}/day/", window_ends=Ends(NOW + 60))
+        assert await leases.take([each], NOW) is None
+    assert len(looked_at) < 2 * 64
+    for number in range(64):
+        each = replace(bound, counter=f"requests/a/{number}/tomorrow/", window_ends=NOW + 120)
+        assert await leases.take([each], NOW + 60) is None
+    assert leases.used(replace(bound, counter="requests/a/0/day/")) == 0, "what has ended is forgotten"
