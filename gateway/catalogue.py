@@ -234,7 +234,7 @@ async def _fetch(gw: Gateway, question: _Question[V]) -> Fetched[V]:
 
 def _fetched(question: _Question[V], answer: Answer, age: float) -> Fetched[V]:
     rules = NEGATIVE if answer.status == 404 else MODELS
-    return Fetched(question.read(answer), 2 * len(answer.body), rules, age)
+    return Fetched(question.read(answer), 2 * answer.size, rules, age)
 
 
 async def _recall(gw: Gateway, question: _Question[V]) -> Fetched[V] | None:

@@ -21,7 +21,7 @@ _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
 _MOST_ERROR_BYTES = 4 * 1024**2
 _RECORD_BYTES = 1024
-"""What a record costs besides its body."""
+"""What a record costs besides its answer."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -62,7 +62,6 @@ class JobMemory:
     """Owners, last seen records (bounded in bytes, least recently used goes first), looks under way, and who waits."""
 
     def __init__(self, most_bytes: int = _MOST_RECORD_BYTES) -> None:
-        self._most_bytes = most_bytes
         self._owners: LRUCache[str, tuple[Owner, float]] = LRUCache(_MOST_OWNERS)
         self._seen: LRUCache[str, Seen] = LRUCache(most_bytes, getsizeof=_size)
         self._expected: set[tuple[str, str]] = set()
@@ -104,9 +103,9 @@ class JobMemory:
         if request_id in self._changed and seen.asked_at < self._changed[request_id]:
             return
         self._errors.pop(request_id, None)
-        if _size(seen) <= self._most_bytes:
+        try:
             self._seen[request_id] = seen
-        else:
+        except ValueError:  # it is larger than the whole memory
             self._seen.pop(request_id, None)
 
     def outdate(self, request_id: str, ticks: float) -> None:
@@ -221,4 +220,4 @@ class JobMemory:
 
 
 def _size(seen: Seen) -> int:
-    return len(seen.answer.body) + _RECORD_BYTES
+    return seen.answer.size + _RECORD_BYTES

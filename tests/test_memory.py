@@ -204,3 +204,10 @@ async def test_the_end_is_told_to_whoever_came_after_it_was_told_first() -> None
     assert late is early
     jobs.tell("one", seen(10))
     assert news.done()
+
+
+def test_rs3_the_headers_of_a_record_count_as_well(small: JobMemory) -> None:
+    headers = ((b"x-note", b"v" * 3500),)
+    for name in ("one", "two", "three"):
+        small.remember(name, Seen(Answer(200, headers, b"{}"), 0.0, terminal=True, etag=b'"e"'))
+    assert [small.seen(name) is None for name in ("one", "two", "three")] == [True, False, False]

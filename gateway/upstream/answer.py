@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import chain
 
 import httpx
 import msgspec
@@ -64,6 +65,11 @@ class Answer(msgspec.Struct, frozen=True):
             if key == name:
                 return value
         return None
+
+    @property
+    def size(self) -> int:
+        """Bytes of headers and body."""
+        return len(self.body) + sum(map(len, chain.from_iterable(self.headers)))
 
     @property
     def content_type(self) -> str:
