@@ -32,12 +32,10 @@ T = TypeVar("T")
 
 
 class RecordHead(msgspec.Struct, frozen=True):
-    """What every record says, short or full: which request, of which model, where it stands, made when."""
+    """What every record says, short or full: which request, and where it stands."""
 
     request_id: str
     status: str
-    model: str | None = None
-    created_at: float | None = None
     outcome: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @property
