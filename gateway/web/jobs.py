@@ -232,13 +232,16 @@ def _page(query: bytes) -> tuple[str | None, int, int]:
 
 
 async def delete(call: Call) -> Reply:
-    """`DELETE …/requests/{id}`: the team's own, passed through; a job it ended is settled at once."""
+    """`DELETE …/requests/{id}`: the team's own, passed through; a job it ended is settled at once.
+
+    One that had ended before goes on being shown as it ended.
+    """
     gw = call.gw
     owner = await polling.own(gw, call.caller, call.identifier)
-    asked = gw.upstream.delete_request(owner.credential, call.identifier, call.trace)
-    answer = await gw.tasks.shield(asked, "delete")
+    answer = await gw.upstream.delete_request(owner.credential, call.identifier, call.trace)
     call.upstream_seconds = answer.elapsed
-    gw.jobs.outdate(call.identifier, gw.ticks())
-    if answer.status < 300 and owner.outcome is None:
-        gw.tasks.start(settlement.look(gw, call.identifier, owner), "look after delete")
+    if owner.outcome is None:
+        gw.jobs.outdate(call.identifier, gw.ticks())
+        if answer.status < 300:
+            gw.tasks.start(settlement.look(gw, call.identifier, owner), "look after delete")
     return Reply(answer.status, answer.body, answer.headers)

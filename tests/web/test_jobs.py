@@ -187,3 +187,20 @@ async def test_a_delete_of_a_strangers_job_goes_nowhere(open_house: OpenHouse) -
     answer = await house.client("key-b").call("DELETE", f"{Q}/requests/{job}")
     assert (answer.status_code, answer.json()["code"]) == (404, "request_not_found")
     assert house.received("delete_request") == 0
+
+
+async def test_an_ended_job_is_shown_as_it_ended_also_when_it_was_deleted(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "key-a")})
+    client = house.client("key-a")
+    job = await created(client)
+
+    async def has_ended() -> bool:
+        return bool((await client.get(f"{Q}/requests/{job}")).json()["status"] == "success")
+
+    await house.eventually(has_ended)
+    last, asked = await client.get(f"{Q}/requests/{job}"), house.received("get_request")
+    assert (await client.call("DELETE", f"{Q}/requests/{job}")).status_code < 300
+    again = await client.get(f"{Q}/requests/{job}")
+    assert (again.status_code, again.content) == (200, last.content)
+    assert again.headers["cache-status"] == "gmi-gateway; hit"
+    assert house.received("get_request") == asked
