@@ -17,7 +17,7 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.refusals import refusal_for
 from gateway.core.repeats import refusal_in_doubt, refusal_of_another_body, refusal_of_repeat
 from gateway.failpoints import Point, reach
-from gateway.gates import close_gate, closed_gate, line_for, take_turn
+from gateway.gates import await_turn, close_gate, closed_gate, line_for
 from gateway.ledger.instances import LEASE
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import (
@@ -78,13 +78,13 @@ async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | In
 
 async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> Created:
     """Carry out the create when its turn has come; until then it holds nothing of what it will take."""
-    if not await take_turn(line, wait):
+    if not await await_turn(line, wait):
         told = closed_gate(gw, order.caller.team.credential, order.draft.model)
         return Created(told or line.answer, {})
-    return await gw.tasks.shield(_take_turn(gw, order, line), "create")
+    return await gw.tasks.shield(_carry_out_in_turn(gw, order, line), "create")
 
 
-async def _take_turn(gw: Gateway, order: Order, line: Line) -> Created:
+async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
     """Carry out the create by the time it is now, and tell the line whether upstream takes them again.
 
     A first answer given again says nothing about that: upstream was not asked.

@@ -61,7 +61,7 @@ def line_for(gw: Gateway, credential: str, model: str) -> Line | None:
     return line
 
 
-async def take_turn(line: Line, wait: Wait) -> bool:
+async def await_turn(line: Line, wait: Wait) -> bool:
     """Stand in line until it is this create's turn, which ends with `Line.done`.
 
     False if the wait is over first: the place in line is free, and nothing has happened.

@@ -255,7 +255,7 @@ def _digest(record: ListedRecord) -> bytes:
         return b""
 
 
-async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> bool:
+async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord) -> None:
     body = record.body
     reach(Point.FOUND)
     job = await settlement.place(
@@ -263,4 +263,3 @@ async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord
     )
     if job is not None:
         log_event(logging.INFO, "lost create found", request_id=record.request_id, team=reservation.owner.team)
-    return job is not None

@@ -31,7 +31,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 
 OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
-"""States in which a reservation still holds everything it claimed."""
+"""States in which a reservation still holds everything it claimed, but for a slot that was given up."""
 
 
 def sources_of(target: State) -> tuple[State, ...]:

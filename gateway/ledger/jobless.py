@@ -31,7 +31,7 @@ class Jobless:
 
     async def sent(self, credential: str, model: str) -> list[OpenReservation]:
         """Creates of this model that were sent with this credential, oldest first."""
-        return await self._read("jobless", sent, credential, model)
+        return await self._read("sent_creates", sent, credential, model)
 
     async def take_over(self, reservation_id: str, now: float) -> bool:
         """A create was left behind: unsent it is released, sent it is in doubt. False if it is neither by now."""

@@ -31,7 +31,7 @@ class Outbox:
     async def due(
         self, now: float, full_hosts: Sequence[str], full_teams: Sequence[str], limit: int
     ) -> list[DueDelivery]:
-        """What may be tried now, the longest due first, but not to the hosts named."""
+        """What may be tried now, the longest due first, but not to the hosts and not of the teams named."""
         return await self._read("due_deliveries", deliveries.due, now, full_hosts, full_teams, limit)
 
     async def claim(self, wanted: Sequence[DueDelivery], now: float, until: float) -> list[Delivery]:

@@ -26,7 +26,7 @@ class UnderWay:
         return self.reads + len(self.tasks)
 
     def check(self, share: float) -> None:
-        """Raises UpstreamFailure if more than this share of what is allowed is under way."""
+        """Raises UpstreamFailure if as much as this share of what is allowed is under way."""
         if len(self) >= self._most * share:
             raise UpstreamFailure(
                 Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
