@@ -36,8 +36,12 @@ async def reload_policies(gw: Gateway) -> bool:
 
 
 def show_policies(gw: Gateway) -> None:
-    """Put into the metrics which generation is in force, whether the files' own is, and when the keys expire."""
+    """Put into the metrics which generation is in force, whether the files' own is, and when the keys expire.
+
+    What they tell of credentials that are gone ends.
+    """
     policies, metrics = gw.policies, gw.metrics
+    gw.upstream.circuits.keep(policies.current.credentials)
     metrics.reload_ok.set(int(policies.last_reload_ok))
     metrics.reload_time.set(policies.last_reload_at)
     metrics.policy_info.show({(policies.version,): 1})

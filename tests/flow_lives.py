@@ -11,7 +11,6 @@ import httpx
 
 from gateway.app import opened
 from gateway.context import Gateway
-from gateway.core.breaker import Breaker
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.settings import read_settings
 from gateway.web.public import PublicApp
@@ -81,7 +80,7 @@ class Life:
             while len(running := self.gw.tasks._running) > len(self.held):
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.sleep(0)
-        self.gw.upstream._breaker = Breaker()
+        self.gw.upstream.circuits.keep(())
 
     async def end(self) -> None:
         """Close it as SIGTERM does."""

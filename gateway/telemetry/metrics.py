@@ -70,7 +70,7 @@ class Metrics:
         self.upstream_calls = UpstreamCalls(SECONDS)
         self.registry.register(self.upstream_calls)
         self.upstream_retries = counter("upstream_retries", "Calls repeated to upstream.", "operation", "reason")
-        self.circuit = gauge("upstream_circuit_state", "1 for the state the circuit breaker is in.", "state")
+        self.circuit = gauge("upstream_circuit_state", "1 for each state that a credential's circuit is in.", "state")
         self.jobs_created = counter("jobs_created", "Jobs upstream accepted.", "team", "model")
         self.jobs_finished = counter("jobs_finished", "Jobs that ended.", "team", "model", "outcome")
         self.jobs_active = gauge("jobs_active", "Jobs that have not ended.", "team", "model")

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from gateway.core.breaker import Breaker, Circuit
+from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
@@ -28,6 +28,7 @@ from gateway.upstream.answer import (
     require_result,
     whole_body,
 )
+from gateway.upstream.circuits import Circuits
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
@@ -77,8 +78,8 @@ class _Call:
 class Upstream:
     """GMI's API at one origin. Every method raises UpstreamFailure, never an exception of a library.
 
-    `credential` names a credential of the policy in force. Answers of 4xx and 5xx are answers, not failures, except
-    401 and 403, which are about the gateway's own key.
+    `credential` names a credential of the policy in force; each has a circuit of its own among `circuits`. Answers of
+    4xx and 5xx are answers, not failures, except 401 and 403, which are about the gateway's own key.
     """
 
     def __init__(
@@ -97,24 +98,18 @@ class Upstream:
         self._metrics = metrics
         self._limits = limits
         self._ticks = ticks
-        self._breaker = Breaker()
+        self.circuits = Circuits(metrics)
         self._budget = RetryBudget()
         self._accepted_keys: dict[str, Secret] = {}
         self._deadlines = Deadlines(limits.timeout)
         self._create_deadlines = Deadlines(limits.create_timeout)
         self._under_way = UnderWay(limits.in_flight, limits.answers)
         self.traces: Traces = NO_TRACES
-        self._show_circuit()
 
     @property
     def in_flight(self) -> int:
         """Calls under way, also those nobody waits for any more."""
         return len(self._under_way)
-
-    @property
-    def circuit(self) -> Circuit:
-        """Whether calls go out at present."""
-        return self._breaker.state
 
     def list_models(self, credential: str) -> Asking:
         """`GET …/models`."""
@@ -164,7 +159,7 @@ class Upstream:
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
-        if self._breaker.state is not _CLOSED:
+        if self.circuits.of(credential).state is not _CLOSED:
             await self._pass_circuit(credential, question, access)
         call = _Call(credential, access, question, self._ticks())
         answer = await self._watched(call)
@@ -174,23 +169,17 @@ class Upstream:
 
     async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
         """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
-        if not self._breaker.admit(self._ticks()):
-            raise self._circuit_is_open()
-        self._show_circuit()
+        self.circuits.admit(credential, self._ticks())
         if not question.repeatable:
             try:
                 probe = await self._watched(_Call(credential, access, request.list_models(), self._ticks()))
             except UpstreamFailure as failure:
                 raise UpstreamFailure(Sent.NEVER, failure.code, failure.message, failure.retry_after) from failure
             if probe.status in UNAVAILABLE:
-                raise self._circuit_is_open()
-
-    def _circuit_is_open(self) -> UpstreamFailure:
-        message, wait = "Upstream fails repeatedly and is given a pause; try again.", self._breaker.wait(self._ticks())
-        return UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN, message, retry_after=wait)
+                raise self.circuits.is_open(credential, self._ticks())
 
     async def _watched(self, call: _Call) -> Answer:
-        """Make the call within its time, and tell the circuit breaker what it showed of upstream."""
+        """Make the call within its time, and tell the credential's circuit what it showed of upstream."""
         is_read = call.question.repeatable
         works: bool | None = False
         deadlines = self._create_deadlines if call.question.operation is _CREATE else self._deadlines
@@ -212,22 +201,8 @@ class Upstream:
             self._under_way.reads -= is_read
             deadlines.end(deadline)
             if works is not None:
-                self._tell_circuit(call.began, works=works)
+                self.circuits.note(call.credential, call.began, self._ticks(), works=works)
         return answer
-
-    def _tell_circuit(self, began: float, *, works: bool) -> None:
-        before = self._breaker.state
-        if works:
-            self._breaker.succeed()
-        else:
-            self._breaker.fail(began, self._ticks())
-        if self._breaker.state is not before:
-            log_event(logging.WARNING, "upstream circuit", state=self._breaker.state.value)
-            self._show_circuit()
-
-    def _show_circuit(self) -> None:
-        for state in Circuit:
-            self._metrics.circuit(state.value).set(state is self._breaker.state)
 
     async def _try_keys(self, call: _Call) -> Answer:
         """Ask with the key that last worked, then with the others. A refused key proves that nothing was done."""

@@ -364,7 +364,7 @@ class Clock:
 async def _open_circuit(gmi: Upstream) -> None:
     for _ in range(10):
         await failing(lambda: gmi.upload_url("default", b"{}"))
-    assert gmi.circuit is Circuit.OPEN
+    assert gmi.circuits.of("default").state is Circuit.OPEN
 
 
 async def _reset_at_once(connection: Connection) -> None:
@@ -385,8 +385,16 @@ async def test_up15_ten_failures_open_the_circuit_and_a_probe_closes_it(client: 
         assert 'upstream_circuit_state{state="open"} 1.0' in exposed(gmi)
         clock.now += 5
         await gmi.get_request("default", "r1")
-        assert gmi.circuit is Circuit.CLOSED
+        assert gmi.circuits.of("default").state is Circuit.CLOSED
     assert len(upstream.requests) == 11
+
+
+async def test_up15_the_circuit_of_one_credential_holds_up_no_other(client: Connect) -> None:
+    async with ScriptedUpstream(*[_reset_at_once] * 10, answering(MODELS)) as upstream:
+        gmi = client(upstream.url)
+        await _open_circuit(gmi)
+        assert (await failing(lambda: gmi.list_models("default"))).code is Code.UPSTREAM_CIRCUIT_OPEN
+        assert (await gmi.create_request("two", BODY)).status == 200
 
 
 async def test_up15_a_create_sends_a_read_ahead_as_the_probe(client: Connect) -> None:
@@ -408,7 +416,7 @@ async def test_up15_a_create_whose_probe_fails_was_never_sent(client: Connect) -
         clock.now += 5
         failure = await failing(lambda: gmi.create_request("default", BODY))
         assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_UNREACHABLE)
-        assert gmi.circuit is Circuit.OPEN
+        assert gmi.circuits.of("default").state is Circuit.OPEN
     assert all(request.target != f"{PREFIX}/requests" for request in upstream.requests)
 
 
@@ -421,7 +429,7 @@ async def test_up15_a_create_whose_probe_is_told_that_upstream_is_away_was_never
         clock.now += 5
         failure = await failing(lambda: gmi.create_request("default", BODY))
         assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN)
-        assert gmi.circuit is Circuit.OPEN
+        assert gmi.circuits.of("default").state is Circuit.OPEN
     assert {request.method for request in upstream.requests[10:]} == {"GET"}
 
 
@@ -430,7 +438,7 @@ async def test_a_creates_own_500_says_nothing_about_upstream_as_a_whole(client: 
         gmi = client(upstream.url)
         for _ in range(12):
             await gmi.create_request("default", BODY)
-        assert gmi.circuit is Circuit.CLOSED
+        assert gmi.circuits.of("default").state is Circuit.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -444,7 +452,7 @@ async def test_up15_a_500_to_a_read_is_an_answer_and_only_unavailability_is_an_o
         gmi = client(upstream.url)
         for _ in range(10):
             assert (await gmi.get_request("default", "r1")).status == int(status[:3])
-        assert gmi.circuit is circuit
+        assert gmi.circuits.of("default").state is circuit
 
 
 async def test_rs5_answers_that_would_fill_the_memory_are_given_up_and_the_next_is_read(client: Connect) -> None:
