@@ -197,11 +197,12 @@ def _nominated_by(connection: bytes) -> frozenset[bytes]:
 def retry_after(headers: Mapping[str, str], body: bytes) -> int:
     """Seconds to wait after a 429 or 503, from 1 to 300 (RFC 9110 §10.2.3).
 
-    Upstream's header, a date in it read by upstream's own clock, else its body's `rate_limit.retry_after_ms`, else 5.
+    Upstream's own word, its body's `rate_limit.retry_after_ms`, else the header of whatever answered in its place, a
+    date in it read by that one's clock, else 5.
     """
-    seconds = _header_seconds(headers.get("retry-after", ""), headers.get("date", ""))
+    seconds = _body_seconds(body)
     if seconds is None:
-        seconds = _body_seconds(body)
+        seconds = _header_seconds(headers.get("retry-after", ""), headers.get("date", ""))
     return min(_LONGEST_WAIT, max(1, math.ceil(_USUAL_WAIT if seconds is None else seconds)))
 
 

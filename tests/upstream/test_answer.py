@@ -58,6 +58,8 @@ def test_repeated_fields_and_their_order_stay() -> None:
         ({"retry-after": "Mon, 23 Nov 2026 00:01:00", "date": DATE}, b"", 5),
         ({}, b'{"error":"x","rate_limit":{"retry_after_ms":29970}}', 30),
         ({}, b'{"rate_limit":{"retry_after_ms":"soon"}}', 5),
+        ({"retry-after": "1"}, b'{"rate_limit":{"retry_after_ms":29970}}', 30),
+        ({"retry-after": "7"}, b'{"rate_limit":{"retry_after_ms":"soon"}}', 7),
         ({}, b"\xff", 5),
     ],
 )
