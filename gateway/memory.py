@@ -33,6 +33,12 @@ class Seen(msgspec.Struct, frozen=True):
     etag: bytes
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
+
+    asked_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock."""
@@ -66,7 +72,7 @@ class JobMemory:
         self._seen: LRUCache[str, Seen] = LRUCache(most_bytes, getsizeof=_size)
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, asyncio.Future[Seen]] = {}
-        self._errors: LRUCache[str, Seen] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
+        self._errors: LRUCache[str, Seen | Failed] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
         self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
         self._looked_up: dict[str, tuple[float, float]] = {}
@@ -100,7 +106,7 @@ class JobMemory:
         Upstream knows the job: what it said to the contrary is forgotten.
         """
         self._denials.pop(request_id, None)
-        if request_id in self._changed and seen.asked_at < self._changed[request_id]:
+        if self._is_outdated(request_id, seen):
             return
         self._errors.pop(request_id, None)
         try:
@@ -119,15 +125,19 @@ class JobMemory:
         self._seen.pop(request_id, None)
         self._errors.pop(request_id, None)
 
-    def error(self, request_id: str) -> Seen | None:
-        """The error that upstream last answered instead of a record, if it has given none since."""
+    def error(self, request_id: str) -> Seen | Failed | None:
+        """What upstream last answered instead of a record, if it has given none since."""
         return self._errors.get(request_id)
 
-    def remember_error(self, request_id: str, seen: Seen) -> None:
-        """Upstream answered this instead of a record. What was seen before is still known."""
+    def remember_error(self, request_id: str, error: Seen | Failed) -> None:
+        """This came instead of a record. What was seen before is still known."""
         self._errors.pop(request_id, None)
-        if _size(seen) <= _MOST_ERROR_BYTES:
-            self._errors[request_id] = seen
+        if _size(error) <= _MOST_ERROR_BYTES and not self._is_outdated(request_id, error):
+            self._errors[request_id] = error
+
+    def _is_outdated(self, request_id: str, news: Seen | Failed) -> bool:
+        """Whether the job was changed from here since this was asked for."""
+        return request_id in self._changed and news.asked_at < self._changed[request_id]
 
     def asked_at(self, request_id: str) -> float:
         """When upstream was last asked for what is remembered, on the monotonic clock."""
@@ -219,5 +229,5 @@ class JobMemory:
         self._looked_up = {name: times for name, times in self._looked_up.items() if name in reservation_ids}
 
 
-def _size(seen: Seen) -> int:
-    return seen.answer.size + _RECORD_BYTES
+def _size(known: Seen | Failed) -> int:
+    return _RECORD_BYTES + (known.answer.size if isinstance(known, Seen) else 0)

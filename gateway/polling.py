@@ -47,14 +47,22 @@ async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
 
 
 async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
-    """The job's record: from memory while fresh or terminal, else from upstream, else stale for a minute."""
+    """The job's record: from memory while fresh or terminal, else from upstream, else stale for a minute.
+
+    An error of upstream's is told for a second before it is asked again, and so is the last record where upstream
+    answered with something that is none.
+    """
     owner = await own(gw, caller, request_id)
     seen = gw.jobs.seen(request_id)
     if seen is not None and (seen.terminal or gw.ticks() - seen.asked_at < LIVE_RECORD_FRESH):
         return Served(seen, _HIT, gw.ticks() - seen.asked_at)
     error = gw.jobs.error(request_id)
     if error is not None and gw.ticks() - error.asked_at < LIVE_RECORD_FRESH:
-        return Served(error, _HIT, gw.ticks() - error.asked_at)
+        if isinstance(error, Seen):
+            return Served(error, _HIT, gw.ticks() - error.asked_at)
+        lately = last_seen(gw, request_id, How.STALE_ERROR)
+        if lately is not None:
+            return lately
     if seen is None and owner.outcome is not None:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
@@ -63,9 +71,10 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     try:
         fresh = await settlement.look(gw, request_id, owner)
     except UpstreamFailure:
-        if seen is not None and gw.ticks() - seen.asked_at < LIVE_RECORD_STALE:
-            return Served(seen, How.STALE_ERROR, gw.ticks() - seen.asked_at)
-        raise
+        lately = last_seen(gw, request_id, How.STALE_ERROR)
+        if lately is None:
+            raise
+        return lately
     if shared:
         gw.metrics.polls_coalesced.inc()
     return Served(fresh, How.COLLAPSED if shared else _MISS, 0.0)
@@ -84,12 +93,12 @@ async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen
     return await poll(gw, caller, request_id)
 
 
-def last_seen(gw: Gateway, request_id: str) -> Served[Seen] | None:
-    """The record as it is remembered, while upstream is being asked for another; None where that is too long ago."""
+def last_seen(gw: Gateway, request_id: str, how: How = How.STALE) -> Served[Seen] | None:
+    """The record as it is remembered, in place of the one that is not to be had now; None if that is too long ago."""
     seen = gw.jobs.seen(request_id)
     if seen is None or gw.ticks() - seen.asked_at >= LIVE_RECORD_STALE:
         return None
-    return Served(seen, How.STALE, gw.ticks() - seen.asked_at)
+    return Served(seen, how, gw.ticks() - seen.asked_at)
 
 
 async def watch(
@@ -109,7 +118,7 @@ async def watch(
         while not wait.is_over:
             seen = await _next(gw, audience, request_id, etag, wait)
             if seen is None:
-                if not wait.is_over:
+                if wait.has_pulse():
                     yield None
                 continue
             if seen.answer.status != 200:
@@ -117,6 +126,7 @@ async def watch(
                     return
                 continue
             etag, ended = seen.etag, seen.terminal
+            wait.begin_pulse()
             yield Served(seen, _HIT, gw.ticks() - seen.asked_at)
             seen = None
             if ended:

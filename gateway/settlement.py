@@ -21,10 +21,10 @@ from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import DueJob, OwnedByAnother, Owner, Placement, Reply, Sighting
 from gateway.logs import log_event
-from gateway.memory import Seen
+from gateway.memory import Failed, Seen
 from gateway.telemetry import OTHER
 from gateway.turns import in_turns
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
 MISSING_CONFIRMATIONS = 2
@@ -44,20 +44,21 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     under_way = gw.jobs.look_under_way(request_id)
     if under_way is not None:
         return await asyncio.shield(under_way)
-    looking = gw.jobs.begin_look(request_id)
+    looking, asked_at = gw.jobs.begin_look(request_id), gw.ticks()
     outcome: Seen | UpstreamFailure | None = None
     try:
-        outcome = seen = await _ask(gw, request_id, owner)
+        outcome = seen = await _ask(gw, request_id, owner, asked_at)
     except UpstreamFailure as failure:
         outcome = failure
+        if failure.sent is Sent.ANSWERED:  # of what never came the circuit breaker sees to it that few ask again
+            gw.jobs.remember_error(request_id, Failed(asked_at))
         raise
     finally:
         gw.jobs.end_look(request_id, looking, outcome)
     return seen
 
 
-async def _ask(gw: Gateway, request_id: str, owner: Owner) -> Seen:
-    asked_at = gw.ticks()
+async def _ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Seen:
     answer = await gw.upstream.get_request(owner.credential, request_id)
     if answer.status == 404:
         await _deny(gw, request_id, owner)

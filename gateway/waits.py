@@ -30,7 +30,8 @@ class Wait:
     """One call that waits, at most until the instant `until` on the clock `ticks`.
 
     `aside` is entered while it does nothing but wait. `pulse` are the seconds after which it wants to hear that nothing
-    has happened. `ended` is done when it must not go on. `waited` are the seconds it has waited so far.
+    has happened, since `pulse_began`. `ended` is done when it must not go on. `waited` are the seconds it has waited so
+    far.
     """
 
     caller: Caller
@@ -40,6 +41,10 @@ class Wait:
     pulse: float = inf
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     waited: float = 0.0
+    pulse_began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begin_pulse()
 
     @property
     def is_over(self) -> bool:
@@ -51,10 +56,21 @@ class Wait:
         if not self.ended.done():
             self.ended.set_result(None)
 
+    def begin_pulse(self) -> None:
+        """Something is told now."""
+        self.pulse_began = self.ticks()
+
+    def has_pulse(self) -> bool:
+        """Whether a pulse's length has passed while nothing was told. Then another one begins."""
+        if self.is_over or self.ticks() < self.pulse_began + self.pulse:
+            return False
+        self.begin_pulse()
+        return True
+
     async def for_either(self, news: asyncio.Future[Any]) -> None:
         """Until there is news, a pulse's length has passed, or it is over. The future is left as it is."""
         began = self.ticks()
-        seconds = min(self.pulse, max(0.0, self.until - began))
+        seconds = max(0.0, min(self.pulse_began + self.pulse, self.until) - began)
         with self.aside():
             await asyncio.wait((news, self.ended), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self.waited += self.ticks() - began

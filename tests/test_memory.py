@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway import memory
 from gateway.ledger.values import Owner
-from gateway.memory import DENIALS_APART, OWNER_TRUSTED_FOR, JobMemory, Seen
+from gateway.memory import DENIALS_APART, OWNER_TRUSTED_FOR, Failed, JobMemory, Seen
 from gateway.upstream.client import Answer, UpstreamFailure
 
 NOW = 1_800_000_000.0
@@ -211,3 +211,14 @@ def test_rs3_the_headers_of_a_record_count_as_well(small: JobMemory) -> None:
     for name in ("one", "two", "three"):
         small.remember(name, Seen(Answer(200, headers, b"{}"), 0.0, terminal=True, etag=b'"e"'))
     assert [small.seen(name) is None for name in ("one", "two", "three")] == [True, False, False]
+
+
+def test_that_upstream_told_nonsense_is_known_unless_the_job_was_changed_since() -> None:
+    jobs = JobMemory()
+    failed = Failed(asked_at=5.0)
+    jobs.remember_error("one", failed)
+    assert jobs.error("one") is failed
+    assert jobs.asked_at("one") == 5.0
+    jobs.outdate("one", 6.0)
+    jobs.remember_error("one", failed)
+    assert jobs.error("one") is None

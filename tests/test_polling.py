@@ -17,6 +17,7 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import Job, Sighting
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 FILES = {"a.yaml": team("a", "key-a"), "b.yaml": team("b", "key-b")}
 STRANGER = "0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11"
@@ -279,6 +280,32 @@ async def test_up8_an_error_of_upstreams_passes_untouched_and_is_kept_for_a_seco
     assert house.received("get_request") == 1
     await asyncio.sleep(LIVE_RECORD_FRESH)
     assert (await poll(client, request_id)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [response(b"{}", "401 No"), response(b"{}", "302 There"), response(b"not a record")],
+    ids=["401", "302", "no record"],
+)
+async def test_a_job_that_upstream_tells_nonsense_of_is_asked_for_once_a_second_too(
+    open_house: OpenHouse, nonsense: bytes
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        known = await poll(client, request_id)
+        age(house, request_id, LIVE_RECORD_FRESH)
+        upstream.answers["GET", f"{Q}/requests/{request_id}"] = nonsense
+        began, before = time.monotonic(), len(upstream.received)
+        answers = [await poll(client, request_id) for _ in range(50)]
+        asked, seconds = len(upstream.received) - before, int(time.monotonic() - began)
+        assert 1 <= asked <= 1 + seconds
+        assert {(answer.status_code, answer.content) for answer in answers} == {(200, known.content)}
+        assert {answer.headers["cache-status"] for answer in answers} == {"gmi-gateway; hit; detail=stale-error"}
+        await asyncio.sleep(LIVE_RECORD_FRESH)
+        del upstream.answers["GET", f"{Q}/requests/{request_id}"]
+        assert (await poll(client, request_id)).headers["cache-status"] == "gmi-gateway; fwd=miss"
 
 
 async def test_2000_pollers_of_100_live_jobs_are_one_call_to_upstream_per_job_and_second(

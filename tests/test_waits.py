@@ -146,3 +146,19 @@ async def test_at_a_key_that_another_team_has_now_only_the_former_teams_waits_en
         waits.begin(wait)
     waits.review(policy(KEY, team="b"), NOW)
     assert [former.is_over, present.is_over] == [True, False]
+
+
+async def test_a_pulse_comes_when_nothing_was_told_for_its_length_whatever_woke_the_wait() -> None:
+    clock = Clock()
+    wait = clock.wait(pulse=10.0)
+    clock.now += 9
+    assert not wait.has_pulse()
+    clock.now += 1
+    assert [wait.has_pulse(), wait.has_pulse()] == [True, False]
+    clock.now += 9
+    wait.begin_pulse()
+    clock.now += 9
+    assert not wait.has_pulse()
+    clock.now += 60
+    assert wait.is_over
+    assert not wait.has_pulse()

@@ -64,6 +64,20 @@ async def test_lp3_a_silent_stream_shows_that_it_lives(studio: Studio, monkeypat
         assert len(events.received) == 1
 
 
+@pytest.mark.parametrize("status", ["404 No", "429 Slow", "500 Oh"])
+async def test_lp3_a_stream_shows_that_it_lives_while_upstream_answers_errors(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr("gateway.web.events.COMMENT_AFTER", 1.5)
+    monkeypatch.setattr("gateway.polling.LIVE_RECORD_FRESH", 0.05)
+    job = await studio.created()
+    async with listening(studio.client, job) as events:
+        await events.until(1)
+        studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b"{}", status)
+        await studio.house.eventually(lambda: events.comments >= 2)
+        assert len(events.received) == 1
+
+
 async def test_a_stream_ends_for_its_client_to_come_back(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.web.events.LONGEST_STREAM", 0.3)
     job = await studio.created()
