@@ -220,12 +220,6 @@ def take_due(connection: Connection, now: float, limit: int) -> list[DueJob]:
     return [DueJob(*row) for row in _TAKE_DUE.rows(connection, now=now, limit=limit)]
 
 
-def owner_of(connection: Connection, request_id: str) -> Owner | None:
-    """Whose job this is; None for an id nobody owns."""
-    row = connection.execute(_with_owner.where(_job.request_id == request_id)).one_or_none()
-    return None if row is None else owner_from(row)
-
-
 def owners(connection: Connection, request_ids: Sequence[str]) -> dict[str, Owner]:
     """Whose jobs these are, by id; without those nobody owns."""
     rows = connection.execute(_with_owner.where(_job.request_id.in_(request_ids)))

@@ -20,6 +20,7 @@ from gateway.ledger import counters, instances, jobs, refusals, replies, reserva
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.jobless import Jobless
+from gateway.ledger.look_ups import LookUps
 from gateway.ledger.operation import Together, Work, Writing, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
@@ -72,6 +73,7 @@ class Ledger:
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
         self._readers: Readers | None = None
+        self._look_ups = LookUps(self.owners)
         self.outbox = Outbox(self._write, self._read)
         self.slots = Slots(self._write, self._read)
         self.jobless = Jobless(self._write, self._read, self.instance)
@@ -214,7 +216,7 @@ class Ledger:
 
     async def owner_of(self, request_id: str) -> Owner | None:
         """Whose job this is; None for an id nobody owns."""
-        return await self._read("owner_of", jobs.owner_of, request_id)
+        return await self._look_ups.owner_of(request_id)
 
     async def owners(self, request_ids: Sequence[str]) -> dict[str, Owner]:
         """Whose jobs these are, by id. One that nobody owns is not among them."""

@@ -23,7 +23,7 @@ def page(team: str | None, model: str | None) -> Work[Any]:
 
 
 ASKED: dict[str, Work[Any]] = {
-    "owner_of": lambda connection: jobs.owner_of(connection, "request-a"),
+    "owners": lambda connection: jobs.owners(connection, ["request-a", "request-b"]),
     "job": lambda connection: jobs.job(connection, "request-a"),
     "list": page("red", None),
     "list of a model": page("red", "Veo3"),
