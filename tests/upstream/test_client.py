@@ -9,7 +9,7 @@ import pytest
 from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailure
-from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
+from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import KEY, Connect, until
 
 PREFIX = "/api/v1/ie/requestqueue/apikey"
@@ -408,29 +408,24 @@ async def test_up15_a_create_sends_a_read_ahead_as_the_probe(client: Connect) ->
     assert [request.method for request in upstream.requests[10:]] == ["GET", "POST"]
 
 
-async def test_up15_a_create_whose_probe_fails_was_never_sent(client: Connect) -> None:
+@pytest.mark.parametrize(
+    ("probe", "code"),
+    [
+        (_reset_at_once, Code.UPSTREAM_UNREACHABLE),
+        (answering(response(b'{"error":"x"}', "503 B")), Code.UPSTREAM_CIRCUIT_OPEN),
+    ],
+    ids=["reset", "503"],
+)
+async def test_up15_a_create_whose_probe_fails_was_never_sent(client: Connect, probe: Script, code: Code) -> None:
     clock = Clock()
-    async with ScriptedUpstream(_reset_at_once) as upstream:
+    async with ScriptedUpstream(*[_reset_at_once] * 10, probe) as upstream:
         gmi = client(upstream.url, ticks=clock)
         await _open_circuit(gmi)
         clock.now += 5
         failure = await failing(lambda: gmi.create_request("default", BODY))
-        assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_UNREACHABLE)
+        assert (failure.sent, failure.code) == (Sent.NEVER, code)
         assert gmi.circuits.of("default").state is Circuit.OPEN
     assert all(request.target != f"{PREFIX}/requests" for request in upstream.requests)
-
-
-async def test_up15_a_create_whose_probe_is_told_that_upstream_is_away_was_never_sent(client: Connect) -> None:
-    scripts = [_reset_at_once] * 10 + [answering(response(b'{"error":"x"}', "503 B"))]
-    clock = Clock()
-    async with ScriptedUpstream(*scripts) as upstream:
-        gmi = client(upstream.url, ticks=clock)
-        await _open_circuit(gmi)
-        clock.now += 5
-        failure = await failing(lambda: gmi.create_request("default", BODY))
-        assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN)
-        assert gmi.circuits.of("default").state is Circuit.OPEN
-    assert {request.method for request in upstream.requests[10:]} == {"GET"}
 
 
 async def test_a_creates_own_500_says_nothing_about_upstream_as_a_whole(client: Connect) -> None:
