@@ -14,8 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
+import msgspec
 from cachetools import LRUCache
 
 from gateway.core.freshness import Freshness, Rules, freshness
@@ -54,7 +55,7 @@ class Fetched(Generic[V]):
     age: float = 0.0
 
 
-class Served(NamedTuple, Generic[V]):
+class Served(msgspec.Struct, Generic[V], frozen=True):
     """A value from the cache or through it. `age` is in seconds."""
 
     value: V

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 import msgspec
-from cachetools import LRUCache
+from cachetools import FIFOCache, LRUCache
 
 from gateway.ledger.values import Owner, Reply
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -19,7 +19,9 @@ DENIALS_APART = 10.0
 
 _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
-_MOST_ERROR_BYTES = 4 * 1024**2
+_LARGEST_ERROR = 256 * 1024
+"""Bytes of an error of upstream's that is told again instead of being asked for again."""
+
 _RECORD_BYTES = 1024
 """What a record costs besides its answer."""
 
@@ -37,6 +39,26 @@ class Failed(msgspec.Struct, frozen=True):
     """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
 
     asked_at: float
+
+
+class Known(msgspec.Struct):
+    """What upstream last said of one job.
+
+    `seen` is its record, and `error` what it last answered instead, if it has given no record since.
+    """
+
+    seen: Seen | None = None
+    error: Seen | Failed | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        answers = [each.answer.size for each in (self.seen, self.error) if isinstance(each, Seen)]
+        return _RECORD_BYTES + sum(answers)
+
+
+_NOTHING = Known()
+"""Of a job that is not remembered. Nobody writes to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +90,14 @@ class JobMemory:
     """Owners, last seen records (bounded in bytes, least recently used goes first), looks under way, and who waits."""
 
     def __init__(self, most_bytes: int = _MOST_RECORD_BYTES) -> None:
-        self._owners: LRUCache[str, tuple[Owner, float]] = LRUCache(_MOST_OWNERS)
-        self._seen: LRUCache[str, Seen] = LRUCache(most_bytes, getsizeof=_size)
+        # An owner is asked for anew every minute, so the first in is about the least recently used.
+        self._owners: FIFOCache[str, tuple[Owner, float]] = FIFOCache(_MOST_OWNERS)
+        self._known: LRUCache[str, Known] = LRUCache(most_bytes, getsizeof=lambda known: known.size)
+        # Few jobs have either, but what either says must not go because of other jobs' records.
+        self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
+        self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, asyncio.Future[Seen]] = {}
-        self._errors: LRUCache[str, Seen | Failed] = LRUCache(_MOST_ERROR_BYTES, getsizeof=_size)
-        self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
-        self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
         self._looked_up: dict[str, tuple[float, float]] = {}
         self._audiences: dict[str, Audience] = {}
 
@@ -87,17 +110,26 @@ class JobMemory:
         """The ledger's word, as of `ticks`."""
         self._owners[request_id] = (owner, ticks)
 
+    def of(self, request_id: str) -> Known:
+        """All that is remembered of the job, to be read only. Whoever serves it has checked the owner first."""
+        return self._known.get(request_id, _NOTHING)
+
     def seen(self, request_id: str) -> Seen | None:
-        """The record last seen. Whoever serves it has checked the owner first."""
-        return self._seen.get(request_id)
+        """The record last seen."""
+        return self.of(request_id).seen
 
     def see_again(self, request_id: str, answer: Answer, asked_at: float) -> Seen | None:
         """The live record last seen, seen once more, which is what upstream mostly answers; None if this is another."""
-        known = self._seen.get(request_id)
-        if known is None or known.terminal or known.answer.body != answer.body:
+        known = self.of(request_id)
+        last = known.seen
+        if last is None or last.terminal or last.answer.body != answer.body or answer.status != 200:
             return None
-        seen = Seen(answer, asked_at, terminal=False, etag=known.etag)
-        self.remember(request_id, seen)
+        seen = Seen(answer, asked_at, terminal=False, etag=last.etag)
+        is_news = known.error is not None or request_id in self._denials or request_id in self._changed
+        if not is_news and last.answer.headers == answer.headers:
+            known.seen = seen  # as large as the one before
+        else:
+            self.remember(request_id, seen)
         return seen
 
     def remember(self, request_id: str, seen: Seen) -> None:
@@ -106,13 +138,8 @@ class JobMemory:
         Upstream knows the job: what it said to the contrary is forgotten.
         """
         self._denials.pop(request_id, None)
-        if self._is_outdated(request_id, seen):
-            return
-        self._errors.pop(request_id, None)
-        try:
-            self._seen[request_id] = seen
-        except ValueError:  # it is larger than the whole memory
-            self._seen.pop(request_id, None)
+        if not self._is_outdated(request_id, seen):
+            self._keep(request_id, Known(seen))
 
     def outdate(self, request_id: str, ticks: float) -> None:
         """The job was changed from here: nothing that was asked before is true of it any more."""
@@ -122,27 +149,29 @@ class JobMemory:
 
     def forget(self, request_id: str) -> None:
         """Drop what is known of the job's record; the next look brings it again."""
-        self._seen.pop(request_id, None)
-        self._errors.pop(request_id, None)
-
-    def error(self, request_id: str) -> Seen | Failed | None:
-        """What upstream last answered instead of a record, if it has given none since."""
-        return self._errors.get(request_id)
+        self._known.pop(request_id, None)
 
     def remember_error(self, request_id: str, error: Seen | Failed) -> None:
         """This came instead of a record. What was seen before is still known."""
-        self._errors.pop(request_id, None)
-        if _size(error) <= _MOST_ERROR_BYTES and not self._is_outdated(request_id, error):
-            self._errors[request_id] = error
+        is_small = isinstance(error, Failed) or error.answer.size <= _LARGEST_ERROR
+        known = Known(self.seen(request_id), error if is_small and not self._is_outdated(request_id, error) else None)
+        if known.size > self._known.maxsize:
+            known.error = None
+        self._keep(request_id, known)
 
     def _is_outdated(self, request_id: str, news: Seen | Failed) -> bool:
         """Whether the job was changed from here since this was asked for."""
         return request_id in self._changed and news.asked_at < self._changed[request_id]
 
+    def _keep(self, request_id: str, known: Known) -> None:
+        self._known.pop(request_id, None)
+        if known.size <= self._known.maxsize:
+            self._known[request_id] = known
+
     def asked_at(self, request_id: str) -> float:
         """When upstream was last asked for what is remembered, on the monotonic clock."""
-        known = (self._seen.get(request_id), self._errors.get(request_id))
-        return max((seen.asked_at for seen in known if seen is not None), default=-inf)
+        known = self.of(request_id)
+        return max((each.asked_at for each in (known.seen, known.error) if each is not None), default=-inf)
 
     def attend(self, request_id: str) -> Audience:
         """One more waits for the job to change, until it leaves."""
@@ -210,7 +239,7 @@ class JobMemory:
         return count
 
     def forget_denials(self, request_id: str) -> None:
-        """Upstream knows the job after all, or it is closed."""
+        """The job is closed."""
         self._denials.pop(request_id, None)
 
     def looked_up(self, reservation_id: str) -> tuple[float, float] | None:
@@ -227,7 +256,3 @@ class JobMemory:
     def keep_look_ups(self, reservation_ids: Collection[str]) -> None:
         """Forget the creates that are none of these: nobody looks for them any more."""
         self._looked_up = {name: times for name, times in self._looked_up.items() if name in reservation_ids}
-
-
-def _size(known: Seen | Failed) -> int:
-    return _RECORD_BYTES + (known.answer.size if isinstance(known, Seen) else 0)

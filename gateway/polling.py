@@ -18,7 +18,7 @@ from gateway.core.freshness import LIVE_RECORD_FRESH, LIVE_RECORD_STALE
 from gateway.core.policy import Caller
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Owner
-from gateway.memory import Audience, Seen
+from gateway.memory import Audience, Failed, Seen
 from gateway.settlement import MISSING_AT_FIRST
 from gateway.upstream.client import UpstreamFailure
 from gateway.waits import Wait
@@ -52,17 +52,16 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     An error of upstream's is told for a second before it is asked again, and so is the last record where upstream
     answered with something that is none.
     """
-    owner = await own(gw, caller, request_id)
-    seen = gw.jobs.seen(request_id)
+    owner = gw.jobs.owner(request_id, gw.ticks())
+    if owner is None or owner.team != caller.team.name:
+        owner = await own(gw, caller, request_id)  # which looks into memory again: mostly there is no need for it
+    known = gw.jobs.of(request_id)
+    seen = known.seen
     if seen is not None and (seen.terminal or gw.ticks() - seen.asked_at < LIVE_RECORD_FRESH):
         return Served(seen, _HIT, gw.ticks() - seen.asked_at)
-    error = gw.jobs.error(request_id)
-    if error is not None and gw.ticks() - error.asked_at < LIVE_RECORD_FRESH:
-        if isinstance(error, Seen):
-            return Served(error, _HIT, gw.ticks() - error.asked_at)
-        lately = last_seen(gw, request_id, How.STALE_ERROR)
-        if lately is not None:
-            return lately
+    error = _error_again(gw, request_id, known.error) if known.error is not None else None
+    if error is not None:
+        return error
     if seen is None and owner.outcome is not None:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
@@ -78,6 +77,18 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     if shared:
         gw.metrics.polls_coalesced.inc()
     return Served(fresh, How.COLLAPSED if shared else _MISS, 0.0)
+
+
+def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[Seen] | None:
+    """What upstream answered instead of a record less than a second ago, or for nonsense what it had answered before.
+
+    None if it is to be asked again.
+    """
+    if gw.ticks() - error.asked_at >= LIVE_RECORD_FRESH:
+        return None
+    if isinstance(error, Seen):
+        return Served(error, _HIT, gw.ticks() - error.asked_at)
+    return last_seen(gw, request_id, How.STALE_ERROR)
 
 
 async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:

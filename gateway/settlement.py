@@ -47,7 +47,10 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     looking, asked_at = gw.jobs.begin_look(request_id), gw.ticks()
     outcome: Seen | UpstreamFailure | None = None
     try:
-        outcome = seen = await _ask(gw, request_id, owner, asked_at)
+        answer = await gw.upstream.get_request(owner.credential, request_id)
+        seen = gw.jobs.see_again(request_id, answer, asked_at)
+        outcome = seen = seen or await _learn(gw, request_id, owner, answer, asked_at)
+        gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     except UpstreamFailure as failure:
         outcome = failure
         if failure.sent is Sent.ANSWERED:  # of what never came the circuit breaker sees to it that few ask again
@@ -58,20 +61,15 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     return seen
 
 
-async def _ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Seen:
-    answer = await gw.upstream.get_request(owner.credential, request_id)
+async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, asked_at: float) -> Seen:
+    """What the answer says of the job that was not known before: a record, or an error of upstream's."""
     if answer.status == 404:
         await _deny(gw, request_id, owner)
-    if answer.status != 200:
-        error = Seen(answer, asked_at, terminal=False, etag=b"")
-        gw.jobs.remember_error(request_id, error)
-        gw.jobs.tell(request_id, error)
-        return error
-    seen = gw.jobs.see_again(request_id, answer, asked_at)
-    if seen is None:
-        seen = await _read(gw, request_id, owner, answer, asked_at)
-    gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
-    return seen
+    if answer.status == 200:
+        return await _read(gw, request_id, owner, answer, asked_at)
+    error = Seen(answer, asked_at, terminal=False, etag=b"")
+    gw.jobs.remember_error(request_id, error)
+    return error
 
 
 async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, asked_at: float) -> Seen:

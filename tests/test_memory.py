@@ -34,7 +34,7 @@ def test_az3_an_owner_is_believed_for_a_minute() -> None:
     assert jobs.owner("another", 100.0) is None
 
 
-def test_rs3_owners_are_bounded_and_the_least_used_goes(small: JobMemory) -> None:
+def test_rs3_owners_are_bounded_and_the_first_in_goes(small: JobMemory) -> None:
     for name in ("one", "two", "three"):
         small.remember_owner(name, OWNER, 0.0)
     assert [small.owner(name, 0.0) is None for name in ("one", "two", "three")] == [True, False, False]
@@ -97,7 +97,7 @@ def test_a_live_record_that_comes_again_is_as_new_and_keeps_its_tag() -> None:
     jobs.note_denial("one", NOW)
     again = jobs.see_again("one", Answer(200, (), b"x" * 10, elapsed=0.5), 9.0)
     assert again == Seen(Answer(200, (), b"x" * 10, elapsed=0.5), asked_at=9.0, terminal=False, etag=live.etag)
-    assert [jobs.seen("one"), jobs.error("one")] == [again, None]
+    assert [jobs.seen("one"), jobs.of("one").error] == [again, None]
     assert jobs.note_denial("one", NOW + DENIALS_APART) == 1
 
 
@@ -119,12 +119,12 @@ def test_an_error_is_known_until_there_is_a_record_again_and_does_not_replace_th
     jobs = JobMemory()
     jobs.remember("one", seen(100))
     jobs.remember_error("one", seen(50))
-    assert [jobs.seen("one"), jobs.error("one"), jobs.error("two")] == [seen(100), seen(50), None]
+    assert [jobs.seen("one"), jobs.of("one").error, jobs.of("two").error] == [seen(100), seen(50), None]
     jobs.remember("one", seen(70))
-    assert jobs.error("one") is None
+    assert jobs.of("one").error is None
     jobs.remember_error("one", seen(60))
     jobs.forget("one")
-    assert [jobs.seen("one"), jobs.error("one")] == [None, None]
+    assert [jobs.seen("one"), jobs.of("one").error] == [None, None]
 
 
 def test_a_look_up_is_remembered_from_the_first_to_the_last_while_it_is_of_use() -> None:
@@ -217,8 +217,36 @@ def test_that_upstream_told_nonsense_is_known_unless_the_job_was_changed_since()
     jobs = JobMemory()
     failed = Failed(asked_at=5.0)
     jobs.remember_error("one", failed)
-    assert jobs.error("one") is failed
+    assert jobs.of("one").error is failed
     assert jobs.asked_at("one") == 5.0
     jobs.outdate("one", 6.0)
     jobs.remember_error("one", failed)
-    assert jobs.error("one") is None
+    assert jobs.of("one").error is None
+
+
+def test_a_change_is_known_however_many_records_come_behind_it(small: JobMemory) -> None:
+    small.outdate("one", 10.0)
+    for number in range(20):
+        small.remember(f"other-{number}", seen(1000))
+    small.remember("one", Seen(Answer(200, (), b"{}"), asked_at=9.0, terminal=True, etag=b'"e"'))
+    assert small.seen("one") is None
+
+
+def test_up11_a_denial_is_counted_however_many_records_come_behind_it(small: JobMemory) -> None:
+    small.note_denial("one", NOW)
+    for number in range(20):
+        small.remember(f"other-{number}", seen(1000))
+    assert small.note_denial("one", NOW + DENIALS_APART) == 2
+
+
+def test_an_error_that_does_not_fit_costs_no_record(small: JobMemory) -> None:
+    small.remember("one", seen(4000))
+    small.remember_error("one", seen(5000))
+    assert small.seen("one") == seen(4000)
+
+
+def test_a_change_outlives_a_record_larger_than_the_memory(small: JobMemory) -> None:
+    small.outdate("one", 10.0)
+    small.remember("one", Seen(Answer(200, (), b"x" * 100_000), asked_at=11.0, terminal=False, etag=b'"e"'))
+    small.remember("one", Seen(Answer(200, (), b"{}"), asked_at=9.0, terminal=False, etag=b'"e"'))
+    assert small.seen("one") is None

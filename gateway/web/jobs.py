@@ -146,11 +146,13 @@ def _webhook(call: Call) -> Target | None:
 
 async def poll(call: Call) -> Reply:
     """`GET …/requests/{id}`: the team's own job, from memory or through one shared call; at its end, if asked so."""
+    gw, started = call.gw, call.gw.ticks()
     seconds = seconds_asked(call)
     if seconds is None:
-        return told(call, await _look(call))
+        return told(call, _counted(call, await polling.poll(gw, call.caller, call.identifier), started))
     wait = await _wait_unless_ended(call, seconds)
-    served = await _look(call)
+    started = gw.ticks()
+    served = _counted(call, await polling.poll(gw, call.caller, call.identifier), started)
     if wait is not None and not _is_awaited(call, served.value):
         etag = served.value.etag
         del served  # those who wait keep no record in memory
@@ -159,11 +161,9 @@ async def poll(call: Call) -> Reply:
     return told(call, served).adding(applied(seconds))
 
 
-async def _look(call: Call) -> Served[Seen]:
-    """The record as a poll gives it, counted."""
+def _counted(call: Call, served: Served[Seen], started: float) -> Served[Seen]:
+    """The record as a poll that `started` then gives it, counted."""
     gw = call.gw
-    started = gw.ticks()
-    served = await polling.poll(gw, call.caller, call.identifier)
     if served.how in _ASKED:
         call.upstream_seconds = gw.ticks() - started
     if served.how is _COLLAPSED:
