@@ -76,8 +76,8 @@ class PretendedUpstream:
         """Every call has a connection at once."""
         return self
 
-    async def ask(self, request: Outgoing) -> Reply:
-        """One call, whose shape is checked on the way."""
+    def begin(self, request: Outgoing) -> Reply:
+        """One call, whose shape is checked. It is answered at once, unless it is held."""
         head, _, body = request.head.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         method, target, _ = first.split(" ")
@@ -87,9 +87,11 @@ class PretendedUpstream:
         assert set(headers) <= _HEADERS
         assert len(headers) == len(pairs)
         assert headers["authorization"] == f"Bearer {REAL_KEY}"
-        answer = await self._create(headers["x-request-id"], body) if method == "POST" else self._read(target)
         reply = Reply(self)
-        reply.feed(answer)
+        if method == "POST":
+            self._create(reply, headers["x-request-id"], body)
+        else:
+            reply.feed(self._read(target))
         return reply
 
     def pause(self) -> None:
@@ -116,15 +118,21 @@ class PretendedUpstream:
                 return _json(self.jobs[request_id].record)
         return _json({"error": "not found"}, 404)
 
-    async def _create(self, name: str, body: bytes) -> bytes:
+    def _create(self, reply: Reply, name: str, body: bytes) -> None:
         self.posts[name] += 1
         self.bodies[name] = json.loads(body)
-        outcome = self.outcome
-        if outcome == "held":
-            self.held[name] = asyncio.get_running_loop().create_future()
-            self.arrived.set()
-            outcome = await self.held[name]
-        return self._come_to(name, outcome)
+        if self.outcome != "held":
+            self._answer(reply, name, self.outcome)
+            return
+        held = self.held[name] = asyncio.get_running_loop().create_future()
+        held.add_done_callback(lambda told: None if told.cancelled() else self._answer(reply, name, told.result()))
+        self.arrived.set()
+
+    def _answer(self, reply: Reply, name: str, outcome: str) -> None:
+        try:
+            reply.feed(self._come_to(name, outcome))
+        except httpx.TransportError as failure:
+            reply.fail(failure)
 
     def _come_to(self, name: str, outcome: str) -> bytes:
         match outcome:

@@ -106,7 +106,9 @@ def whole_body(reply: Reply) -> bytes | None:
     if reply.is_coded:
         raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
     body = reply.whole_body()
-    return None if body is None else _checked_size(body, len(body))
+    if body is not None and len(body) > LARGEST_BODY:
+        raise _too_large()
+    return body
 
 
 async def read_body(reply: Reply, intake: Intake) -> bytes:
@@ -117,7 +119,9 @@ async def read_body(reply: Reply, intake: Intake) -> bytes:
         async for chunk in reply:
             size += len(chunk)
             intake.take(len(chunk))
-            chunks.append(_checked_size(chunk, size))
+            if size > LARGEST_BODY:
+                raise _too_large()
+            chunks.append(chunk)
     except httpx.TransportError as error:
         raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
     finally:
@@ -125,11 +129,8 @@ async def read_body(reply: Reply, intake: Intake) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _checked_size(part: bytes, size: int) -> bytes:
-    """The part, of a body that has come so far. Raises UpstreamFailure if that is too much."""
-    if size > LARGEST_BODY:
-        raise UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
-    return part
+def _too_large() -> UpstreamFailure:
+    return UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
 
 
 def require_no_secret(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> None:
@@ -137,8 +138,10 @@ def require_no_secret(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> N
 
     Escapes of JSON are seen through where that takes no time to speak of: errors that quote a key are short.
     """
-    values = b"\n".join([value for _, value in reply.headers])
-    texts: tuple[bytes, ...] = (values, body) if len(body) > _SMALL else (b"%b\n%b" % (values, body),)
+    if reply.piece is not None:
+        texts: tuple[bytes, ...] = (reply.piece,)
+    else:
+        texts = (b"\n".join([value for _, value in reply.headers]), body)
     if len(body) <= _SMALL and b"\\" in body and (b"\\u00" in body or b"\\/" in body):
         texts += (_without_escapes(body),)
     for secret in secrets:

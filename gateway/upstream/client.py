@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import msgspec
 
 from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
-from gateway.core.retry import UNAVAILABLE, Reason, RetryBudget, pause, reason_to_repeat
+from gateway.core.retry import UNAVAILABLE, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
-from gateway.telemetry import NO_TRACES, Metrics, Traces
+from gateway.telemetry import NO_SPAN, NO_TRACES, Metrics, Traces
 from gateway.upstream import request
 from gateway.upstream.answer import (
     Answer,
@@ -33,6 +34,7 @@ from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.outgoing import with_body
+from gateway.upstream.reply import Stage
 from gateway.upstream.request import Operation, Question, Trace
 from gateway.upstream.spans import begin_span, end_span
 from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
@@ -43,9 +45,11 @@ __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 # A member read through its class costs as much as a call; these are read for every call.
 _CLOSED = Circuit.CLOSED
 _CREATE, _DELETE = Operation.CREATE_REQUEST, Operation.DELETE_REQUEST
+_NEVER, _MAYBE = Sent.NEVER, Sent.MAYBE
+_HEAD = Stage.HEAD
 
 Asking = Coroutine[Any, Any, Answer]
-"""A call to upstream that is made when it is awaited."""
+"""A call to upstream that is made when it is awaited. A read too many is refused before."""
 
 _REFUSED_KEY = (401, 403)
 _READS_SHARE = 0.9
@@ -64,15 +68,18 @@ class Limits:
     answers: int = 256 * 1024**2
 
 
-@dataclass(slots=True)
-class _Call:
-    """A question being asked; `began` by the client's own clock. `sent` is how far it got if time runs out."""
+class _Call(msgspec.Struct):
+    """A question being asked; `began` by the client's own clock. `sent` is how far it got if time runs out.
+
+    Of a probe it does not matter what upstream answers, as long as it does.
+    """
 
     credential: str
     access: Access
     question: Question
     began: float
-    sent: Sent = Sent.NEVER
+    sent: Sent = _NEVER
+    is_probe: bool = False
 
 
 class Upstream:
@@ -151,7 +158,7 @@ class Upstream:
         self._under_way.check(1)
         return await self._under_way.run_to_its_end(self._call(credential, question), question.operation)
 
-    async def _call(self, credential: str, question: Question) -> Answer:
+    def _call(self, credential: str, question: Question) -> Asking:
         if question.repeatable:
             self._under_way.check(_READS_SHARE)
         access = self._credentials.access(credential)
@@ -159,36 +166,39 @@ class Upstream:
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
-        if self.circuits.of(credential).state is not _CLOSED:
-            await self._pass_circuit(credential, question, access)
         call = _Call(credential, access, question, self._ticks())
-        answer = await self._watched(call)
-        if answer.status < 300 and question.operation is not _DELETE:
-            require_result(answer, question.operation)
-        return answer
+        return self._watched(call) if self.circuits.of(credential).state is _CLOSED else self._past_circuit(call)
 
-    async def _pass_circuit(self, credential: str, question: Question, access: Access) -> None:
-        """Return if the call may go out. After an outage a read goes first: a create could take minutes to tell."""
-        self.circuits.admit(credential, self._ticks())
-        if not question.repeatable:
+    async def _past_circuit(self, call: _Call) -> Answer:
+        """Make a call if it may go out. After an outage a read goes first: a create could take minutes to tell."""
+        self.circuits.admit(call.credential, self._ticks())
+        if not call.question.repeatable:
+            probe = _Call(call.credential, call.access, request.list_models(), self._ticks(), is_probe=True)
             try:
-                probe = await self._watched(_Call(credential, access, request.list_models(), self._ticks()))
+                shown = await self._watched(probe)
             except UpstreamFailure as failure:
                 raise UpstreamFailure(Sent.NEVER, failure.code, failure.message, failure.retry_after) from failure
-            if probe.status in UNAVAILABLE:
-                raise self.circuits.is_open(credential, self._ticks())
+            if shown.status in UNAVAILABLE:
+                raise self.circuits.is_open(call.credential, self._ticks())
+        call.began = self._ticks()
+        return await self._watched(call)
 
     async def _watched(self, call: _Call) -> Answer:
         """Make the call within its time, and tell the credential's circuit what it showed of upstream."""
-        is_read = call.question.repeatable
+        is_read, keys = call.question.repeatable, self._in_order(call)
         works: bool | None = False
         deadlines = self._create_deadlines if call.question.operation is _CREATE else self._deadlines
         deadline = deadlines.begin()
         self._under_way.reads += is_read
         try:
-            answer = await self._try_keys(call)
+            self._budget.note_call()
+            outcome = await self._exchange(call, keys[0])
+            if isinstance(outcome, UpstreamFailure) or outcome.status in _REFUSED_KEY or outcome.status >= 500:
+                outcome = await self._try_on(call, keys, outcome)
+            elif len(keys) > 1:
+                self._accepted_keys[call.credential] = keys[0]
             # A 500 is upstream's word on one question, which a team could repeat until all were refused.
-            works = answer.status not in UNAVAILABLE or not is_read
+            works = outcome.status not in UNAVAILABLE or not is_read
         except asyncio.CancelledError as error:
             if not deadline.passed:
                 works = None  # whoever asked went away, which says nothing of upstream
@@ -202,58 +212,69 @@ class Upstream:
             deadlines.end(deadline)
             if works is not None:
                 self.circuits.note(call.credential, call.began, self._ticks(), works=works)
-        return answer
+        if outcome.status < 300 and call.question.operation is not _DELETE and not call.is_probe:
+            require_result(outcome, call.question.operation)
+        return outcome
 
-    async def _try_keys(self, call: _Call) -> Answer:
-        """Ask with the key that last worked, then with the others. A refused key proves that nothing was done."""
-        for key in self._in_order(call.credential, call.access.keys):
-            self._budget.note_call()
-            try:
-                answer = await self._exchange(call, key)
-            except UpstreamFailure as failure:
-                second = await self._ask_again(call, key, reason_of(failure))
-                if second is None:
-                    raise
-                answer = second
-            else:
-                if answer.status >= 500:
-                    reason = reason_to_repeat(answer.status, answer.content_type)
-                    answer = await self._ask_again(call, key, reason) or answer
-            if answer.status not in _REFUSED_KEY:
+    def _in_order(self, call: _Call) -> Sequence[Secret]:
+        """The key that last worked, then the others."""
+        keys = call.access.keys
+        if len(keys) == 1:
+            return keys
+        accepted = self._accepted_keys.get(call.credential)
+        return sorted(keys, key=lambda key: key != accepted)
+
+    async def _try_on(self, call: _Call, keys: Sequence[Secret], outcome: "Answer | UpstreamFailure") -> Answer:
+        """The answer in place of a first outcome that may not stand: asked once more, then with the other keys.
+
+        A refused key proves that nothing was done.
+        """
+        for key in keys:
+            if key is not keys[0]:
+                self._budget.note_call()
+                outcome = await self._exchange(call, key)
+            outcome = await self._ask_again(call, key, outcome)
+            if isinstance(outcome, UpstreamFailure):
+                raise outcome
+            if outcome.status not in _REFUSED_KEY:
                 self._accepted_keys[call.credential] = key
-                return answer
-            log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=answer.status)
+                return outcome
+            log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=outcome.status)
         raise UpstreamFailure(
             Sent.ANSWERED,
             Code.UPSTREAM_CREDENTIALS_REJECTED,
             "Upstream refuses the gateway's own key; your platform team has to replace it.",
         )
 
-    def _in_order(self, credential: str, keys: tuple[Secret, ...]) -> Sequence[Secret]:
-        if len(keys) == 1:
-            return keys
-        accepted = self._accepted_keys.get(credential)
-        return sorted(keys, key=lambda key: key != accepted)
-
-    async def _ask_again(self, call: _Call, key: Secret, reason: Reason | None) -> Answer | None:
-        """The second try of a read that came to nothing for this `reason`; None where there is none to be made."""
+    async def _ask_again(
+        self, call: _Call, key: Secret, outcome: "Answer | UpstreamFailure"
+    ) -> "Answer | UpstreamFailure":
+        """What the second try of a read comes to; the outcome of the first where there is none to be made."""
+        if isinstance(outcome, UpstreamFailure):
+            reason = reason_of(outcome)
+        else:
+            reason = reason_to_repeat(outcome.status, outcome.content_type)
         if reason is None or not call.question.repeatable or not self._budget.take():
-            return None
+            return outcome
         self._metrics.upstream_retries(call.question.operation, reason).inc()
         await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))
         return await self._exchange(call, key)
 
-    async def _exchange(self, call: _Call, key: Secret) -> Answer:
-        """Send the request once and read the whole answer."""
+    async def _exchange(self, call: _Call, key: Secret) -> "Answer | UpstreamFailure":
+        """Send the request once and read the whole answer. A failure is returned: it may not be the last word."""
         question, origin, started, code = call.question, self._origin, self._ticks(), "cancelled"
-        span = begin_span(self.traces, origin, question)
+        span = begin_span(self.traces, origin, question) if self.traces.on else NO_SPAN
         try:
             head = request.head_of(question, self._host, key, call.access, span.context)
             connection = self._transport.take(origin) or await self._transport.connect(origin, CONNECT_TIMEOUT)
-            call.sent = Sent.MAYBE
+            call.sent = _MAYBE
             patient = question.repeatable and self._under_way.reads > 1
-            reply = await connection.ask(with_body(head, question.body, patient=patient))
+            outgoing = with_body(head, question.body, patient=patient)
+            reply = connection.begin(outgoing) if outgoing.body is None else await connection.ask(outgoing)
             try:
+                while reply.stage is _HEAD:
+                    await reply.more()
+                reply.raise_failure()
                 body = whole_body(reply)
                 if body is None:
                     body = await read_body(reply, self._under_way.intake)
@@ -263,13 +284,15 @@ class Upstream:
             code = str(reply.status)
         except UpstreamFailure as failure:
             code = failure.code.value
-            raise
+            return failure.with_traceback(None)  # or what was read would live as long as the failure
         except httpx.TransportError as error:
             broken = failure_of(error)
+            broken.__cause__ = error
             code = broken.code.value
-            raise broken from error
+            return broken
         finally:
             now = self._ticks()
             self._metrics.upstream_calls.note(question.operation, code, now - started)
-            end_span(span, question, code)
+            if span is not NO_SPAN:
+                end_span(span, question, code)
         return Answer(reply.status, headers_to_pass_on(reply, body), body, now - call.began, span.traceparent)

@@ -2,9 +2,9 @@
 
 Theory of operation. A connection is in one of four states:
 
-    NEW ──connected──▶ IDLE ──ask──▶ ASKED ──the reply is whole, nothing else came──▶ IDLE
-                        │               │
-                        └──▶ CLOSED ◀───┘
+    NEW ──connected──▶ IDLE ──begin──▶ ASKED ──the reply is whole, nothing else came──▶ IDLE
+                        │                 │
+                        └───▶ CLOSED ◀────┘
 
 * IDLE, any byte or end of stream from upstream closes it: upstream answers, it does not begin (RFC 9112 §9.2). Bytes
   the loop has not read yet are looked for in the socket by `is_silent` before the connection is used again.
@@ -84,7 +84,21 @@ class Connection(asyncio.Protocol):
 
     def is_usable(self) -> bool:
         """Whether it may be asked again: nothing has come on it since it was, and it has not been idle too long."""
-        return self.is_silent() and self._loop.time() < self.keep_until
+        return self.state is _IDLE and not self._unread.poll(0) and self._loop.time() < self.keep_until
+
+    def begin(self, request: Outgoing) -> Reply:
+        """Send a request's head, with what stands behind it. The reply is closed by whoever gives up waiting for it."""
+        assert self.state is _IDLE
+        assert self._transport is not None
+        self.state = _ASKED
+        reply = self._reply = Reply(self, bodiless=request.bodiless)
+        self._written = len(request.head)
+        if request.patient:
+            self._unsent = request.head
+            self._writes.add(self._write_unsent)
+        else:
+            self._transport.write(request.head)
+        return reply
 
     async def ask(self, request: Outgoing) -> Reply:
         """Send a request and wait for the answer's head.
@@ -92,18 +106,9 @@ class Connection(asyncio.Protocol):
         Raises httpx.TransportError: ReadError or RemoteProtocolError if upstream broke off or answered nonsense,
         LocalProtocolError if the body is not as long as it should be. The request may have reached upstream then.
         """
-        assert self.state is _IDLE
-        assert self._transport is not None
-        self.state = _ASKED
-        reply = self._reply = Reply(self, bodiless=request.bodiless)
+        reply = self.begin(request)
         came = False
-        self._written = len(request.head)
         try:
-            if request.patient:
-                self._unsent = request.head
-                self._writes.add(self._write_unsent)
-            else:
-                self._transport.write(request.head)
             if request.body is not None:
                 await self._send_body(request.body, request.length, reply)
             while reply.stage is _HEAD:
@@ -194,7 +199,9 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.close()
             return
-        if not reply.began and self._holds_back_all():
+        assert self._transport is not None
+        # Whether no byte of the request has left the process yet.
+        if not reply.began and (self._unsent or self._transport.get_write_buffer_size() >= self._written):
             reply.fail(httpx.RemoteProtocolError("upstream answered before it was asked"))
         else:
             reply.feed(data)
@@ -205,15 +212,11 @@ class Connection(asyncio.Protocol):
         elif reply.stage is _BODY:
             self._wake_writer()
 
-    def _holds_back_all(self) -> bool:
-        """Whether no byte of the request has left the process yet."""
-        assert self._transport is not None
-        return bool(self._unsent) or self._transport.get_write_buffer_size() >= self._written
-
     def _free(self, reply: Reply) -> None:
         assert self._transport is not None
         self._reply = None
-        self._wake_writer()
+        if self._room is not None:
+            self._wake_writer()
         if not reply.keep_for or self._sending or self._transport.get_write_buffer_size():
             self.close()
             return

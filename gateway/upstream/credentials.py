@@ -109,14 +109,23 @@ class Credentials:
         self._environment = dict(environment)  # the system's own is encoded anew for every look at it
         self._ticks = ticks
         self._files: dict[str, _FileText] = {}
+        self._lasting: dict[str, tuple[Credential, Access]] = {}
+        """What cannot change while the credential is the same: no part of it stands in a file."""
 
     def access(self, name: str) -> Access:
         """What the named credential sends now; without keys if none can be read."""
         credential = self._find(name)
         if credential is None:
             return Access((), None)
-        organization = self._read(credential.organization) if credential.organization is not None else ""
-        return _access(tuple([self._read(source) for source in credential.api_keys]), organization)
+        lasting = self._lasting.get(name)
+        if lasting is not None and lasting[0] is credential:
+            return lasting[1]
+        of_organization = () if credential.organization is None else (credential.organization,)
+        texts = [self._read(source) for source in (*credential.api_keys, *of_organization)]
+        access = _access(tuple(texts[: len(credential.api_keys)]), texts[-1] if of_organization else "")
+        if not any(map(self._path_of, (*credential.api_keys, *of_organization))):
+            self._lasting[name] = (credential, access)
+        return access
 
     def missing(self, policies: PolicySet) -> list[str]:
         """For each credential a team needs: why its key or organisation cannot be sent. Shows neither."""
@@ -143,9 +152,8 @@ class Credentials:
 
     def fault(self, source: Source) -> str:
         """Why there is nothing in the source that could be sent, without the text it holds."""
-        place, path = source.value, source.value if source.kind == "file" else ""
+        place, path = source.value, self._path_of(source)
         if source == _DEFAULT_KEY and not self._environment.get(source.value):
-            path = self._environment.get(_DEFAULT_KEY_FILE, "")
             place = f"{_DEFAULT_KEY_FILE} {path}" if path else f"{source.value} or {_DEFAULT_KEY_FILE}"
         if self._read(source).strip():
             return f"{place} holds spaces or other characters that no header may carry"
@@ -159,14 +167,18 @@ class Credentials:
             readable = False
         return f"{place} is empty" if readable else f"{place} is no small text file"
 
-    def _read(self, source: Source) -> str:
+    def _path_of(self, source: Source) -> str:
+        """The file the source's text stands in; empty if it stands elsewhere."""
         if source.kind == "file":
-            return self._read_file(source.value)
-        if source.kind == "env":
-            text = self._environment.get(source.value, "")
-            path = self._environment.get(_DEFAULT_KEY_FILE, "")
-            return self._read_file(path) if not text and path and source == _DEFAULT_KEY else text
-        return source.value
+            return source.value
+        if source == _DEFAULT_KEY and not self._environment.get(source.value):
+            return self._environment.get(_DEFAULT_KEY_FILE, "")
+        return ""
+
+    def _read(self, source: Source) -> str:
+        if path := self._path_of(source):
+            return self._read_file(path)
+        return self._environment.get(source.value, "") if source.kind == "env" else source.value
 
     def _read_file(self, path: str) -> str:
         known = self._files.get(path)

@@ -30,9 +30,9 @@ class Deadlines:
 
     def begin(self) -> Deadline:
         """The time of the task that runs begins."""
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
-        loop = task.get_loop()
         deadline = Deadline(task, loop.time() + self._seconds)
         self._waiting[deadline] = None
         if self._timer is None:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import NamedTuple
 
 import httpx
+import msgspec
 
 from gateway.core.headers import Header
 
@@ -16,7 +16,7 @@ _SHORT = 64 * 1024
 """Bytes of a body that is copied behind its head, to leave in one write."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True):
     """A request. `head` may have a short body behind it; `body` and its `length` are for one that is streamed.
 
     A `length` of None is one that nobody knows: the body is sent in chunks.

@@ -135,7 +135,8 @@ class Pool:
         self._idle.setdefault(self._places[connection], {})[connection] = None
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(_SWEEP_EVERY, self._sweep_idle)
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _forget(self, connection: Connection) -> None:
         """A connection is closed, and its place free."""

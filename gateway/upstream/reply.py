@@ -33,6 +33,7 @@ KEPT_IDLE = 30.0
 """Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
 
 _FRAMING_FIELDS = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive")
+_LONGEST_FRAMING_FIELD = max(map(len, _FRAMING_FIELDS))
 _UNCODED = (b"", b"identity")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
@@ -74,46 +75,30 @@ class Reply(httpx.AsyncByteStream):
     closed, which costs its connection.
     """
 
-    __slots__ = (
-        "_barren",
-        "_bodiless",
-        "_chunks",
-        "_failure",
-        "_held",
-        "_interim",
-        "_parser",
-        "_paused",
-        "_source",
-        "_until_close",
-        "_waiter",
-        "began",
-        "headers",
-        "is_coded",
-        "keep_for",
-        "stage",
-        "status",
-    )
+    stage = _HEAD
+    status = 0
+    keep_for = 0.0
+    """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
+    is_coded = False
+    """Whether the body is compressed, or in another coding (RFC 9110 §8.4)."""
+    began = False
+    piece: bytes | None = None
+    """All bytes of an answer that came in one piece, and its body in one part of that."""
+    _interim = 0
+    _until_close = False
+    _barren = 0
+    _held = 0
+    _paused = False
+    _failure: httpx.TransportError | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, source: Source, *, bodiless: bool = False) -> None:
-        self.stage = _HEAD
-        self.status = 0
         self.headers: list[Header] = []
-        self.keep_for = 0.0
-        """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
-        self.is_coded = False
-        """Whether the body is compressed, or in another coding (RFC 9110 §8.4)."""
-        self.began = False
+        self._framing: list[Header] = []
         self._source = source
         self._bodiless = bodiless
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self._interim = 0
-        self._until_close = False
-        self._barren = 0
         self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._paused = False
-        self._failure: httpx.TransportError | None = None
-        self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Reply {self.status or '?'}, {self.stage.value}>"
@@ -121,7 +106,7 @@ class Reply(httpx.AsyncByteStream):
     def feed(self, data: bytes) -> None:
         """Take what came from upstream. Bytes that are no HTTP or too many make the reply fail."""
         assert self._parser is not None
-        self.began = True
+        is_first, self.began = not self.began, True
         self._barren += len(data)
         try:
             self._parser.feed_data(data)
@@ -130,7 +115,10 @@ class Reply(httpx.AsyncByteStream):
             self._end_as(_FAILED, httpx.RemoteProtocolError(f"upstream's answer was refused: {reason}"))
             return
         if self.stage is _WHOLE:
-            self._end_as(_WHOLE)
+            if is_first and len(self._chunks) <= 1:
+                self.piece = data
+            self._parser = None
+            self._wake()
             return
         if self._barren > _LARGEST_HEAD:
             self.fail(httpx.RemoteProtocolError("upstream's answer was refused: too many bytes beside the body"))
@@ -218,6 +206,9 @@ class Reply(httpx.AsyncByteStream):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.stage is _HEAD:  # a trailer (RFC 9110 §6.5.1) is dropped, lest it pass for a header
             self.headers.append((name, value))
+            field = _framing_field(name) if len(name) <= _LONGEST_FRAMING_FIELD else None
+            if field is not None:
+                self._framing.append((field, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -227,6 +218,7 @@ class Reply(httpx.AsyncByteStream):
             if status == 101 or self._interim > _MOST_INTERIM:
                 raise _Refused("it switches protocols or never comes to the point")
             self.headers.clear()
+            self._framing.clear()
             return
         self.status = status
         self._read_framing(keep_alive=self._parser.should_keep_alive())
@@ -236,28 +228,25 @@ class Reply(httpx.AsyncByteStream):
         """Decide where the body ends and whether another answer may follow (RFC 9112 §6.3, §9.3)."""
         if len(self.headers) > MOST_FIELDS:
             raise _Refused("it has too many headers")
+        if self._barren > LONGEST_FIELD and any(len(name) + len(value) > LONGEST_FIELD for name, value in self.headers):
+            raise _Refused("a header is too long")
         bounds, chunked, told = 0, True, KEPT_IDLE
-        for name, value in self.headers:
-            if len(name) + len(value) > LONGEST_FIELD:
-                raise _Refused("a header is too long")
-            match _framing_field(name):
-                case None:
-                    pass
-                case b"content-length":
-                    bounds += 1
-                case b"transfer-encoding":
-                    bounds += 1
-                    chunked = value.strip().lower() == b"chunked"
-                case b"content-encoding":
-                    self.is_coded = self.is_coded or value.strip().lower() not in _UNCODED
-                case _:
-                    match = _KEEP_ALIVE_TIMEOUT.search(value)
-                    told = int(match[1]) - 1.0 if match is not None else KEPT_IDLE
+        for field, value in self._framing:
+            if field == b"content-length":
+                bounds += 1
+            elif field == b"transfer-encoding":
+                bounds += 1
+                chunked = value.strip().lower() == b"chunked"
+            elif field == b"content-encoding":
+                self.is_coded = self.is_coded or value.strip().lower() not in _UNCODED
+            else:
+                match = _KEEP_ALIVE_TIMEOUT.search(value)
+                told = int(match[1]) - 1.0 if match is not None else KEPT_IDLE
         if bounds > 1 or not chunked:
             raise _Refused("its length is told twice, or in a way unknown")
         self._until_close = not bounds and self.status not in (204, 304)
         if keep_alive and not self._until_close and not self._bodiless:
-            self.keep_for = max(0.0, min(KEPT_IDLE, told))
+            self.keep_for = KEPT_IDLE if told == KEPT_IDLE else max(0.0, min(KEPT_IDLE, told))
 
     def on_body(self, body: bytes) -> None:
         if self.stage is not _BODY:

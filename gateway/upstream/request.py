@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
@@ -46,8 +45,11 @@ TEMPLATES: Mapping[Operation, str] = {
 """The path of each, as spans name it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+_GET_REQUEST, _REQUESTS = Operation.GET_REQUEST, f"{PREFIX}/requests/"
+"""As they are asked most."""
+
+
+class Trace(msgspec.Struct, frozen=True):
     """What ties an upstream call to the client's: its request id, and its `traceparent` and `tracestate` if any.
 
     `span` is the `traceparent` of the client's call where that is recorded here.
@@ -97,7 +99,7 @@ def create_request(body: bytes, trace: Trace | None) -> Question:
 
 def get_request(request_id: str) -> Question:
     """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(Operation.GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}")
+    return Question(_GET_REQUEST, "GET", _REQUESTS + _checked(request_id))
 
 
 def list_requests(model: str | None, limit: int, offset: int) -> Question:
@@ -124,7 +126,7 @@ def valid_request_id(text: str) -> bool:
 
 
 def _checked(request_id: str) -> str:
-    if not valid_request_id(request_id):
+    if _REQUEST_ID.fullmatch(request_id) is None:
         raise ValueError("not a request id")
     return request_id
 

@@ -1,6 +1,6 @@
 """The span of one request to upstream, in the words of OpenTelemetry's HTTP conventions."""
 
-from gateway.telemetry import NO_SPAN, Span, Traces
+from gateway.telemetry import Span, Traces
 from gateway.telemetry.traces import Facts
 from gateway.upstream.dialing import Origin
 from gateway.upstream.request import TEMPLATES, Question
@@ -8,13 +8,11 @@ from gateway.upstream.request import TEMPLATES, Question
 
 def begin_span(traces: Traces, origin: Origin, question: Question) -> Span:
     """A request is about to be sent."""
-    return traces.begin_question(_name_of(question), _facts_of(origin, question)) if traces.on else NO_SPAN
+    return traces.begin_question(_name_of(question), _facts_of(origin, question))
 
 
 def end_span(span: Span, question: Question, code: str) -> None:
     """It was answered with the status `code`, or is over for the reason that this names."""
-    if span is NO_SPAN:
-        return
     if not code.isdigit():
         span.end(_name_of(question), {}, code)
     else:

@@ -105,6 +105,7 @@ class Headless:
     """An answer without headers."""
 
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    piece: bytes | None = None
 
 
 @pytest.mark.parametrize(

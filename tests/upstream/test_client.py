@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
+import gc
+import tracemalloc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -465,3 +468,35 @@ async def test_rs5_answers_that_would_fill_the_memory_are_given_up_and_the_next_
             failure = await failing(lambda: gmi.get_request("default", "large"))
             assert (failure.sent, failure.code, failure.as_refusal().retry_after) == (Sent.ANSWERED, Code.OVERLOADED, 1)
             assert (await gmi.get_request("default", "small")).status == 200
+
+
+async def test_up14_an_answer_that_is_refused_is_gone_at_once(client: Connect) -> None:
+    async def endless(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                await connection.send(bytes(1024**2))
+
+    async with ScriptedUpstream(endless) as upstream:
+        gmi = client(upstream.url)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            with suppress(UpstreamFailure):  # what pytest keeps of a failure would keep the answer as well
+                await gmi.list_models("default")
+            await until(lambda: tracemalloc.get_traced_memory()[0] < 16 * 1024**2)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+
+async def test_se2_our_key_is_withheld_that_chunks_of_one_read_have_cut_in_two(client: Connect) -> None:
+    first, second = b'{"error":"' + KEY[:20].encode(), KEY[20:].encode() + b'"}'
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (first, second, b""))
+    async with ScriptedUpstream(answering(head + chunks)) as upstream:
+        gmi = client(upstream.url)
+        failure = await failing(lambda: gmi.create_request("default", BODY))
+    assert failure.code is Code.UPSTREAM_INVALID

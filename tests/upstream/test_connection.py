@@ -19,7 +19,7 @@ from tests.scripted_upstream import Script, ScriptedUpstream, answering, respons
 from tests.upstream.conftest import until
 
 GET = Outgoing(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-PATIENT = GET._replace(patient=True)
+PATIENT = Outgoing(GET.head, patient=True)
 GOOD = response(b'{"a":1}')
 MIB = 1024**2
 

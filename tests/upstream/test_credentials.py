@@ -50,6 +50,16 @@ def test_an_organisation_may_stand_in_the_policy_itself() -> None:
     assert Credentials(lambda _: one, {"KEY": "k"}).access("default").organization == Secret("63729242-0000")
 
 
+def test_a_credential_that_the_policy_changes_is_read_anew() -> None:
+    named = {"default": Credential("default", (Source("env", "KEY"),))}
+    found = Credentials(named.get, {"KEY": "first", "NEXT": "second"})
+    assert [keys(found), keys(found)] == [["first"], ["first"]]
+    named["default"] = Credential("default", (Source("env", "NEXT"),))
+    assert keys(found) == ["second"]
+    del named["default"]
+    assert keys(found) == []
+
+
 def test_an_unknown_credential_has_no_key() -> None:
     assert credentials(Source("env", "KEY"), KEY="k").access("other").keys == ()
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.upstream.outgoing import header_lines, in_chunks, request_line, with_body
+from gateway.upstream.outgoing import Outgoing, header_lines, in_chunks, request_line, with_body
 
 
 def test_a_request_as_bytes() -> None:
@@ -27,8 +27,8 @@ def test_a_header_that_could_begin_another_is_refused(evil: bytes) -> None:
 
 
 def test_a_short_body_leaves_with_its_head_and_a_long_one_is_not_copied() -> None:
-    assert with_body(b"H", None, patient=False) == (b"H", None, 0, False, False)
-    assert with_body(b"H", b"{}", patient=False) == (b"H{}", None, 0, False, False)
+    assert with_body(b"H", None, patient=False) == Outgoing(b"H")
+    assert with_body(b"H", b"{}", patient=False) == Outgoing(b"H{}")
     long = with_body(b"H", b"x" * 100_000, patient=False)
     assert (long.head, long.length) == (b"H", 100_000)
     assert long.body is not None

@@ -1,6 +1,8 @@
 """What is one answer and what is not, a read at a time, without a socket."""
 
 import asyncio
+import gc
+import tracemalloc
 
 import httpx
 import pytest
@@ -208,3 +210,15 @@ async def test_closing_costs_the_connection_only_before_the_end() -> None:
 def test_a_reply_shows_where_it_stands() -> None:
     assert repr(fed()) == "<Reply ?, waiting for the head>"
     assert repr(fed(PLAIN)) == "<Reply 200, the last byte has come>"
+
+
+def test_up14_a_name_too_long_is_kept_nowhere() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            name = b"x%d-" % number + b"a" * 200_000
+            assert fed(b"HTTP/1.1 200 OK\r\n" + name + b": v\r\nContent-Length: 0\r\n\r\n").stage is Stage.FAILED
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 2 * 1024**2
+    finally:
+        tracemalloc.stop()
