@@ -63,6 +63,8 @@ _SPARE_CONNECTIONS = 64
 
 _OUTSIDE = Outside()
 
+_now = time.time  # noqa: TID251 - the one place that reads the wall clock; everywhere else it is passed in
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -214,11 +216,6 @@ def _prepared(settings: Settings) -> tuple[Settings, Budget]:
 def budget_of(settings: Settings) -> Budget:
     """What fits into this process's memory."""
     return budget_for(memory_limit(), settings.workers, settings.max_body)
-
-
-def _now() -> float:
-    """Unix seconds. The one place that reads the wall clock; everywhere else it is passed in."""
-    return time.time()  # noqa: TID251 - see above
 
 
 def _reload_soon(gw: Gateway) -> None:

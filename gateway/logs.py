@@ -6,11 +6,12 @@ waits for it; neither the loop nor the end of the process does.
 
 import json
 import logging
+import os
+import stat
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import IO, Any
@@ -86,9 +87,10 @@ class Spool:
     def __init__(self, stream: IO[bytes], name: str, pause: float = 0.0) -> None:
         # Without its buffer: the lock of one would hold up the end of the interpreter for as long as the sink blocks.
         self._sink = getattr(stream, "raw", stream)
+        self._most_at_once = PIPE_BUF if _may_tear(self._sink) else sys.maxsize
         self._name = name
         self._pause = pause
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
         self._added = threading.Event()
         self._hurried = threading.Event()
         self._writing = False
@@ -127,15 +129,17 @@ class Spool:
             self._writing = True
             self._added.clear()
             written = True
-            for lines in _portions([self._waiting.popleft() for _ in range(len(self._waiting))]):
+            waiting = self._waiting[:]
+            del self._waiting[: len(waiting)]  # more may have come behind them
+            for lines in _portions(b"\n".join([*waiting, b""]), self._most_at_once):
                 written = self._write(lines) and written
             self._writing = False
             if written and self.lost > told:
                 log_event(logging.WARNING, "log lines lost", log=self._name, count=self.lost - told)
                 told = self.lost
 
-    def _write(self, lines: list[bytes]) -> bool:
-        rest = memoryview(b"\n".join([*lines, b""]))
+    def _write(self, lines: bytes) -> bool:
+        rest = memoryview(lines)
         try:
             while rest:
                 size = self._sink.write(rest)
@@ -144,21 +148,29 @@ class Spool:
                 else:
                     rest = rest[size:]
         except (OSError, ValueError):
-            self.lost += len(lines)
+            self.lost += bytes(rest).count(b"\n")
             return False
         return True
 
 
-def _portions(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """As many lines at a time as a pipe takes in one piece: other workers may write to it as well."""
-    room, portion = PIPE_BUF, list[bytes]()
-    for line in lines:
-        room -= len(line) + 1
-        if room < 0 and portion:
-            yield portion
-            room, portion = PIPE_BUF - len(line) - 1, []
-        portion.append(line)
-    yield portion
+def _may_tear(sink: IO[bytes]) -> bool:
+    """Whether writes to the sink may come in pieces. What goes to a file stays together (write(2))."""
+    try:
+        return not stat.S_ISREG(os.fstat(sink.fileno()).st_mode)
+    except (OSError, ValueError):  # it is in memory, or closed
+        return False
+
+
+def _portions(text: bytes, most: int) -> Iterator[bytes]:
+    """As many lines at a time as the sink takes in one piece of so many bytes: other workers may write to it as well.
+
+    Each is a change of threads, so they are no more than that takes.
+    """
+    start = 0
+    while start < len(text):
+        end = text.rfind(b"\n", start, start + most) + 1 or text.find(b"\n", start) + 1
+        yield text[start:end]
+        start = end
 
 
 class SpoolHandler(logging.Handler):
@@ -212,8 +224,8 @@ class AccessLog:
         """Lines that the sink did not take."""
         return 0 if self._spool is None else self._spool.lost
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Queue one line."""
+    def write(self, record: Any) -> None:
+        """Queue one line, whatever is an object in JSON."""
         if self._spool is not None:
             self._spool.add(_encode(record))
 

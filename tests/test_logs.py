@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
+from select import PIPE_BUF
 
 import pytest
 
@@ -209,6 +211,34 @@ def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
     assert pipe.take(9_000) == [{"number": number} for number in range(9_000)]
     assert log.lost == 0
     log.close()
+
+
+class Pieces(list[bytes]):
+    """A sink that is what the descriptor says, and keeps every piece that it is given."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.fileno = lambda: descriptor
+
+    def write(self, data: memoryview) -> int:
+        """Take all of it."""
+        self.append(bytes(data))
+        return len(data)
+
+
+def test_lines_go_to_a_file_at_once_and_to_a_pipe_in_pieces_that_stay_together(pipe: Pipe, tmp_path: Path) -> None:
+    with (tmp_path / "access.log").open("wb") as file:
+        to_file, to_pipe = Pieces(file.fileno()), Pieces(pipe.sink.fileno())
+        for sink in (to_file, to_pipe):
+            log = AccessLog(sink)  # type: ignore[arg-type]  # a sink is all the log asks for
+            for number in range(2000):
+                log.write({"number": number})
+            log.close()
+            deadline = time.monotonic() + 5
+            while b"".join(sink).count(b"\n") < 2000 and time.monotonic() < deadline:
+                time.sleep(0.01)
+    assert b"".join(to_file) == b"".join(to_pipe)
+    assert len(to_file) < 5 < len(to_pipe)
+    assert all(len(piece) <= PIPE_BUF and piece.endswith(b"\n") for piece in to_pipe)
 
 
 BLOCKED = """

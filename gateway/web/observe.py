@@ -1,9 +1,8 @@
 """What is written down of a finished call: metrics with closed labels, and one access line."""
 
-from typing import Any
+import msgspec
 
 from gateway.catalogue import is_on_offer
-from gateway.core.decide import Decision
 from gateway.core.money import usd_number
 from gateway.core.wording import rfc3339
 from gateway.telemetry import OTHER, Denial
@@ -14,19 +13,45 @@ from gateway.web.respond import Reply
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
+class AccessLine(msgspec.Struct, omit_defaults=True):
+    """The access record of one call. Paths, queries and header values stay out: they are the client's, and may hold
+    secrets.
+
+    Of a create it says what `replay` needs, and nothing of its payload: price, seconds of video, which job it became.
+    """
+
+    time: str
+    request_id: str
+    client: str
+    method: str
+    route: str
+    status: int
+    ms: float
+    upstream_ms: float
+    team: str = ""
+    key: str = ""
+    model: str = ""
+    usd: float | None = None
+    seconds: int | None = None
+    job: str = ""
+    replayed: bool = False
+    code: str = ""
+
+
 def observe(call: Call, reply: Reply, elapsed: float) -> None:
     """Count the call and write its line."""
-    team = call.who.team.name if call.who is not None else OTHER
+    gw, who, method = call.gw, call.who, call.scope["method"]
+    now = gw.now()
+    team = who.team.name if who is not None else OTHER
     route = call.route.label if call.route is not None else OTHER
-    method = call.scope["method"] if call.scope["method"] in METHODS else OTHER
-    tally = call.gw.metrics.calls.of(team, route, method, reply.status)
+    tally = gw.metrics.calls.of(team, route, method if method in METHODS else OTHER, reply.status)
     tally.note(elapsed, max(0.0, elapsed - call.upstream_seconds))
-    if call.who is not None:
-        call.gw.key_uses.note(team, call.who.key.name, call.gw.now())
+    if who is not None:
+        gw.key_uses.note(team, who.key.name, now)
     if reply.code:
         _note_refusal(call, reply, team)
-    if call.gw.settings.access_log:
-        call.gw.access_log.write(_line(call, reply, elapsed, route))
+    if gw.settings.access_log:
+        gw.access_log.write(_line(call, reply, elapsed, route, now))
 
 
 def _note_refusal(call: Call, reply: Reply, team: str) -> None:
@@ -41,36 +66,28 @@ def _note_refusal(call: Call, reply: Reply, team: str) -> None:
         gw.refusals.note(who, model, reply.code, now)
 
 
-def _line(call: Call, reply: Reply, elapsed: float, route: str) -> dict[str, Any]:
-    """The access record. Paths, queries and header values stay out: they are the client's, and may hold secrets."""
-    line: dict[str, Any] = {
-        "time": rfc3339(call.gw.now()),
-        "request_id": call.request_id,
-        "client": client_address(call.scope, call.gw.settings.trusted_proxies),
-        "method": call.scope["method"],
-        "route": route,
-        "status": reply.status,
-        "ms": round(elapsed * 1000, 3),
-        "upstream_ms": round(call.upstream_seconds * 1000, 3),
-    }
-    if call.who is not None:
-        line["team"], line["key"] = call.who.team.name, call.who.key.name
-    if call.model:
-        line["model"] = call.model
-    if call.decision is not None:
-        line |= _create_facts(call, call.decision)
-    if reply.code:
-        line["code"] = reply.code
+def _line(call: Call, reply: Reply, elapsed: float, route: str, now: float) -> AccessLine:
+    who, decision = call.who, call.decision
+    line = AccessLine(
+        rfc3339(now),
+        call.request_id,
+        client_address(call.scope, call.gw.settings.trusted_proxies),
+        call.scope["method"],
+        route,
+        reply.status,
+        _milliseconds(elapsed),
+        _milliseconds(call.upstream_seconds),
+    )
+    if who is not None:
+        line.team, line.key = who.team.name, who.key.name
+    line.model, line.code = call.model, reply.code
+    if decision is not None:
+        if decision.is_priced:
+            line.usd, line.seconds = usd_number(decision.price), decision.seconds
+        line.job, line.replayed = call.job, call.replayed
     return line
 
 
-def _create_facts(call: Call, decision: Decision) -> dict[str, Any]:
-    """What `replay` needs of a create, and nothing of its payload: price, seconds of video, which job it became."""
-    facts: dict[str, Any] = {}
-    if decision.is_priced:
-        facts |= {"usd": usd_number(decision.price), "seconds": decision.seconds}
-    if call.job:
-        facts["job"] = call.job
-    if call.replayed:
-        facts["replayed"] = True
-    return facts
+def _milliseconds(seconds: float) -> float:
+    """Rounded to the microsecond."""
+    return int(seconds * 1e6 + 0.5) / 1000
