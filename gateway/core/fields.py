@@ -17,12 +17,14 @@ def ratelimit_fields(states: Iterable[LimitState]) -> Headers:
     One item per limit that refuses: `"requests-minute";q=600;w=60` and `"requests-minute";r=599;t=32`. A level has
     neither `w` nor `t`. Money and shadow limits stay out: the fields are about calls a client may still make.
     """
-    shown = [state for state in states if state.limit.mode is _ENFORCE and state.limit.unit is not _USD]
-    if not shown:
+    policy, limit = [], []
+    for state in states:
+        if state.limit.mode is _ENFORCE and state.limit.unit is not _USD:
+            policy.append(_policy_item(state))
+            limit.append(_limit_item(state))
+    if not policy:
         return ()
-    policy = ", ".join([_policy_item(state) for state in shown])
-    limit = ", ".join([_limit_item(state) for state in shown])
-    return ((b"ratelimit-policy", policy.encode("ascii")), (b"ratelimit", limit.encode("ascii")))
+    return ((b"ratelimit-policy", ", ".join(policy).encode("ascii")), (b"ratelimit", ", ".join(limit).encode("ascii")))
 
 
 def _policy_item(state: LimitState) -> str:

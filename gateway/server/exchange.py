@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
+from gateway.core.headers import CLOSE, Header
 from gateway.core.parts import Parts
 from gateway.server.filling import Filling
 from gateway.server.reader import Head
@@ -29,84 +30,70 @@ _LARGE = 64 * 1024
 """Bytes of a body from which on it is not copied behind its head."""
 
 
-def _scope(connection: "HardenedProtocol", head: Head) -> Scope:
-    """The ASGI scope. `raw_path` is the path as it was sent, without the query."""
-    raw_path, _, query = head.target.partition(b"?")
-    path = raw_path.decode("ascii")
-    return {
-        "type": "http",
-        "asgi": _ASGI,
-        "http_version": head.version,
-        "server": connection.server,
-        "client": connection.client,
-        "scheme": connection.scheme,
-        "root_path": "",
-        "method": head.method,
-        "path": unquote(path) if "%" in path else path,
-        "raw_path": raw_path,
-        "query_string": query,
-        "headers": head.headers,
-        "state": {},
-    }
-
-
 class Exchange:
     """A request being answered.
 
-    `body` is what has come of its body and the app has not taken, and `more_body` says that there is more. The
-    response has `started` once a byte of it was written. `task` is what runs the app, once it does.
+    `request` is its head. `body` is what has come of its body and the app has not taken, and `more_body` says that
+    there is more. The response has `started` once a byte of it was written. `task` is what runs the app, once it does.
     """
 
-    __slots__ = (
-        "_bare",
-        "_changed",
-        "_connection",
-        "_head",
-        "_left",
-        "_silent",
-        "_told_end",
-        "body",
-        "complete",
-        "disconnected",
-        "keep_alive",
-        "more_body",
-        "scope",
-        "started",
-        "task",
-        "waits_for_continue",
-    )
+    task: asyncio.Task[None] | None = None
+    more_body = True
+    disconnected = False
+    started = False
+    complete = False
+    _told_end = False
+    _changed: asyncio.Event | None = None
+    _head = b""
+    _left: int | None = None
+    """Bytes of the response's body that its head promised and that were not sent; None where it told no length."""
+    _bare = False
+    """Whether a body without a length is not chunked, but ends with the connection."""
+    _silent = False
+    """Whether the response has a head alone: to HEAD, and where the status says so."""
 
     def __init__(self, connection: "HardenedProtocol", head: Head) -> None:
         self._connection = connection
-        self.scope = _scope(connection, head)
-        self.task: asyncio.Task[None] | None = None
+        self.request = head
         self.keep_alive = head.keep_alive
         self.waits_for_continue = head.expects_continue
         self.body = Parts()
-        self.more_body = True
-        self._told_end = False
-        self._changed: asyncio.Event | None = None
-        self.disconnected = False
-        self.started = False
-        self.complete = False
-        self._head = b""
-        self._left: int | None = None
-        """Bytes of the response's body that its head promised and that were not sent; None where it told no length."""
-        self._bare = False
-        """Whether a body without a length is not chunked, but ends with the connection."""
-        self._silent = False
-        """Whether the response has a head alone: to HEAD, and where the status says so."""
 
     async def run(self, app: ASGIApp) -> None:
         """Call the app. If it ends without a whole response, the client is shown that it did."""
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(self._scope(), self.receive, self.send)
         except Exception:  # the edge: nobody awaits the task that would raise it
             logger.exception("the app failed")
         finally:
             self._connection.state.tasks.discard(cast("asyncio.Task[None]", self.task))
             if not self.complete and not self.disconnected:
                 self._connection.response_abandoned(self)
+
+    def _scope(self) -> Scope:
+        """The ASGI scope. `raw_path` is the path as it was sent, without the query.
+
+        Its `respond` is an extension of `send`. The exchange does not keep the scope, or each would keep the other.
+        """
+        head, connection = self.request, self._connection
+        raw_path, _, query = head.target.partition(b"?")
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": head.version,
+            "server": connection.server,
+            "client": connection.client,
+            "scheme": connection.scheme,
+            "root_path": "",
+            "method": head.method,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": head.headers,
+            "state": {},
+            "respond": self.respond,
+        }
 
     # What the connection tells
 
@@ -163,6 +150,34 @@ class Exchange:
         """Whether the body came to an end that the app has not heard of."""
         return not self.more_body and not self._told_end
 
+    def respond(self, status: int, headers: list[Header], body: bytes) -> bool:
+        """Send a whole answer without waiting. False, with nothing done, if it is large or the client takes none now.
+
+        Its length is told here. A small answer may find company until the loop's turn ends.
+        """
+        connection, request, keep_alive = self._connection, self.request, self.keep_alive
+        if connection.flow.write_paused or self.disconnected or len(body) >= _LARGE:
+            return False
+        state = connection.state
+        if self.more_body or state.draining or CLOSE in headers:
+            keep_alive = False
+        if not keep_alive:
+            self.keep_alive = False
+            headers = headers if CLOSE in headers else [*headers, CLOSE]
+        first = STATUS_LINES[status] + state.date_line
+        if status in _WITHOUT_BODY:
+            self._head = _head(first, headers)
+        else:
+            head = _head(b"%bcontent-length: %d\r\n" % (first, len(body)), headers)
+            self._head = head if request.method == "HEAD" else head + body
+        self.complete, self.waits_for_continue = True, False
+        self.wake()
+        if keep_alive and len(state.tasks) > 1:
+            state.writes.add(self._write_whole)
+        else:
+            self._write_whole()
+        return True
+
     async def send(self, message: Message) -> None:
         """The response's head, then its body. What the client will not get any more is dropped."""
         flow = self._connection.flow
@@ -187,14 +202,14 @@ class Exchange:
         given = dict(headers)
         length = given.get(b"content-length")
         self._left = None if length is None else int(length)
-        self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
-        self._bare = length is None and not self._silent and self.scope["http_version"] == "1.0"
+        self._silent = self.request.method == "HEAD" or status in _WITHOUT_BODY
+        self._bare = length is None and not self._silent and self.request.version == "1.0"
         if self.more_body or state.draining or self._bare:
             self.keep_alive = False
         if given.get(b"connection") == b"close":
             self.keep_alive = False
         elif not self.keep_alive:
-            headers = [*headers, (b"connection", b"close")]
+            headers = [*headers, CLOSE]
         if length is None and not self._silent and not self._bare:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         self._head = _head(STATUS_LINES[status] + state.date_line, headers)
@@ -209,31 +224,21 @@ class Exchange:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
                 raise ValueError("the response's body is not as long as its Content-Length says")
-        if more:
-            self._write(body)
-            return
-        if self._may_wait(body):
-            self._head += body
-            self._connection.state.writes.add(self._write_whole)
-        else:
-            self._write(body)
-        self.complete = True
-        self.wake()
-        if self.started:
+        self._write(body)
+        if not more:
+            self.complete = True
+            self.wake()
             self._end()
-
-    def _may_wait(self, body: bytes) -> bool:
-        """Whether the answer is small, whole, not its connection's last, and may find company until the turn ends."""
-        has_company = len(self._connection.state.tasks) > 1
-        return has_company and self.keep_alive and not self.started and len(body) < _LARGE
 
     def _write_whole(self) -> None:
         """Write an answer that is small and complete; the connection is busy with it until now.
 
         What has come behind its request meanwhile may have made it the last one.
         """
-        if not self.disconnected and not self._connection.transport.is_closing():
-            self._write(b"")
+        transport = self._connection.transport
+        if not self.disconnected and not transport.is_closing():
+            self.started = True
+            transport.write(self._head)
             self._end()
 
     def _end(self) -> None:

@@ -50,7 +50,7 @@ def _fields_problem(version: str, fields: Sequence[Field]) -> str | None:
 
 def expects_continue(version: str, fields: Sequence[Field]) -> bool:
     """Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1)."""
-    return len(fields) > 1 and version == "1.1" and dict(fields).get(b"expect", b"").lower() == b"100-continue"
+    return version == "1.1" and dict(fields).get(b"expect", b"").lower() == b"100-continue"
 
 
 def chunk_excess(excess: int, overhead: int, chunks: int, data: int) -> int:

@@ -99,14 +99,6 @@ class HardenedProtocol(asyncio.Protocol):
         self.flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        if self._stage is not _OPEN:
-            self._discard(len(data))
-        elif self._queue:
-            self._put_back(data)
-        else:
-            self._feed(data)
-
-    def _feed(self, data: bytes) -> None:
         """Parse slice by slice, until there is a request to answer after the one being answered."""
         start = 0
         while start < len(data):
@@ -188,16 +180,21 @@ class HardenedProtocol(asyncio.Protocol):
         self._running = None
         if self.transport.is_closing() or self._stage is _LINGERING:
             return
+        if self._queue or self._backlog:
+            self._go_on()
+        if self.flow.read_paused and not self._queue and self._stage is _OPEN:
+            self.flow.release()
+        if self._running is None and self._reader.phase is _IDLE:
+            self._deadline = self._clock() + self._limits.idle_seconds
+
+    def _go_on(self) -> None:
+        """Answer the next request that has come, and read what waits behind it."""
         if self._queue:
             self._start(self._queue.popleft())
         if not self._queue and self._backlog:
             waiting = bytes(self._backlog)
             self._backlog.clear()
-            self._feed(waiting)
-        if not self._queue and self._stage is _OPEN:
-            self.flow.release()
-        if not self.busy:
-            self._deadline = self._clock() + self._limits.idle_seconds
+            self.data_received(waiting)
 
     def response_abandoned(self, exchange: Exchange) -> None:
         """The app ended without a whole response. A part already sent is left visibly short."""

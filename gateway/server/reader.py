@@ -5,11 +5,11 @@ extensions vanish in it uncounted, trailers arrive by the same callback as heade
 feeds, and takes header fields only until the head is complete. A body whose length the head told goes by the parser.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 import httptools
+import msgspec
 
 from gateway.server.framing import FRAMING_FIELDS, Field, chunk_excess, expects_continue, head_problem
 from gateway.server.limits import ConnectionLimits
@@ -45,8 +45,7 @@ class Unreadable(Exception):  # noqa: N818 - the client's fault, answered with a
         self.message = message
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct):
     """A complete, acceptable request head. Header names are in lower case, `target` is as it was sent."""
 
     method: str
@@ -100,7 +99,10 @@ class RequestReader:
         self._fault: Unreadable | None = None
         self._body = self._end = self._chunks = self._excess = 0
         self._chunked = False
-        self._start_head()
+        self._target = b""
+        self._headers: list[Field] = []
+        self._framing: list[Field] = []
+        self._unfinished = 0
         self._parser = httptools.HttpRequestParser(self)
 
     @property
@@ -156,15 +158,11 @@ class RequestReader:
         self._fault = fault
         raise fault
 
-    def _start_head(self) -> None:
-        self._target = b""
-        self._headers: list[Field] = []
-        self._framing: list[Field] = []
-        self._unfinished = 0
-
     def on_message_begin(self) -> None:
         self.phase = _HEAD
-        self._start_head()
+        self._target = b""
+        self._headers, self._framing = [], []
+        self._unfinished = 0
         self._sink.request_began()
 
     def on_url(self, part: bytes) -> None:
@@ -182,30 +180,27 @@ class RequestReader:
             self._framing.append((name, value))
 
     def on_headers_complete(self) -> None:
-        method = self._parser.get_method()
-        version = self._parser.get_http_version()
-        framing = self._framing
+        parser, framing = self._parser, self._framing
+        method, version = parser.get_method(), parser.get_http_version()
         problem = head_problem(method, version, self._target, framing)
         if problem is not None:
             self._refuse(Unreadable("invalid_request", problem))
-        self._check_header_size()
+        # A head that came in one slice cannot be larger than it: only longer ones are worth adding up.
+        if len(self._headers) > self._limits.header_count or self._unfinished + SLICE > self._limits.header_bytes:
+            self._check_header_size()
         self.phase = _BODY
-        if len(framing) > 1:
+        waits = False
+        if len(framing) > 1:  # more than the Host header
             self._begin_body(framing)
-        waits = expects_continue(version, framing)
+            waits = expects_continue(version, framing)
         # uvicorn keeps no HTTP/1.0 connection open, and neither do we: its clients rarely frame what they send.
-        stays = version == "1.1" and self._parser.should_keep_alive()
+        stays = version == "1.1" and parser.should_keep_alive()
         self._sink.head_received(Head(method.decode(), self._target, version, self._headers, waits, stays))
 
     def _check_header_size(self) -> None:
-        headers, limits = self._headers, self._limits
-        if len(headers) > limits.header_count:
+        size = sum(len(name) + len(value) + 4 for name, value in self._headers)
+        if len(self._headers) > self._limits.header_count or size > self._limits.header_bytes:
             self._refuse(self._headers_too_large())
-        # A head that came in one slice cannot be larger than it: only longer ones are worth adding up.
-        if self._unfinished + SLICE > limits.header_bytes:
-            size = sum(len(name) + len(value) + 4 for name, value in headers)
-            if size > limits.header_bytes:
-                self._refuse(self._headers_too_large())
 
     def _begin_body(self, framing: list[Field]) -> None:
         """Let a Content-Length among the trailers pass, to be dropped like the others; in the head it was refused."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from gateway.core.headers import CLOSE, Header
 from gateway.server.limits import ConnectionLimits
 from gateway.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.server.protocol import HardenedProtocol
 
-Header = tuple[bytes, bytes]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -61,6 +61,6 @@ class ListenerState:
     def refusal(self, code: str, message: str) -> bytes:
         """A whole response that says why a request never reached the app, or what became of it, and closes."""
         status, headers, body = self.render_refusal(code, message)
-        ours = [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+        ours = [(b"content-length", b"%d" % len(body)), CLOSE]
         lines = [b"%s: %s\r\n" % header for header in (*headers, *ours)]
         return b"".join((STATUS_LINES[status], self.date_line, *lines, b"\r\n", body))

@@ -8,7 +8,6 @@ import ipaddress
 from typing import Any
 
 from gateway.core.errors import Code, RateLimit, Refusal
-from gateway.core.headers import Header
 from gateway.core.policy import Caller, Key, PolicySet
 from gateway.settings import Network
 
@@ -18,9 +17,11 @@ _MOST_ADDRESSES = 10_000
 _MOST_HOPS = 20
 
 
-def identify(policy: PolicySet, headers: list[Header]) -> Caller:
-    """Whose key it is, or Refusal 401 (400 for two credentials, which two parsers might read differently)."""
-    values = [value for name, value in headers if name == b"authorization"]
+def identify(policy: PolicySet, values: list[bytes]) -> Caller:
+    """Whose key the `Authorization` headers hold, or Refusal 401.
+
+    400 for two credentials, which two parsers might read differently.
+    """
     if not values:
         raise Refusal(Code.KEY_MISSING, "Send your team key as `Authorization: Bearer <key>`.")
     if len(values) > 1 or b"," in values[0]:

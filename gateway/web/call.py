@@ -28,9 +28,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Call(msgspec.Struct, eq=False):
     """Who calls what, under one policy generation, and what the edge notes of it on the way.
 
-    `names` are those of the headers. `who` and `route` are None until they are known; an endpoint runs only when both
-    are. `identifier` is the last part of the path as it was sent. `upstream_seconds` is written by the endpoint: the
-    time it waited for upstream.
+    `named` are the headers by name, of several of one name the last. `who` and `route` are None until they are known;
+    an endpoint runs only when both are. `identifier` is the last part of the path as it was sent. `upstream_seconds` is
+    written by the endpoint: the time it waited for upstream.
     `held` are the bytes the call takes up in the room. `wait` is what it waits by, if it does; it ends with the call.
     `upload` is what the token in its path allows, if that is what it has.
     Of a create, `decision` is what the policy said of it, `job` the id upstream gave it, and `replayed` says that the
@@ -41,7 +41,7 @@ class Call(msgspec.Struct, eq=False):
     gw: Gateway
     scope: Scope
     receive: Receive
-    names: frozenset[bytes]
+    named: dict[bytes, bytes]
     policy: PolicySet
     request_id: str
     trace: Trace
@@ -69,6 +69,11 @@ class Call(msgspec.Struct, eq=False):
         if self._ends is None:
             self._ends = AsyncExitStack()
         return self._ends
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether anything ends with the call."""
+        return self.wait is not None or self._ends is not None
 
     async def end(self) -> None:
         """The answer is out, or nobody takes it any more."""
@@ -109,12 +114,13 @@ class Call(msgspec.Struct, eq=False):
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; None if absent."""
-        if name not in self.names:
-            return None
-        return next((value for key, value in self.scope["headers"] if key == name), None)
+        return next(iter(self.headers(name)), None)
 
     def headers(self, name: bytes) -> list[bytes]:
         """Every value of a header, in order."""
-        if name not in self.names:
+        if name not in self.named:
             return []
-        return [value for key, value in self.scope["headers"] if key == name]
+        headers = self.scope["headers"]
+        if len(self.named) == len(headers):
+            return [self.named[name]]
+        return [value for key, value in headers if key == name]

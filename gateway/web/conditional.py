@@ -1,19 +1,21 @@
 """Answers that are kept: what a client is told of their age, and `If-None-Match` (RFC 9110 §13.1.2)."""
 
 import re
+from collections.abc import Mapping
 
 from gateway.cache import How, Served
+from gateway.core.headers import Header
 from gateway.memory import Seen
 from gateway.web.call import Call
 from gateway.web.respond import Reply
 
 _PRIVATE = (b"cache-control", b"private, no-cache")
-_CACHE_STATUS = {
-    How.HIT: b"gmi-gateway; hit",
-    How.MISS: b"gmi-gateway; fwd=miss",
-    How.COLLAPSED: b"gmi-gateway; fwd=miss; collapsed",
-    How.STALE: b"gmi-gateway; hit; detail=stale",
-    How.STALE_ERROR: b"gmi-gateway; hit; detail=stale-error",
+_STATUS: Mapping[How, Header] = {
+    How.HIT: (b"cache-status", b"gmi-gateway; hit"),
+    How.MISS: (b"cache-status", b"gmi-gateway; fwd=miss"),
+    How.COLLAPSED: (b"cache-status", b"gmi-gateway; fwd=miss; collapsed"),
+    How.STALE: (b"cache-status", b"gmi-gateway; hit; detail=stale"),
+    How.STALE_ERROR: (b"cache-status", b"gmi-gateway; hit; detail=stale-error"),
 }
 """`Cache-Status` (RFC 9211)."""
 
@@ -25,12 +27,10 @@ def conditional_reply(call: Call, reply: Reply, etag: bytes, age: float, how: Ho
 
     Without an `etag` it is an error of upstream's own, which is kept nowhere.
     """
-    status = (b"cache-status", _CACHE_STATUS[how])
     if not etag:
-        return reply.adding(status)
-    headers = (_PRIVATE, (b"etag", etag), (b"age", b"%d" % age), status)
-    known = call.headers(b"if-none-match")
-    if known and unchanged(known, etag):
+        return reply.adding(_STATUS[how])
+    headers = (_PRIVATE, (b"etag", etag), (b"age", b"%d" % age), _STATUS[how])
+    if b"if-none-match" in call.named and unchanged(call.headers(b"if-none-match"), etag):
         return Reply(304, b"", headers)
     return reply.adding(*headers)
 

@@ -56,30 +56,48 @@ class PublicApp:
             if reply.code and reply.status in _UPSTREAMS_FAULTS:
                 call.upstream_seconds = elapsed
             if reply.stream is None:
-                await _send(send, reply, self._headers(call, reply, elapsed))
+                headers, respond = self._headers(call, reply, elapsed), scope.get("respond")
+                if respond is None or not respond(reply.status, headers, reply.body):
+                    await _send(send, reply, headers)
             else:
                 await self._stream(call, send, reply, elapsed)
                 elapsed = self._gw.ticks() - call.started
         finally:
-            await call.end()
+            if call.has_ends:
+                await call.end()
             self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         observe(call, reply, elapsed)
 
     async def _reply(self, call: Call) -> Reply:
-        """The answer, whatever happens. A fault of ours is a 500 with an id, never a traceback."""
+        """The answer, whatever happens."""
+        now, method = self._gw.now(), call.scope["method"]
         try:
-            return await self._answer(call)
-        except Refusal as refusal:
-            if refusal.used:
-                call.show_limits(refusal.used)
-            return error_reply(refusal, call.request_id)
-        except UpstreamFailure as failure:
-            return error_reply(failure.as_refusal(), call.request_id)
-        except LedgerUnavailable:
-            return error_reply(_LEDGER_UNAVAILABLE, call.request_id)
-        except Exception:  # noqa: BLE001 - the edge: the client gets an answer, and the log the place
-            logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
-            return error_reply(_INTERNAL_ERROR, call.request_id)
+            route, call.identifier = self._routes.find(call.scope["raw_path"]) or (None, "")
+            call.route = route
+            self._room.check(READS)
+            if route is not None and route.is_open and method in route.methods:
+                return await route.methods[method].endpoint(call)
+            if route is None or route.admit is None:
+                self._identify(call, now)
+            else:
+                await self._admit(call, route.admit, now)
+            caller = call.caller
+            bounds = request_bounds(caller, now)
+            full = None if self._gw.leases.take_at_hand(bounds, now) else await self._gw.leases.take(bounds, now)
+            self._show_count(call, bounds, full, now)
+            if route is None:
+                return _error_of(call, self._unknown(call))
+            wanted = method_of(route, method)
+            reads = method in _READS
+            self._room.check(READS if reads else WRITES, caller.team.name)
+            if wanted.scope is not None:
+                check_scope(caller.key, wanted.scope)
+            reply = await wanted.endpoint(call)
+            if reads and len(reply.body) > _LARGE:  # what a create came to is told in any case
+                call.hold(len(reply.body))
+        except Exception as fault:  # noqa: BLE001 - the edge: the client gets an answer, and the log the place
+            return _error_of(call, fault)
+        return reply
 
     async def _stream(self, call: Call, send: Send, reply: Reply, elapsed: float) -> None:
         """Answer with a stream. Nothing of it is the gateway's own work: its time counts as upstream's."""
@@ -95,52 +113,28 @@ class PublicApp:
         return self._room.load.calls + self._room.load.aside
 
     def _begin(self, scope: Scope, receive: Receive) -> Call:
-        headers = scope["headers"]
-        names = frozenset([name for name, _ in headers])  # most of what is looked for is not there
-        fresh = self._randomness.take()
+        gw, headers, fresh = self._gw, scope["headers"], self._randomness.take()
+        named = dict(headers)  # most of what is looked for is not there
         request_id = fresh[:32]
         context: Headers = ()
-        if b"x-request-id" in names:
+        if b"x-request-id" in named:
             request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], request_id)
-        if b"traceparent" in names:
+        if b"traceparent" in named:
             context = trace_context(headers, fresh)
-        gw, trace = self._gw, Trace(request_id, context)
-        call = Call(gw, scope, receive, names, gw.policies.current, request_id, trace, gw.ticks(), self._room)
+        trace = Trace(request_id, context)
+        call = Call(gw, scope, receive, named, gw.policies.current, request_id, trace, gw.ticks(), self._room)
         if self._traced:
             begin_span(call)
         return call
 
-    async def _answer(self, call: Call) -> Reply:
-        now = self._gw.now()
-        route, call.identifier = self._routes.find(call.scope["raw_path"]) or (None, "")
-        call.route = route
-        self._room.check(READS)
-        if route is not None and route.is_open and call.scope["method"] in route.methods:
-            return await method_of(route, call.scope["method"]).endpoint(call)
-        if route is None or route.admit is None:
-            self._identify(call, now)
-        else:
-            await self._admit(call, route.admit, now)
-        bounds = request_bounds(call.caller, now)
-        full = None if self._gw.leases.take_at_hand(bounds, now) else await self._gw.leases.take(bounds, now)
-        self._show_count(call, bounds, full, now)
-        if route is None:
-            advice = self._routes.advise(call.scope["raw_path"]) or f"the API of GMI Cloud begins with {PREFIX}"
-            raise Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; {advice}.")
-        method = method_of(route, call.scope["method"])
-        reads = call.scope["method"] in ("GET", "HEAD")
-        self._room.check(READS if reads else WRITES, call.caller.team.name)
-        if method.scope is not None:
-            check_scope(call.caller.key, method.scope)
-        reply = await method.endpoint(call)
-        if reads and len(reply.body) > _LARGE:  # what a create came to is told in any case
-            call.hold(len(reply.body))
-        return reply
+    def _unknown(self, call: Call) -> Refusal:
+        advice = self._routes.advise(call.scope["raw_path"]) or f"the API of GMI Cloud begins with {PREFIX}"
+        return Refusal(Code.UNKNOWN_ROUTE, f"There is no such path here; {advice}.")
 
     def _identify(self, call: Call, now: float) -> None:
         """Who calls, by the key."""
         try:
-            call.who = identify(call.policy, call.scope["headers"])
+            call.who = identify(call.policy, call.headers(b"authorization"))
             self._room.join(call.who.team.name)
             check_expiry(call.who.key, now)
         except Refusal as refusal:
@@ -180,8 +174,6 @@ class PublicApp:
             (b"x-request-id", call.request_id.encode()),
             (b"server-timing", timing),
         ]
-        if reply.stream is None and reply.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(reply.body)))
         if call.limits_shown:
             headers += ratelimit_fields(call.limits_shown)
         return headers
@@ -190,6 +182,7 @@ class PublicApp:
 # A member read through its class costs as much as a call; this is read for every call.
 _SHADOW = Mode.SHADOW
 
+_READS = ("GET", "HEAD")
 _GUESSES = (Code.KEY_INVALID, Code.UNKNOWN_ROUTE)
 """What a key or a token that is nobody's is answered with: whoever tries many is slowed down."""
 
@@ -204,7 +197,23 @@ _INTERNAL_ERROR = Refusal(
 )
 
 
+def _error_of(call: Call, fault: Exception) -> Reply:
+    """What a fault is told as. One of ours is a 500 with an id, never a traceback."""
+    if isinstance(fault, UpstreamFailure):
+        fault = fault.as_refusal()
+    elif isinstance(fault, LedgerUnavailable):
+        fault = _LEDGER_UNAVAILABLE
+    elif not isinstance(fault, Refusal):
+        logger.error("unhandled", exc_info=fault, extra={"fields": {"request_id": call.request_id}})
+        fault = _INTERNAL_ERROR
+    if fault.used:
+        call.show_limits(fault.used)
+    return error_reply(fault, call.request_id)
+
+
 async def _send(send: Send, reply: Reply, headers: list[Header]) -> None:
+    if reply.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(reply.body)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     if len(reply.body) > _LARGE:
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})

@@ -28,7 +28,7 @@ def _is_theirs(call: Call, caller: Caller) -> bool:
     if not call.headers(b"authorization"):
         return True
     try:
-        return identify(call.policy, call.scope["headers"]).team.name == caller.team.name
+        return identify(call.policy, call.headers(b"authorization")).team.name == caller.team.name
     except Refusal:
         return False
 

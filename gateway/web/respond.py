@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.core.errors import FACTS, Code, Quota, Refusal
-from gateway.core.headers import JSON, Header, Headers
+from gateway.core.headers import CLOSE, JSON, Header, Headers
 from gateway.core.money import usd_number
 from gateway.core.policy import Unit
 from gateway.core.wording import rfc3339
 
 _NAME = b"gmi-gateway"
 _NO_STORE = (b"cache-control", b"no-store")
-_CLOSE = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -29,7 +28,7 @@ class Stream(NamedTuple):
     seconds: float
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """An answer. `code` and `message` are an error's, for metrics and log; empty where upstream answered.
 
     The body is `body`, or comes from `stream`; whose length, if it is known, is among the headers.
@@ -76,7 +75,7 @@ def error_reply(refusal: Refusal, request_id: str) -> Reply:
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % refusal.retry_after))
     if refusal.close:
-        headers.append(_CLOSE)
+        headers.append(CLOSE)
     return Reply(refusal.status, _encode(body), (*headers, *refusal.headers), refusal.code.value, refusal.message)
 
 

@@ -16,8 +16,7 @@ from gateway.web.streams import client_left
 
 def seconds_asked(call: Call) -> int | None:
     """What the client says of `wait` in `Prefer`; None for nothing."""
-    prefer = call.headers(b"prefer")
-    return wait_of(prefer) if prefer else None
+    return wait_of(call.headers(b"prefer")) if b"prefer" in call.named else None
 
 
 def begin_wait(call: Call, seconds: float, pulse: float = inf) -> Wait:
@@ -39,7 +38,7 @@ def end_with_client(call: Call, wait: Wait) -> None:
 
 def check_key_again(call: Call) -> None:
     """Refusal 401 or 403 if the key that was good when the call came is not any more."""
-    caller = identify(call.gw.policies.current, call.scope["headers"])
+    caller = identify(call.gw.policies.current, call.headers(b"authorization"))
     check_expiry(caller.key, call.gw.now())
     check_scope(caller.key, Scope.JOBS_READ)
     if caller.team.name != call.caller.team.name:

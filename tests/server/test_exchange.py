@@ -90,8 +90,8 @@ async def test_reading_stops_while_the_app_does_not_read(serve: Serve, connect: 
 
 
 async def test_a_small_response_is_one_piece(connect: Connect) -> None:
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond(send, 200, b"all of it")
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        assert scope["respond"](200, [], b"all of it")
 
     listener = await serve_app(app)
     wire = await connect(listener)
@@ -212,12 +212,12 @@ async def test_an_answer_that_waits_for_the_turn_s_end_is_not_lost_when_the_list
     finishing: list[asyncio.Task[None]] = []
     held = asyncio.Event()
 
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         if scope["path"] == "/held":
             await held.wait()
         else:
             finishing.append(asyncio.ensure_future(listener.finish(1)))
-        await respond(send, 200, b"whole")
+        assert scope["respond"](200, [], b"whole")
 
     listener = await serve_app(app)
     first, second = await connect(listener), await connect(listener)
@@ -233,12 +233,12 @@ async def test_an_answer_that_waits_for_the_turn_s_end_is_not_lost_when_the_list
 def beside_one_that_waits(held: asyncio.Event, first: Callable[[], object]) -> ASGIApp:
     """An app of which one call waits, so that another's answer does as well; that one does something `first`."""
 
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         if scope["path"] == "/held":
             await held.wait()
         else:
             first()
-        await respond(send, 200, b"whole")
+        assert scope["respond"](200, [], b"whole")
 
     return app
 
@@ -268,4 +268,56 @@ async def test_sm5_garbage_behind_a_request_whose_answer_waits_for_the_turn_s_en
     await second.send(get("/last"))
     assert (await second.rest(2)).count(b"HTTP/1.1 200 OK") == 1
     held.set()
+    await listener.finish(1)
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "headers", "body", "closes"),
+    [
+        (get(), 200, [], b"all", 0),
+        (get().replace(b"GET", b"HEAD"), 200, [], b"", 0),
+        (get(), 304, [], b"", 0),
+        (get(), 204, [], b"", 0),
+        (get(), 401, [(b"connection", b"close")], b"all", 1),
+        (get(), 200, [(b"connection", b"close")], b"all", 1),
+        (get("/", "Connection: close"), 200, [], b"all", 1),
+        (get().replace(b"HTTP/1.1", b"HTTP/1.0"), 200, [], b"all", 1),
+        (post("/", "Content-Length: 2"), 200, [], b"all", 1),
+        (post("/", "Content-Length: 2", "Expect: 100-continue"), 200, [], b"all", 1),
+    ],
+)
+async def test_an_answer_at_once_is_framed_and_ends_its_connection_where_it_must(
+    connect: Connect, request_head: bytes, status: int, headers: list[tuple[bytes, bytes]], body: bytes, closes: int
+) -> None:
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        assert scope["respond"](status, headers, b"all")
+
+    listener = await serve_app(app)
+    wire = await connect(listener)
+    await wire.send(request_head)
+    if request_head.startswith((b"GET", b"HEAD")) and b"Connection" not in request_head:
+        await wire.send(get("/last", "Connection: close"))
+    raw = await wire.rest()
+    await listener.finish(1)
+    assert raw.count(b"HTTP/1.1 ") == 2 - closes
+    head, _, rest = raw.split(b"HTTP/1.1 ")[1].partition(b"\r\n\r\n")
+    assert (rest, head.count(b"connection: close")) == (body, closes)
+    assert head.count(b"content-length: 3") == (status not in (204, 304))
+
+
+async def test_an_answer_at_once_is_none_where_it_is_large_or_the_client_takes_nothing(connect: Connect) -> None:
+    taken: list[bool] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        taken.append(scope["respond"](200, [], bytes(64 * 1024)))
+        (connection,) = listener._state.connections
+        connection.pause_writing()
+        taken.append(scope["respond"](200, [], b"all"))
+        connection.resume_writing()
+        await respond(send, 200, b"after all")
+
+    listener = await serve_app(app)
+    wire = await connect(listener)
+    await wire.send(get())
+    assert ((await wire.answer()).body, taken) == (b"after all", [False, False])
     await listener.finish(1)

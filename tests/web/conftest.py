@@ -38,9 +38,8 @@ def call_with(*headers: tuple[bytes, bytes], messages: tuple[MutableMapping[str,
     scope: MutableMapping[str, Any] = {"method": "POST", "headers": list(headers), "client": ("192.0.2.1", 40000)}
     nowhere = cast("Gateway", None)
     room = Room(calls=10, size=LEAST_BODIES)
-    names = frozenset(name for name, _ in headers)
     trace = Trace("request-1")
-    return Call(nowhere, scope, receive, names, PolicySet({}, {}), "request-1", trace, 0.0, room, ANYBODY)
+    return Call(nowhere, scope, receive, dict(headers), PolicySet({}, {}), "request-1", trace, 0.0, room, ANYBODY)
 
 
 OpenShop = Callable[..., Awaitable[tuple[House, Client]]]
