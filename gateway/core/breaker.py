@@ -45,11 +45,6 @@ class Breaker:
     def __repr__(self) -> str:
         return f"<Breaker {self.state}, {self._failures} failures, until {self._until:g}>"
 
-    @property
-    def is_well(self) -> bool:
-        """Whether one more success would say nothing new."""
-        return self.state is _CLOSED and not self._failures
-
     def admit(self, now: float) -> bool:
         """Whether a call may be made. In `half_open` only the one probe may."""
         if self.state is _CLOSED:

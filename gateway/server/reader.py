@@ -99,10 +99,7 @@ class RequestReader:
         self._fault: Unreadable | None = None
         self._body = self._end = self._chunks = self._excess = 0
         self._chunked = False
-        self._target = b""
-        self._headers: list[Field] = []
-        self._framing: list[Field] = []
-        self._unfinished = 0
+        self._start_head()
         self._parser = httptools.HttpRequestParser(self)
 
     @property
@@ -158,11 +155,15 @@ class RequestReader:
         self._fault = fault
         raise fault
 
+    def _start_head(self) -> None:
+        self._target = b""
+        self._headers: list[Field] = []
+        self._framing: list[Field] = []
+        self._unfinished = 0
+
     def on_message_begin(self) -> None:
         self.phase = _HEAD
-        self._target = b""
-        self._headers, self._framing = [], []
-        self._unfinished = 0
+        self._start_head()
         self._sink.request_began()
 
     def on_url(self, part: bytes) -> None:
@@ -185,9 +186,11 @@ class RequestReader:
         problem = head_problem(method, version, self._target, framing)
         if problem is not None:
             self._refuse(Unreadable("invalid_request", problem))
+        limits = self._limits
         # A head that came in one slice cannot be larger than it: only longer ones are worth adding up.
-        if len(self._headers) > self._limits.header_count or self._unfinished + SLICE > self._limits.header_bytes:
-            self._check_header_size()
+        may_be_large = self._unfinished + SLICE > limits.header_bytes
+        if len(self._headers) > limits.header_count or (may_be_large and self._header_size() > limits.header_bytes):
+            self._refuse(self._headers_too_large())
         self.phase = _BODY
         waits = False
         if len(framing) > 1:  # more than the Host header
@@ -197,10 +200,8 @@ class RequestReader:
         stays = version == "1.1" and parser.should_keep_alive()
         self._sink.head_received(Head(method.decode(), self._target, version, self._headers, waits, stays))
 
-    def _check_header_size(self) -> None:
-        size = sum(len(name) + len(value) + 4 for name, value in self._headers)
-        if len(self._headers) > self._limits.header_count or size > self._limits.header_bytes:
-            self._refuse(self._headers_too_large())
+    def _header_size(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _begin_body(self, framing: list[Field]) -> None:
         """Let a Content-Length among the trailers pass, to be dropped like the others; in the head it was refused."""

@@ -39,8 +39,6 @@ class Circuits:
     def note(self, credential: str, began: float, now: float, *, works: bool) -> None:
         """What a call that `began` then has shown of upstream."""
         breaker = self.of(credential)
-        if works and breaker.is_well:
-            return
         before = breaker.state
         if works:
             breaker.succeed()

@@ -120,10 +120,10 @@ class Credentials:
         lasting = self._lasting.get(name)
         if lasting is not None and lasting[0] is credential:
             return lasting[1]
-        of_organization = () if credential.organization is None else (credential.organization,)
-        texts = [self._read(source) for source in (*credential.api_keys, *of_organization)]
-        access = _access(tuple(texts[: len(credential.api_keys)]), texts[-1] if of_organization else "")
-        if not any(map(self._path_of, (*credential.api_keys, *of_organization))):
+        organization = self._read(credential.organization) if credential.organization is not None else ""
+        access = _access(tuple([self._read(source) for source in credential.api_keys]), organization)
+        sources = (*credential.api_keys, credential.organization)
+        if not any(self._path_of(source) for source in sources if source is not None):
             self._lasting[name] = (credential, access)
         return access
 

@@ -246,7 +246,7 @@ class Reply(httpx.AsyncByteStream):
             raise _Refused("its length is told twice, or in a way unknown")
         self._until_close = not bounds and self.status not in (204, 304)
         if keep_alive and not self._until_close and not self._bodiless:
-            self.keep_for = KEPT_IDLE if told == KEPT_IDLE else max(0.0, min(KEPT_IDLE, told))
+            self.keep_for = max(0.0, min(KEPT_IDLE, told))
 
     def on_body(self, body: bytes) -> None:
         if self.stage is not _BODY:

@@ -45,10 +45,6 @@ TEMPLATES: Mapping[Operation, str] = {
 """The path of each, as spans name it."""
 
 
-_GET_REQUEST, _REQUESTS = Operation.GET_REQUEST, f"{PREFIX}/requests/"
-"""As they are asked most."""
-
-
 class Trace(msgspec.Struct, frozen=True):
     """What ties an upstream call to the client's: its request id, and its `traceparent` and `tracestate` if any.
 
@@ -99,7 +95,7 @@ def create_request(body: bytes, trace: Trace | None) -> Question:
 
 def get_request(request_id: str) -> Question:
     """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(_GET_REQUEST, "GET", _REQUESTS + _checked(request_id))
+    return Question(Operation.GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}")
 
 
 def list_requests(model: str | None, limit: int, offset: int) -> Question:
@@ -126,7 +122,7 @@ def valid_request_id(text: str) -> bool:
 
 
 def _checked(request_id: str) -> str:
-    if _REQUEST_ID.fullmatch(request_id) is None:
+    if not valid_request_id(request_id):
         raise ValueError("not a request id")
     return request_id
 

@@ -27,16 +27,6 @@ def test_up15_nine_failures_are_borne_the_tenth_opens() -> None:
     assert not breaker.admit(0.99)
 
 
-def test_a_success_says_nothing_new_of_a_circuit_that_nothing_is_held_against() -> None:
-    breaker = Breaker()
-    well = [breaker.is_well]
-    breaker.fail(0, 0)
-    well.append(breaker.is_well)
-    breaker.succeed()
-    well.append(breaker.is_well)
-    assert [*well, opened().is_well] == [True, False, True, False]
-
-
 def test_up15_failures_count_only_in_a_row() -> None:
     breaker = Breaker()
     for _ in range(50):
