@@ -205,7 +205,9 @@ async def test_po4_under_hundreds_of_swaps_every_answer_is_of_one_generation(
     seen = [{limit["limit"] for limit in body["limits"]} for body in load.bodies]
     assert all(len(generation) == 1 for generation in seen)
     assert len({generation for each in seen for generation in each}) > 5
-    assert open_files() <= descriptors + 2
+
+    # At any one moment a reading of the folder may be under way, which holds some open.
+    await house.eventually(lambda: open_files() <= descriptors + 2)
     assert await shown(house, "policy_last_reload_successful") == "1.0"
 
 
