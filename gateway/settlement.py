@@ -233,10 +233,13 @@ async def follow(gw: Gateway) -> None:
     waiting: list[str] = []
     more = True
     while more and len(waiting) < _LOOKS_A_ROUND:
-        due = await gw.ledger.take_due(gw.now(), _LOOKS_A_ROUND)
+        due = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
         waiting += [job.request_id for job in due if not _was_seen(gw, job)]
         more = len(due) == _LOOKS_A_ROUND
-    owners = await gw.ledger.owners(waiting) if waiting else {}
+    if not waiting:
+        return
+    await gw.ledger.looks.begin(waiting, gw.now())
+    owners = await gw.ledger.owners(waiting)
     await in_turns(owners.items(), partial(_follow_one, gw))
 
 

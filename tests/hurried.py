@@ -15,7 +15,7 @@ instances.LEASE = 3.0
 
 from gateway import app, duties, recovery  # noqa: E402 - they read these when they are imported
 from gateway.__main__ import main  # noqa: E402
-from gateway.ledger import jobs  # noqa: E402
+from gateway.ledger import looks  # noqa: E402
 from gateway.server import workers  # noqa: E402
 from tests.clocks import FileClock  # noqa: E402
 
@@ -24,7 +24,7 @@ duties.SETTLE_EVERY = 0.2
 recovery.PATIENCE = 0.5
 recovery.PATIENCE_WHEN_REFUSED = 0.5
 recovery.GRACE = 5.0
-jobs.FIRST_LOOK = 0.5
+looks.FIRST_LOOK = 0.5
 workers.FIRST_PAUSE = workers.LONGEST_PAUSE = 0.1
 
 if clock := os.environ.pop(FileClock.VARIABLE, ""):

@@ -166,6 +166,22 @@ async def test_a_job_that_clients_poll_is_not_asked_about_again(open_house: Open
     assert house.gw.jobs.seen(unpolled) is not None
 
 
+async def test_a_job_that_clients_poll_is_put_off_for_longer(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.duties.SETTLE_EVERY", 3600.0)  # the rounds are the test's
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    client = house.client("key")
+    polled, unpolled = await created(client), await created(client)
+    wall_clock.advance(60)
+    await client.get(f"{Q}/requests/{polled}")
+    await settlement.follow(house.gw)
+
+    for seconds, due in ((7, [unpolled]), (24, [polled])):
+        wall_clock.advance(seconds)
+        assert [job.request_id for job in await house.gw.ledger.looks.take(house.gw.now(), 10)] == due
+
+
 async def test_jobs_are_followed_to_their_end_after_a_restart(open_house: OpenHouse, wall_clock: WallClock) -> None:
     files = {"a.yaml": team("a", "key", LIMITS)}
     house = await open_house(files, speed=30)

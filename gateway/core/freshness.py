@@ -18,6 +18,9 @@ LONGEST_INTERVAL = 30.0
 SHARE_OF_AGE = 10
 """A job is looked at again after its age divided by this, within those bounds."""
 
+SHARE_OF_AGE_ASKED_ABOUT = 2
+"""The same for when it is seen to again whether clients ask about a job about which they do."""
+
 
 class Freshness(StrEnum):
     """What may be done with an answer of a certain age. Each state only ever leads to a later one."""

@@ -15,25 +15,20 @@ from sqlalchemy import (
     case,
     func,
     insert,
-    or_,
     select,
     update,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
-from gateway.core.freshness import LONGEST_INTERVAL, SHARE_OF_AGE, SHORTEST_INTERVAL
 from gateway.core.lifecycle import Outcome, State
-from gateway.ledger import replies
+from gateway.ledger import looks, replies
 from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, release, settle
 from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import jobs, listed, reservations
-from gateway.ledger.statement import Bytes, Statement, blob, instant, integer, switch, text
-from gateway.ledger.values import DueJob, Job, OwnedByAnother, Owner, Placement, Reply, Sighting
-
-FIRST_LOOK = 5.0
-"""Seconds after its create that a job nobody asks about is looked at first."""
+from gateway.ledger.statement import Bytes, Statement, blob, instant, switch, text
+from gateway.ledger.values import Job, OwnedByAnother, Owner, Placement, Reply, Sighting
 
 LARGEST_PAGE = 4 * 1024**2
 """Bytes of records in one page: two hundred of the largest would be fifty million."""
@@ -111,31 +106,7 @@ _seen = {
 _this_job = _job.request_id == text("request")
 _OBSERVE = Statement(update(jobs).values(_seen).where(_this_job, _job.settled_at.is_(None)))
 _END = Statement(update(jobs).values({**_seen, "settled_at": instant("now")}).where(_this_job))
-_interval = (instant("now") - _job.created_at) / SHARE_OF_AGE  # as `follow_interval` has it
-_due = (
-    select(_job.request_id)
-    .where(
-        _job.settled_at.is_(None),
-        or_(_job.next_look_at <= instant("now"), _job.next_look_at > instant("now") + 2 * LONGEST_INTERVAL),
-    )
-    .order_by(_job.next_look_at)
-    .limit(integer("limit"))
-    .with_for_update(skip_locked=True)
-    .cte("due")
-)
-_TAKE_DUE = Statement(
-    update(jobs)
-    .values(
-        next_look_at=instant("now")
-        + case(
-            (_interval < SHORTEST_INTERVAL, SHORTEST_INTERVAL),
-            (_interval > LONGEST_INTERVAL, LONGEST_INTERVAL),
-            else_=_interval,
-        )
-    )
-    .where(_job.request_id == _due.c.request_id)
-    .returning(_job.request_id, _job.created_at)
-)
+
 _with_owner = select(_job.request_id, *reservations.c).join_from(jobs, reservations)
 _full: Select[Any] = select(*jobs.c, _reservation.key, _reservation.price, _reservation.outcome).join_from(
     jobs, reservations
@@ -178,7 +149,7 @@ def place_together(
 def _as_job(placement: Placement, now: float) -> tuple[Any, ...]:
     return (
         *(placement.request_id, placement.reservation_id, placement.status),
-        *(placement.complete, placement.record, now, now + FIRST_LOOK),
+        *(placement.complete, placement.record, now, now + looks.FIRST_LOOK),
     )
 
 
@@ -209,15 +180,6 @@ def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) ->
         return False
     _END.changes(connection, **_values(seen), now=now)
     return True
-
-
-def take_due(connection: Connection, now: float, limit: int) -> list[DueJob]:
-    """Jobs that live and whose next look is due, the most overdue of them. They are due again an interval later.
-
-    So each is looked at by one gateway: another that asks meanwhile gets other jobs. A look that is due much later than
-    any could be is from a clock that was set back since.
-    """
-    return [DueJob(*row) for row in _TAKE_DUE.rows(connection, now=now, limit=limit)]
 
 
 def owners(connection: Connection, request_ids: Sequence[str]) -> dict[str, Owner]:

@@ -21,13 +21,13 @@ from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.jobless import Jobless
 from gateway.ledger.look_ups import LookUps
+from gateway.ledger.looks import Looks
 from gateway.ledger.operation import Together, Work, Writing, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
 from gateway.ledger.slots import Slots
 from gateway.ledger.values import (
     Admitted,
-    DueJob,
     Full,
     InProgress,
     Job,
@@ -75,6 +75,7 @@ class Ledger:
         self._readers: Readers | None = None
         self._look_ups = LookUps(self.owners)
         self.outbox = Outbox(self._write, self._read)
+        self.looks = Looks(self._write)
         self.slots = Slots(self._write, self._read)
         self.jobless = Jobless(self._write, self._read, self.instance)
 
@@ -174,10 +175,6 @@ class Ledger:
     async def observe(self, seen: Sighting, now: float) -> bool:
         """Keep what was last seen of a job that lives. False if there is none such."""
         return await self._write("observe", jobs.observe, seen, now)
-
-    async def take_due(self, now: float, limit: int) -> list[DueJob]:
-        """Jobs that live and whose next look is due, the most overdue of them. They are due again an interval later."""
-        return await self._write("take_due", jobs.take_due, now, limit)
 
     async def take(self, claims: Iterable[Claim]) -> Admitted | Full:
         """Take claims that no job holds (uploads), all or none: the first that does not fit is returned."""

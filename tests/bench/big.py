@@ -107,7 +107,7 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
         "list, first page": lambda: ledger.list_jobs("team-5", None, 50, 0),
         "list of a model": lambda: ledger.list_jobs("team-5", "model-3", 50, 0),
         "list of all teams": lambda: ledger.list_jobs(None, None, 50, 0),
-        "due jobs": lambda: ledger.take_due(NOW, 256),
+        "due jobs": lambda: ledger.looks.take(NOW, 256),
         "open counts": ledger.open_counts,
         "usage of a team": lambda: ledger.usage("team-5", NOW - 86400 * 30, NOW),
         "usage of all": lambda: ledger.usage(None, NOW - 86400 * 30, NOW),

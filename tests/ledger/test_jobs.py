@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.freshness import follow_interval
 from gateway.core.lifecycle import Outcome, State
-from gateway.ledger.jobs import FIRST_LOOK
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import DueJob, Job, OwnedByAnother, Owner, Replay, Reply, Sighting
+from gateway.ledger.values import Job, OwnedByAnother, Owner, Replay, Reply, Sighting
 from tests.ledger.samples import NOW, claim, create, money, on_sqlite, placement, reservation, send, slot
 
 OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
@@ -32,7 +30,7 @@ async def test_a_job_that_ended_at_once_is_settled_with_its_placement(ledger: Le
     job = await ledger.job(request_id)
     assert job is not None
     assert (job.status, job.record, job.settled_at) == ("success", b'{"status":"success"}', NOW)
-    assert await ledger.take_due(NOW + 1000, 10) == []
+    assert await ledger.looks.take(NOW + 1000, 10) == []
 
 
 async def test_a_repeated_placement_changes_nothing(ledger: Ledger) -> None:
@@ -128,42 +126,6 @@ async def test_jobs_of_one_instant_have_one_order(ledger: Ledger) -> None:
     assert [job.request_id for jobs, _ in pages for job in jobs] == ["request-c", "request-b", "request-a"]
 
 
-async def test_a_job_is_due_a_while_after_its_create_and_an_interval_after_each_look(ledger: Ledger) -> None:
-    first = await create(ledger, reservation("a", price=300))
-    second = await create(ledger, reservation("b", at=NOW + 1))
-    assert await ledger.take_due(NOW + FIRST_LOOK - 0.1, 10) == []
-    assert await ledger.take_due(NOW + FIRST_LOOK + 1, 1) == [DueJob(first, NOW)]
-    assert [job.request_id for job in await ledger.take_due(NOW + FIRST_LOOK + 1, 10)] == [second]
-    assert await ledger.take_due(NOW + FIRST_LOOK + 5, 10) == []
-    await ledger.settle(Sighting(second, "success", b""), Outcome.SUCCESS, NOW + 100)
-    assert [job.request_id for job in await ledger.take_due(NOW + 100, 10)] == [first]
-    assert await ledger.take_due(NOW + 109, 10) == []
-    assert [job.request_id for job in await ledger.take_due(NOW + 110, 10)] == [first]
-
-
-async def test_tw4_a_clock_that_was_set_back_puts_no_look_off(ledger: Ledger) -> None:
-    request_id = await create(ledger, reservation("a", at=NOW + 3600))
-    assert [job.request_id for job in await ledger.take_due(NOW, 10)] == [request_id]
-    assert await ledger.take_due(NOW + 1, 10) == []
-
-
-@pytest.mark.parametrize("age", [0.0, 49.9, 50.1, 123.4, 299.9, 300.1, 86400.0])
-async def test_a_job_is_due_again_after_the_interval_of_its_age(ledger: Ledger, age: float) -> None:
-    request_id = await create(ledger, reservation("a"))
-    looked_at = max(NOW + age, NOW + FIRST_LOOK)
-    assert await ledger.take_due(looked_at, 10) == [DueJob(request_id, NOW)]
-    due_again = looked_at + follow_interval(looked_at - NOW)
-    assert await ledger.take_due(due_again - 0.01, 10) == []
-    assert await ledger.take_due(due_again + 0.01, 10) == [DueJob(request_id, NOW)]
-
-
-async def test_the_most_overdue_are_taken_first_and_no_more_than_asked_for(ledger: Ledger) -> None:
-    for number in range(5):
-        await create(ledger, reservation(f"r{number}", at=NOW + number))
-    taken = [{job.request_id for job in await ledger.take_due(NOW + 100, 2)} for _ in range(3)]
-    assert taken == [{"request-r0", "request-r1"}, {"request-r2", "request-r3"}, {"request-r4"}]
-
-
 async def test_owners_tells_which_ids_are_whose(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", price=300))
     assert await ledger.owners([request_id, "nobody's"]) == {request_id: OWNER}
@@ -202,7 +164,7 @@ async def test_up11_a_refused_create_that_left_a_failed_job_gives_everything_bac
     assert owner is not None
     assert (owner.team, owner.outcome, owner.charge(Outcome.FAILED)) == ("red", Outcome.FAILED, 0)
     assert await ledger.reserve(reservation("b", key="k"), NOW) == Replay(refusal)
-    assert await ledger.take_due(NOW + 1000, 10) == []
+    assert await ledger.looks.take(NOW + 1000, 10) == []
     assert await ledger.jobless.all() == []
     [row] = await ledger.usage("red", NOW - 1, NOW + 1)
     assert (row.jobs, row.failed, row.charged, row.held) == (1, 1, 0, 0)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, jobless, jobs, replies, reservations, retention, usage
+from gateway.ledger import counters, jobless, jobs, looks, replies, reservations, retention, usage
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.operation import Work
 from gateway.ledger.values import Sighting
@@ -45,7 +45,8 @@ DONE: dict[str, Work[Any]] = {
     "release": lambda connection: reservations.release(connection, "b", NOW, None),
     "take_over": lambda connection: reservations.take_over(connection, "a", NOW),
     "observe": lambda connection: jobs.observe(connection, SEEN, NOW),
-    "take_due": lambda connection: jobs.take_due(connection, NOW + 60, 10),
+    "take looks": lambda connection: looks.take(connection, NOW + 60, 10),
+    "begin looks": lambda connection: looks.begin(connection, ["request-a", "request-b"], NOW),
     "purge": lambda connection: retention.purge(connection, NOW),
 }
 

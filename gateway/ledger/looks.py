@@ -1,0 +1,87 @@
+"""When each living job is looked at next: `Ledger.looks`.
+
+A job that is due is given to one gateway, which either looks at it or knows of it from the clients that ask. The second
+comes to so many jobs that it has to cost next to nothing, so those are put off for longer.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, Double, Text, case, or_, select, update
+
+from gateway.core.freshness import LONGEST_INTERVAL, SHARE_OF_AGE, SHARE_OF_AGE_ASKED_ABOUT, SHORTEST_INTERVAL
+from gateway.ledger.outbox import Doing
+from gateway.ledger.rows import RowsStatement
+from gateway.ledger.schema import jobs
+from gateway.ledger.statement import Statement, instant, integer
+from gateway.ledger.values import DueJob
+
+FIRST_LOOK = 5.0
+"""Seconds after its create that a job nobody asks about is looked at first."""
+
+_job = jobs.c
+
+
+def _after(now: ColumnElement[float], share: int) -> ColumnElement[float]:
+    """When a job is due again, as `follow_interval` has it."""
+    interval = (now - _job.created_at) / share
+    bounds = ((interval < SHORTEST_INTERVAL, SHORTEST_INTERVAL), (interval > LONGEST_INTERVAL, LONGEST_INTERVAL))
+    return now + case(*bounds, else_=interval)
+
+
+_due = (
+    select(_job.request_id)
+    .where(
+        _job.settled_at.is_(None),
+        or_(_job.next_look_at <= instant("now"), _job.next_look_at > instant("now") + 2 * LONGEST_INTERVAL),
+    )
+    .order_by(_job.next_look_at)
+    .limit(integer("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_TAKE = Statement(
+    update(jobs)
+    .values(next_look_at=_after(instant("now"), SHARE_OF_AGE_ASKED_ABOUT))
+    .where(_job.request_id == _due.c.request_id)
+    .returning(_job.request_id, _job.created_at)
+)
+_BEGIN = RowsStatement(
+    {"request": Text, "now": Double},
+    lambda rows: (
+        update(jobs)
+        .values(next_look_at=_after(rows[-1]["now"], SHARE_OF_AGE))
+        .where(_job.request_id.in_([row["request"] for row in rows]), _job.settled_at.is_(None))
+    ),
+)
+
+
+class Looks:
+    """Which jobs are due. Every method raises LedgerUnavailable."""
+
+    def __init__(self, write: Doing) -> None:
+        self._write = write
+
+    async def take(self, now: float, limit: int) -> list[DueJob]:
+        """Jobs that live and whose next look is due, the most overdue of them.
+
+        They are due again as jobs that clients ask about. Those that are looked at are to be told to `begin`.
+        """
+        return await self._write("take_looks", take, now, limit)
+
+    async def begin(self, request_ids: Sequence[str], now: float) -> None:
+        """No client asks about these of the jobs that were taken: they are looked at, and due again sooner."""
+        await self._write("begin_looks", begin, request_ids, now)
+
+
+def take(connection: Connection, now: float, limit: int) -> list[DueJob]:
+    """As `Looks.take`.
+
+    Each is looked at by one gateway: another that asks meanwhile gets other jobs. A look that is due much later than
+    any could be is from a clock that was set back since.
+    """
+    return [DueJob(*row) for row in _TAKE.rows(connection, now=now, limit=limit)]
+
+
+def begin(connection: Connection, request_ids: Sequence[str], now: float) -> None:
+    """As `Looks.begin`."""
+    _BEGIN.run(connection, [(request_id, now) for request_id in request_ids])
