@@ -18,8 +18,9 @@ from gateway.core.addresses import Target, read_target
 from gateway.core.errors import Code
 from gateway.core.signed import STORAGE_HOSTS
 from gateway.outbound import Endpoint, Outbound, OutboundFailure, url_of
-from gateway.upstream.answer import Answer, end_to_end
+from gateway.upstream.answer import Answer
 from gateway.upstream.failures import Sent, UpstreamFailure
+from gateway.upstream.fields import end_to_end
 
 HEAD_PATIENCE = 30.0
 """Seconds for name, connection and the head of an answer, and then for each further part of its body."""

@@ -2,16 +2,15 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from itertools import chain
 
 import httpx
 import msgspec
 
 from gateway.core.errors import Code
-from gateway.core.headers import Header, Headers
+from gateway.core.headers import Headers
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import Sent, UpstreamFailure
 from gateway.upstream.reply import Reply
@@ -28,22 +27,6 @@ _SMALL = 64 * 1024
 _TRY_LATER = (429, 503)
 _LONGEST_WAIT = 300
 _USUAL_WAIT = 5
-
-_HOP_BY_HOP = """
-connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length content-encoding
-"""
-_BETWEEN_US = """
-set-cookie set-cookie2 authorization authentication-info www-authenticate x-organization-id x-request-id
-"""
-_UPSTREAMS_FRONT = """
-server date age via alt-svc strict-transport-security public-key-pins expect-ct clear-site-data nel report-to
-reporting-endpoints x-powered-by x-cache x-cache-hits x-served-by x-timer x-varnish cdn-loop retry-after
-"""
-_WRITTEN_HERE = """
-cache-control cache-status etag idempotency-replayed preference-applied ratelimit ratelimit-policy server-timing
-"""
-_KEPT_HERE = frozenset((_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _WRITTEN_HERE).encode().split())
-_KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -101,7 +84,7 @@ def whole_body(reply: Reply) -> bytes | None:
 
     Raises UpstreamFailure for an answer that may not.
     """
-    if not 200 <= reply.status <= 599 or 300 <= reply.status <= 399:
+    if reply.status != 200 and (not 200 <= reply.status <= 599 or 300 <= reply.status <= 399):
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
     if reply.is_coded:
         raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")
@@ -160,41 +143,9 @@ def _without_escapes(body: bytes) -> bytes:
 
 def headers_to_pass_on(reply: Reply, body: bytes) -> Headers:
     """What of an answer's headers is the client's business, with a `Retry-After` where it is to wait."""
-    headers = end_to_end(reply.headers)
-    if reply.status in _TRY_LATER:
-        headers += ((b"retry-after", b"%d" % retry_after(httpx.Headers(reply.headers), body)),)
-    return headers
-
-
-def end_to_end(headers: Iterable[Header]) -> Headers:
-    """The headers that are the client's business, names in lower case, order kept (RFC 9110 §7.6.1).
-
-    `Retry-After` is not among them: it is written anew, because upstream's may be missing or absurd.
-    """
-    kept: list[Header] = []
-    nominated: frozenset[bytes] = frozenset()
-    for name, value in headers:
-        passed = _as_passed_on(name)
-        if passed == b"connection":
-            nominated |= _nominated_by(value)
-        elif passed is not None:
-            kept.append((passed, value))
-    return tuple([field for field in kept if field[0] not in nominated]) if nominated else tuple(kept)
-
-
-@lru_cache(maxsize=256)
-def _as_passed_on(name: bytes) -> bytes | None:
-    """A header's name in lower case; None if it is no client's business. `connection` itself says what else is not."""
-    lowered = name.lower()
-    if lowered == b"connection":
-        return lowered
-    return None if lowered in _KEPT_HERE or lowered.startswith(_KEPT_HERE_PREFIXES) else lowered
-
-
-@lru_cache(maxsize=16)
-def _nominated_by(connection: bytes) -> frozenset[bytes]:
-    """The headers that are this connection's alone, beside those that never are anything else (RFC 9110 §7.6.1)."""
-    return frozenset(token.strip().lower() for token in connection.split(b",")) - _KEPT_HERE
+    if reply.status not in _TRY_LATER:
+        return reply.passed_on
+    return (*reply.passed_on, (b"retry-after", b"%d" % retry_after(httpx.Headers(reply.headers), body)))
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> int:

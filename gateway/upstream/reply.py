@@ -8,13 +8,13 @@ import asyncio
 import re
 from collections import deque
 from enum import Enum
-from functools import lru_cache
 from typing import Protocol, Self
 
 import httptools
 import httpx
 
-from gateway.core.headers import Header
+from gateway.core.headers import Header, Headers
+from gateway.upstream.fields import nominated_by, sorted_out, without
 
 LONGEST_FIELD = 16 * 1024
 """Bytes of one header, name and value."""
@@ -32,8 +32,6 @@ _MOST_HELD = 256 * 1024
 KEPT_IDLE = 30.0
 """Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
 
-_FRAMING_FIELDS = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive")
-_LONGEST_FRAMING_FIELD = max(map(len, _FRAMING_FIELDS))
 _UNCODED = (b"", b"identity")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
@@ -71,12 +69,13 @@ class _Refused(Exception):  # noqa: N818 - a verdict on upstream, not an error o
 class Reply(httpx.AsyncByteStream):
     """One answer; the iterator over its body, whose bytes are as they were sent.
 
-    `status`, `headers` and `is_coded` hold once the head has come. A reply that is not read to its end must be
-    closed, which costs its connection.
+    `status`, `headers`, `passed_on` (those that are the client's business) and `is_coded` hold once the head has come.
+    A reply that is not read to its end must be closed, which costs its connection.
     """
 
     stage = _HEAD
     status = 0
+    passed_on: Headers = ()
     keep_for = 0.0
     """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
     is_coded = False
@@ -94,7 +93,6 @@ class Reply(httpx.AsyncByteStream):
 
     def __init__(self, source: Source, *, bodiless: bool = False) -> None:
         self.headers: list[Header] = []
-        self._framing: list[Header] = []
         self._source = source
         self._bodiless = bodiless
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
@@ -163,9 +161,11 @@ class Reply(httpx.AsyncByteStream):
         """The whole body, if it has come and nobody has taken any of it; None if it must be waited for."""
         if self.stage is not _WHOLE or self._paused:
             return None
-        chunks, self._held = self._chunks, 0
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        self._held = 0
+        if len(self._chunks) == 1:
+            return self._chunks.popleft()
+        body = b"".join(self._chunks)
+        self._chunks.clear()
         return body
 
     def __aiter__(self) -> Self:
@@ -206,9 +206,6 @@ class Reply(httpx.AsyncByteStream):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.stage is _HEAD:  # a trailer (RFC 9110 §6.5.1) is dropped, lest it pass for a header
             self.headers.append((name, value))
-            field = _framing_field(name) if len(name) <= _LONGEST_FRAMING_FIELD else None
-            if field is not None:
-                self._framing.append((field, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -218,7 +215,6 @@ class Reply(httpx.AsyncByteStream):
             if status == 101 or self._interim > _MOST_INTERIM:
                 raise _Refused("it switches protocols or never comes to the point")
             self.headers.clear()
-            self._framing.clear()
             return
         self.status = status
         self._read_framing(keep_alive=self._parser.should_keep_alive())
@@ -230,10 +226,14 @@ class Reply(httpx.AsyncByteStream):
             raise _Refused("it has too many headers")
         if self._barren > LONGEST_FIELD and any(len(name) + len(value) > LONGEST_FIELD for name, value in self.headers):
             raise _Refused("a header is too long")
+        framing, passed = sorted_out(self.headers)
         bounds, chunked, told = 0, True, KEPT_IDLE
-        for field, value in self._framing:
+        nominated: frozenset[bytes] = frozenset()
+        for field, value in framing:
             if field == b"content-length":
                 bounds += 1
+            elif field == b"connection":
+                nominated |= nominated_by(value)
             elif field == b"transfer-encoding":
                 bounds += 1
                 chunked = value.strip().lower() == b"chunked"
@@ -241,12 +241,13 @@ class Reply(httpx.AsyncByteStream):
                 self.is_coded = self.is_coded or value.strip().lower() not in _UNCODED
             else:
                 match = _KEEP_ALIVE_TIMEOUT.search(value)
-                told = int(match[1]) - 1.0 if match is not None else KEPT_IDLE
+                told = KEPT_IDLE if match is None else max(0.0, min(KEPT_IDLE, int(match[1]) - 1.0))
         if bounds > 1 or not chunked:
             raise _Refused("its length is told twice, or in a way unknown")
+        self.passed_on = without(passed, nominated)
         self._until_close = not bounds and self.status not in (204, 304)
         if keep_alive and not self._until_close and not self._bodiless:
-            self.keep_for = max(0.0, min(KEPT_IDLE, told))
+            self.keep_for = told
 
     def on_body(self, body: bytes) -> None:
         if self.stage is not _BODY:
@@ -258,10 +259,3 @@ class Reply(httpx.AsyncByteStream):
     def on_message_complete(self) -> None:
         if self.stage is _BODY:
             self.stage = _WHOLE
-
-
-@lru_cache(maxsize=256)
-def _framing_field(name: bytes) -> bytes | None:
-    """A header's name in lower case, if it says where the answer ends or what its body is; upstream's are few."""
-    lowered = name.lower()
-    return lowered if lowered in _FRAMING_FIELDS else None
