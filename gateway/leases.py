@@ -44,10 +44,12 @@ class Leases:
         self._held: dict[str, _Held] = {}
         self._look_at = _MOST_COUNTERS
 
-    def take_at_hand(self, bounds: Sequence[RequestBound], now: float) -> bool:
+    def take_at_hand(self, bounds: Sequence[RequestBound]) -> bool:
         """Count one request against every bound, if there is something at hand for each; whether that was done."""
-        if self._first_empty(bounds, now) is not None:
-            return False
+        for bound in bounds:
+            held = self._held.get(bound.counter)
+            if held is None or held.left <= 0:
+                return False
         self._hand_out(bounds)
         return True
 

@@ -54,10 +54,10 @@ async def test_qu9_calls_at_once_get_exactly_the_limit(ledger: Ledger, limit: in
 async def test_what_is_at_hand_is_counted_at_once_and_what_is_not_counts_nothing(ledger: Ledger) -> None:
     bounds = bounds_of("[200 requests per minute]")  # of which two are taken ahead at a time
     leases = Leases(ledger)
-    assert not leases.take_at_hand(bounds, NOW)
+    assert not leases.take_at_hand(bounds)
     assert leases.used(bounds[0]) == 0
     assert await leases.take(bounds, NOW) is None
-    assert [leases.take_at_hand(bounds, NOW) for _ in range(2)] == [True, False]
+    assert [leases.take_at_hand(bounds) for _ in range(2)] == [True, False]
     assert leases.used(bounds[0]) == 2
 
 

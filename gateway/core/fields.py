@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.core.headers import Headers
 from gateway.core.limits import LimitState
@@ -20,17 +21,18 @@ def ratelimit_fields(states: Iterable[LimitState]) -> Headers:
     policy, limit = [], []
     for state in states:
         if state.limit.mode is _ENFORCE and state.limit.unit is not _USD:
-            policy.append(_policy_item(state))
+            policy.append(_policy_item(state.limit.name, state.ceiling, state.window_seconds))
             limit.append(_limit_item(state))
     if not policy:
         return ()
-    return ((b"ratelimit-policy", ", ".join(policy).encode("ascii")), (b"ratelimit", ", ".join(limit).encode("ascii")))
+    return ((b"ratelimit-policy", b", ".join(policy)), (b"ratelimit", ", ".join(limit).encode("ascii")))
 
 
-def _policy_item(state: LimitState) -> str:
-    if state.window_seconds is None:
-        return f'"{state.limit.name}";q={state.ceiling}'
-    return f'"{state.limit.name}";q={state.ceiling};w={state.window_seconds}'
+@lru_cache(maxsize=1024)
+def _policy_item(name: str, ceiling: int, seconds: int | None) -> bytes:
+    """One limit's, which is told at every call."""
+    item = f'"{name}";q={ceiling}' if seconds is None else f'"{name}";q={ceiling};w={seconds}'
+    return item.encode("ascii")
 
 
 def _limit_item(state: LimitState) -> str:

@@ -86,18 +86,22 @@ class Connection(asyncio.Protocol):
         """Whether it may be asked again: nothing has come on it since it was, and it has not been idle too long."""
         return self.state is _IDLE and not self._unread.poll(0) and self._loop.time() < self.keep_until
 
-    def begin(self, request: Outgoing) -> Reply:
-        """Send a request's head, with what stands behind it. The reply is closed by whoever gives up waiting for it."""
+    def begin(self, head: bytes, *, bodiless: bool = False, patient: bool = False) -> Reply:
+        """Send a request's head, with what stands behind it. The reply is closed by whoever gives up waiting for it.
+
+        One that is `patient` leaves at the end of the loop's turn, together with others. A request that changes
+        something is not: whether it was sent must be known for certain.
+        """
         assert self.state is _IDLE
         assert self._transport is not None
         self.state = _ASKED
-        reply = self._reply = Reply(self, bodiless=request.bodiless)
-        self._written = len(request.head)
-        if request.patient:
-            self._unsent = request.head
+        reply = self._reply = Reply(self, bodiless=bodiless)
+        self._written = len(head)
+        if patient:
+            self._unsent = head
             self._writes.add(self._write_unsent)
         else:
-            self._transport.write(request.head)
+            self._transport.write(head)
         return reply
 
     async def ask(self, request: Outgoing) -> Reply:
@@ -106,7 +110,7 @@ class Connection(asyncio.Protocol):
         Raises httpx.TransportError: ReadError or RemoteProtocolError if upstream broke off or answered nonsense,
         LocalProtocolError if the body is not as long as it should be. The request may have reached upstream then.
         """
-        reply = self.begin(request)
+        reply = self.begin(request.head, bodiless=request.bodiless)
         came = False
         try:
             if request.body is not None:

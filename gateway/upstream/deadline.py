@@ -1,20 +1,20 @@
 """A limit in time on what tasks do, for a fraction of what `asyncio.timeout` costs a call."""
 
 import asyncio
+from typing import Any
+
+import msgspec
 
 
-class Deadline:
+class Deadline(msgspec.Struct, eq=False):
     """The end of one task's time. The task tells by `passed` whether a CancelledError is the deadline's.
 
     It must then not raise it.
     """
 
-    __slots__ = ("at", "passed", "task")
-
-    def __init__(self, task: "asyncio.Task[object]", at: float) -> None:
-        self.task = task
-        self.at = at
-        self.passed = False
+    task: "asyncio.Task[Any]"
+    at: float
+    passed: bool = False
 
 
 class Deadlines:

@@ -21,14 +21,12 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     A `length` of None is one that nobody knows: the body is sent in chunks.
     `bodiless` says that the answer has no body whatever its head says, as with HEAD.
-    `patient` says that it may leave at the end of the loop's turn, together with others.
     """
 
     head: bytes
     body: AsyncIterable[bytes] | None = None
     length: int | None = 0
     bodiless: bool = False
-    patient: bool = False
 
 
 def request_line(method: str, target: bytes) -> bytes:
@@ -55,13 +53,8 @@ async def in_chunks(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     yield b"0\r\n\r\n"
 
 
-def with_body(head: bytes, body: bytes | None, *, patient: bool) -> Outgoing:
-    """A request with its body at hand. A short one leaves together with the head.
-
-    What has a body is never `patient`: it changes something, and whether it was sent must be known for certain.
-    """
-    if body is None:
-        return Outgoing(head, patient=patient)
+def with_body(head: bytes, body: bytes) -> Outgoing:
+    """A request with its body at hand. A short one leaves together with the head."""
     if len(body) <= _SHORT:
         return Outgoing(head + body)
     return Outgoing(head, httpx.ByteStream(body), len(body))

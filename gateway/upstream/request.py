@@ -57,25 +57,25 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One call, before it is known which key it is sent with. `target` is path and query; a GET may be repeated."""
+    """One call, before it is known which key it is sent with. `target` is path and query.
+
+    One that is `repeatable` changes nothing if it is asked twice (RFC 9110 §9.2.1): a GET. Deletes are asked once, like
+    creates.
+    """
 
     __repr__ = object.__repr__
 
     operation: Operation
     method: str
     target: str
+    repeatable: bool = False
     body: bytes | None = None
     trace: Trace | None = None
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether asking twice changes nothing (RFC 9110 §9.2.1). Deletes are asked once, like creates."""
-        return self.method == "GET"
 
 
 def list_models() -> Question:
     """`GET …/models`."""
-    return Question(Operation.LIST_MODELS, "GET", f"{PREFIX}/models")
+    return Question(Operation.LIST_MODELS, "GET", f"{PREFIX}/models", repeatable=True)
 
 
 def get_model(model: str) -> Question:
@@ -85,17 +85,17 @@ def get_model(model: str) -> Question:
     """
     if model in ("", ".", "..") or len(model) > _LONGEST_MODEL_ID:
         raise ValueError("not a model id")
-    return Question(Operation.GET_MODEL, "GET", f"{PREFIX}/models/{quote(model, safe='')}")
+    return Question(Operation.GET_MODEL, "GET", f"{PREFIX}/models/{quote(model, safe='')}", repeatable=True)
 
 
 def create_request(body: bytes, trace: Trace | None) -> Question:
     """`POST …/requests` with these bytes."""
-    return Question(Operation.CREATE_REQUEST, "POST", f"{PREFIX}/requests", body, trace)
+    return Question(Operation.CREATE_REQUEST, "POST", f"{PREFIX}/requests", body=body, trace=trace)
 
 
 def get_request(request_id: str) -> Question:
     """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(Operation.GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}")
+    return Question(Operation.GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}", repeatable=True)
 
 
 def list_requests(model: str | None, limit: int, offset: int) -> Question:
@@ -103,7 +103,8 @@ def list_requests(model: str | None, limit: int, offset: int) -> Question:
     parameters: dict[str, str | int] = {"limit": limit, "offset": offset}
     if model is not None:
         parameters["model_id"] = model
-    return Question(Operation.LIST_REQUESTS, "GET", f"{PREFIX}/requests?{urlencode(parameters, quote_via=quote)}")
+    target = f"{PREFIX}/requests?{urlencode(parameters, quote_via=quote)}"
+    return Question(Operation.LIST_REQUESTS, "GET", target, repeatable=True)
 
 
 def delete_request(request_id: str, trace: Trace | None) -> Question:
@@ -113,7 +114,7 @@ def delete_request(request_id: str, trace: Trace | None) -> Question:
 
 def upload_url(body: bytes, trace: Trace | None) -> Question:
     """`POST …/upload-url` with these bytes."""
-    return Question(Operation.UPLOAD_URL, "POST", f"{PREFIX}/upload-url", body, trace)
+    return Question(Operation.UPLOAD_URL, "POST", f"{PREFIX}/upload-url", body=body, trace=trace)
 
 
 def valid_request_id(text: str) -> bool:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 
 from gateway.cache import How, Served
+from gateway.catalogue import Page
 from gateway.core.headers import Header
 from gateway.memory import Seen
+from gateway.upstream.client import Answer
 from gateway.web.call import Call
 from gateway.web.respond import Reply
 
@@ -22,23 +24,23 @@ _STATUS: Mapping[How, Header] = {
 _TAG = re.compile(rb'(?:W/)?("[^"]*")')
 
 
-def conditional_reply(call: Call, reply: Reply, etag: bytes, age: float, how: How) -> Reply:
+def conditional_reply(call: Call, answer: Answer | Page, etag: bytes, age: float, how: How) -> Reply:
     """The answer, or 304 without its body if the client holds it. `age` is in seconds since upstream gave it.
 
     Without an `etag` it is an error of upstream's own, which is kept nowhere.
     """
     if not etag:
-        return reply.adding(_STATUS[how])
+        return Reply(answer.status, answer.body, (*answer.headers, _STATUS[how]))
     headers = (_PRIVATE, (b"etag", etag), (b"age", b"%d" % age), _STATUS[how])
     if b"if-none-match" in call.named and unchanged(call.headers(b"if-none-match"), etag):
         return Reply(304, b"", headers)
-    return reply.adding(*headers)
+    return Reply(answer.status, answer.body, answer.headers + headers)
 
 
 def told(call: Call, served: Served[Seen]) -> Reply:
     """A job's record, or upstream's error, as whoever asks for it is told."""
-    seen, answer = served.value, served.value.answer
-    return conditional_reply(call, Reply(answer.status, answer.body, answer.headers), seen.etag, served.age, served.how)
+    seen = served.value
+    return conditional_reply(call, seen.answer, seen.etag, served.age, served.how)
 
 
 def unchanged(if_none_match: list[bytes], etag: bytes) -> bool:

@@ -31,4 +31,4 @@ def _reply(call: Call, page: catalogue.Page) -> Reply:
     call.upstream_seconds = page.upstream_seconds
     if page.how is How.COLLAPSED:
         link_shared(call, page.span)
-    return conditional_reply(call, Reply(page.status, page.body, page.headers), page.etag, page.age, page.how)
+    return conditional_reply(call, page, page.etag, page.age, page.how)

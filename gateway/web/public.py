@@ -83,7 +83,7 @@ class PublicApp:
                 await self._admit(call, route.admit, now)
             caller = call.caller
             bounds = request_bounds(caller, now)
-            full = None if self._gw.leases.take_at_hand(bounds, now) else await self._gw.leases.take(bounds, now)
+            full = None if self._gw.leases.take_at_hand(bounds) else await self._gw.leases.take(bounds, now)
             self._show_count(call, bounds, full, now)
             if route is None:
                 return _error_of(call, self._unknown(call))

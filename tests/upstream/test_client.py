@@ -11,7 +11,9 @@ import pytest
 
 from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
+from gateway.upstream import connection as upstream_connection
 from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailure
+from gateway.upstream.reply import Reply
 from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import KEY, Connect, until
 
@@ -331,6 +333,25 @@ async def test_ac3_a_call_goes_on_when_its_caller_goes_away(client: Connect) -> 
         await answered.wait()
         await until(lambda: gmi.in_flight == 0)
     assert 'upstream_requests_total{code="200",operation="create_request"} 1.0' in exposed(gmi)
+
+
+async def test_only_what_changes_nothing_waits_for_company(client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[str, bool]] = []
+    begin = upstream_connection.Connection.begin
+
+    def noting(self: upstream_connection.Connection, head: bytes, **options: bool) -> Reply:
+        begun.append((head.split()[0].decode(), options.get("patient", False)))
+        return begin(self, head, **options)
+
+    monkeypatch.setattr(upstream_connection.Connection, "begin", noting)
+    async with ScriptedUpstream(answering(response(b'{"request_id":"r1"}'))) as upstream:
+        gmi = client(upstream.url)
+        for _ in range(2):  # the first time, connecting keeps them apart
+            reads = [gmi.get_request("default", f"r{number}") for number in range(3)]
+            changes = [gmi.delete_request("default", "r1"), gmi.create_request("default", BODY)]
+            await asyncio.gather(*reads, *changes)
+    assert set(begun[5:]) >= {("GET", True), ("DELETE", False), ("POST", False)}
+    assert not {("DELETE", True), ("POST", True)} & set(begun)
 
 
 async def test_more_calls_than_allowed_are_refused_at_once(client: Connect) -> None:

@@ -12,14 +12,13 @@ import pytest
 
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.outgoing import Outgoing
-from gateway.upstream.reply import Stage
+from gateway.upstream.reply import Reply, Stage
 from gateway.writes import Writes
 from tests.scripted_upstream import Connection as Peer
 from tests.scripted_upstream import Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import until
 
 GET = Outgoing(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-PATIENT = Outgoing(GET.head, patient=True)
 GOOD = response(b'{"a":1}')
 MIB = 1024**2
 
@@ -42,6 +41,15 @@ async def connected(script: Script) -> AsyncIterator[tuple[Told, ScriptedUpstrea
         await asyncio.get_running_loop().create_connection(lambda: told.connection, "127.0.0.1", port)
         yield told, upstream
         told.connection.close()
+
+
+async def ask_patiently(connection: Connection) -> Reply:
+    """Ask for GET, at the end of the loop's turn."""
+    reply = connection.begin(GET.head, patient=True)
+    while reply.stage is Stage.HEAD:
+        await reply.more()
+    reply.raise_failure()
+    return reply
 
 
 def post(*parts: bytes, length: int | None = None) -> Outgoing:
@@ -135,7 +143,7 @@ async def test_sm10_an_answer_that_comes_before_its_question_has_left_is_refused
 
 async def test_a_question_that_may_wait_leaves_at_the_end_of_the_turn() -> None:
     async with connected(answering(GOOD)) as (told, upstream):
-        asking = asyncio.ensure_future(told.connection.ask(PATIENT))
+        asking = asyncio.ensure_future(ask_patiently(told.connection))
         reply = await asking
         assert b"".join([chunk async for chunk in reply]) == b'{"a":1}'
         assert await (await told.connection.ask(GET)).__anext__() == b'{"a":1}'
@@ -144,7 +152,7 @@ async def test_a_question_that_may_wait_leaves_at_the_end_of_the_turn() -> None:
 
 async def test_sm10_an_answer_that_comes_while_its_question_still_waits_is_refused() -> None:
     async with connected(answering(GOOD)) as (told, upstream):
-        asking = asyncio.ensure_future(told.connection.ask(PATIENT))
+        asking = asyncio.ensure_future(ask_patiently(told.connection))
         asyncio.get_running_loop().call_soon(told.connection.data_received, GOOD)
         with pytest.raises(httpx.RemoteProtocolError, match="before it was asked"):
             await asking
@@ -155,7 +163,7 @@ async def test_sm10_an_answer_that_comes_while_its_question_still_waits_is_refus
 
 async def test_nothing_is_sent_on_a_connection_that_is_closed_in_the_same_turn() -> None:
     async with connected(answering(GOOD)) as (told, upstream):
-        asking = asyncio.ensure_future(told.connection.ask(PATIENT))
+        asking = asyncio.ensure_future(ask_patiently(told.connection))
         asyncio.get_running_loop().call_soon(told.connection.close)
         with pytest.raises(httpx.ReadError):
             await asking

@@ -27,17 +27,10 @@ def test_a_header_that_could_begin_another_is_refused(evil: bytes) -> None:
 
 
 def test_a_short_body_leaves_with_its_head_and_a_long_one_is_not_copied() -> None:
-    assert with_body(b"H", None, patient=False) == Outgoing(b"H")
-    assert with_body(b"H", b"{}", patient=False) == Outgoing(b"H{}")
-    long = with_body(b"H", b"x" * 100_000, patient=False)
+    assert with_body(b"H", b"{}") == Outgoing(b"H{}")
+    long = with_body(b"H", b"x" * 100_000)
     assert (long.head, long.length) == (b"H", 100_000)
     assert long.body is not None
-
-
-def test_only_what_changes_nothing_waits_for_company() -> None:
-    assert with_body(b"H", None, patient=True).patient
-    assert not with_body(b"H", b"{}", patient=True).patient
-    assert not with_body(b"H", b"x" * 100_000, patient=True).patient
 
 
 async def test_a_body_without_a_length_is_told_in_chunks() -> None:
