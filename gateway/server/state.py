@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from gateway.afterwards import Afterwards
 from gateway.core.headers import CLOSE, Header
 from gateway.server.limits import ConnectionLimits
-from gateway.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.server.protocol import HardenedProtocol
@@ -51,7 +51,7 @@ class ListenerState:
     connections: "set[HardenedProtocol]" = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """The app's running calls."""
-    writes: Writes = field(default_factory=Writes)
+    writes: Afterwards = field(default_factory=Afterwards)
     """Whole small answers, written at the end of the loop's turn."""
     date_line: bytes = b""
     """Sent with every response: the `Date` field's line (RFC 9110 §6.6.1)."""

@@ -25,9 +25,9 @@ from typing import cast
 
 import httpx
 
+from gateway.afterwards import Afterwards
 from gateway.upstream.outgoing import Outgoing
 from gateway.upstream.reply import Reply, Stage
-from gateway.writes import Writes
 
 _SLICE = 1024 * 1024
 """Bytes of a part of a body handed to the transport at a time, uncopied; more waits until most of these have left."""
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, on_free: Callable[["Connection"], None], on_closed: Callable[["Connection"], None], writes: Writes
+        self, on_free: Callable[["Connection"], None], on_closed: Callable[["Connection"], None], writes: Afterwards
     ) -> None:
         self.state = _NEW
         self.keep_until = 0.0

@@ -10,9 +10,9 @@ from collections import deque
 
 import httpx
 
+from gateway.afterwards import Afterwards
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.dialing import Dialer, Origin
-from gateway.writes import Writes
 
 _SWEEP_EVERY = 5.0
 """Seconds between two looks for connections that have been idle too long."""
@@ -24,7 +24,7 @@ class Pool:
     def __init__(self, limit: int, dialer: Dialer) -> None:
         self._limit = limit
         self._dialer = dialer
-        self._writes = Writes()
+        self._writes = Afterwards()
         self._places: dict[Connection, Origin] = {}
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()

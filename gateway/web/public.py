@@ -7,7 +7,9 @@ shape here.
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
+from gateway.afterwards import Afterwards
 from gateway.context import Gateway
 from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
@@ -43,6 +45,7 @@ class PublicApp:
         self._doorkeeper = Doorkeeper()
         self._randomness = Randomness()
         self._traced = gw.traces.on
+        self._finished = Afterwards()
         self._room = Room(gw.settings.max_in_flight, gw.budget.bodies)
         gw.metrics.in_flight.set_function(self._count_in_flight)
 
@@ -66,7 +69,7 @@ class PublicApp:
             if call.has_ends:
                 await call.end()
             self._room.leave(call.who.team.name if call.who is not None else None, call.held)
-        observe(call, reply, elapsed)
+        self._finished.add(partial(observe, call, reply, elapsed))
 
     async def _reply(self, call: Call) -> Reply:
         """The answer, whatever happens."""

@@ -51,12 +51,12 @@ class Room:
 
     def leave(self, team: str | None, held: int) -> None:
         """A call ended. It was this team's, if anybody's, and held so many bytes."""
+        if held and team is not None:
+            self.let_go(team, held)
         self.load.calls -= 1
-        self.load.held -= held
         if team is not None:
             load = self._teams[team]
             load.calls -= 1
-            load.held -= held
             if not load.calls and not load.aside:
                 del self._teams[team]
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.afterwards import Afterwards
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.outgoing import Outgoing
 from gateway.upstream.reply import Reply, Stage
-from gateway.writes import Writes
 from tests.scripted_upstream import Connection as Peer
 from tests.scripted_upstream import Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import until
@@ -29,7 +29,7 @@ class Told:
     def __init__(self) -> None:
         self.log: list[str] = []
         told = self.log.append
-        self.connection = Connection(lambda _: told("free"), lambda _: told("closed"), Writes())
+        self.connection = Connection(lambda _: told("free"), lambda _: told("closed"), Afterwards())
 
 
 @asynccontextmanager
