@@ -1,8 +1,8 @@
 """What is left to do when the event loop has run everything that is ready now: done together, like with like.
 
 A write to a socket wakes whoever waits for it at the other end, which costs more than the write itself; of writes made
-back to back only the first has somebody to wake. And code that runs ten times in a row is in the processor's cache
-nine times. An answer from memory costs a quarter less for the first, and calls that were forwarded a little for both.
+back to back only the first has somebody to wake, so an answer from memory costs a quarter less. And code that runs ten
+times in a row is in the processor's cache nine times.
 """
 
 import asyncio

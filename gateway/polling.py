@@ -52,12 +52,10 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     An error of upstream's is told for a second before it is asked again, and so is the last record where upstream
     answered with something that is none.
     """
-    now = gw.ticks()
-    owner = gw.jobs.owner(request_id, now)
+    owner = gw.jobs.owner(request_id, gw.ticks())
     if owner is None or owner.team != caller.team.name:
         owner = await own(gw, caller, request_id)  # which looks into memory again: mostly there is no need for it
-        now = gw.ticks()
-    known = gw.jobs.of(request_id)
+    known, now = gw.jobs.of(request_id), gw.ticks()
     seen = known.seen
     if seen is not None and (seen.terminal or now - seen.asked_at < LIVE_RECORD_FRESH):
         return Served(seen, _HIT, now - seen.asked_at)

@@ -6,6 +6,7 @@ about. Money comes back only on upstream's word, never by guess.
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -238,7 +239,8 @@ async def follow(gw: Gateway) -> None:
         more = len(due) == _LOOKS_A_ROUND
     if not waiting:
         return
-    await gw.ledger.looks.begin(waiting, gw.now())
+    with suppress(LedgerUnavailable):  # then they are due again later than they might be
+        await gw.ledger.looks.begin(waiting, gw.now())
     owners = await gw.ledger.owners(waiting)
     await in_turns(owners.items(), partial(_follow_one, gw))
 

@@ -51,6 +51,17 @@ async def test_qu9_calls_at_once_get_exactly_the_limit(ledger: Ledger, limit: in
     assert (await ledger.used([bounds[0].counter])).popitem()[1] == limit
 
 
+@pytest.mark.parametrize("turned", [False, True])
+async def test_one_bound_without_anything_at_hand_keeps_a_call_from_counting(ledger: Ledger, *, turned: bool) -> None:
+    bounds = bounds_of("[200 requests per minute, 500 requests per hour]")  # two and five are taken ahead
+    bounds = bounds[::-1] if turned else bounds
+    leases = Leases(ledger)
+    assert await leases.take(bounds, NOW) is None
+    assert leases.take_at_hand(bounds)
+    assert not leases.take_at_hand(bounds)
+    assert [leases.used(bound) for bound in bounds] == [2, 2]
+
+
 async def test_what_is_at_hand_is_counted_at_once_and_what_is_not_counts_nothing(ledger: Ledger) -> None:
     bounds = bounds_of("[200 requests per minute]")  # of which two are taken ahead at a time
     leases = Leases(ledger)

@@ -177,9 +177,25 @@ async def test_a_job_that_clients_poll_is_put_off_for_longer(
     await client.get(f"{Q}/requests/{polled}")
     await settlement.follow(house.gw)
 
-    for seconds, due in ((7, [unpolled]), (24, [polled])):
+    for seconds, due in ((7, [unpolled]), (18, [polled])):
         wall_clock.advance(seconds)
         assert [job.request_id for job in await house.gw.ledger.looks.take(house.gw.now(), 10)] == due
+
+
+async def test_a_ledger_that_takes_no_word_of_a_look_does_not_keep_it_from_being_taken(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.duties.SETTLE_EVERY", 3600.0)  # the rounds are the test's
+    house = await open_house({"a.yaml": team("a", "key", LIMITS)}, speed=1)
+    request_id = await created(house.client("key"))
+    wall_clock.advance(FOLLOWED)
+
+    async def unavailable(*_: object) -> None:
+        raise LedgerUnavailable("lock timeout")
+
+    monkeypatch.setattr(house.gw.ledger.looks, "begin", unavailable)
+    await settlement.follow(house.gw)
+    assert house.gw.jobs.seen(request_id) is not None
 
 
 async def test_jobs_are_followed_to_their_end_after_a_restart(open_house: OpenHouse, wall_clock: WallClock) -> None:

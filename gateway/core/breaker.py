@@ -33,12 +33,10 @@ _CLOSED, _OPEN, _HALF_OPEN = Circuit
 class Breaker:
     """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
 
-    __slots__ = ("_cool_down", "_failed_at", "_failures", "_until", "is_sound", "state")
+    __slots__ = ("_cool_down", "_failed_at", "_failures", "_until", "state")
 
     def __init__(self) -> None:
         self.state = _CLOSED
-        self.is_sound = True
-        """Whether nothing has failed since the last success, so that another one says nothing new."""
         self._failures = 0
         self._failed_at = float("-inf")
         self._cool_down = FIRST_COOL_DOWN
@@ -61,7 +59,6 @@ class Breaker:
         """A call got an answer that shows upstream working."""
         if self.state is not _OPEN:
             self.state = _CLOSED
-            self.is_sound = True
             self._failures = 0
             self._cool_down = FIRST_COOL_DOWN
 
@@ -72,7 +69,6 @@ class Breaker:
         """
         if self.state is _OPEN or began < self._failed_at:
             return
-        self.is_sound = False
         self._failures += 1
         self._failed_at = now
         if self.state is _HALF_OPEN:

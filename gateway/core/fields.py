@@ -30,7 +30,7 @@ def ratelimit_fields(states: Iterable[LimitState]) -> Headers:
 
 @lru_cache(maxsize=1024)
 def _policy_item(name: str, ceiling: int, seconds: int | None) -> bytes:
-    """One limit's, which is told at every call."""
+    """One limit's item of `RateLimit-Policy`; kept, because it is told at every call."""
     item = f'"{name}";q={ceiling}' if seconds is None else f'"{name}";q={ceiling};w={seconds}'
     return item.encode("ascii")
 

@@ -16,10 +16,10 @@ LONGEST_INTERVAL = 30.0
 """Seconds after which a living job is looked at again at the latest."""
 
 SHARE_OF_AGE = 10
-"""A job is looked at again after its age divided by this, within those bounds."""
+"""A job that no client asks about is looked at again after its age divided by this, within those bounds."""
 
 SHARE_OF_AGE_ASKED_ABOUT = 2
-"""The same for when it is seen to again whether clients ask about a job about which they do."""
+"""One that clients ask about is seen to again after its age divided by this, within tighter bounds."""
 
 
 class Freshness(StrEnum):
@@ -63,3 +63,13 @@ def freshness(age: float, rules: Rules) -> Freshness:
 def follow_interval(age: float) -> float:
     """Seconds until a job of this age is looked at again when no client asks: a tenth of its age, from 5 to 30."""
     return min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, age / SHARE_OF_AGE))
+
+
+def put_off_interval(age: float) -> float:
+    """Seconds until a job of this age is seen to again of which is known, from clients that ask, that it lives.
+
+    It was seen within the last `follow_interval`. Should nobody ask any more, it is looked at when that and this are
+    over: together they are no more than the longest interval, as long as the job is young enough to have a choice.
+    """
+    interval = follow_interval(age)
+    return max(interval, min(age / SHARE_OF_AGE_ASKED_ABOUT, LONGEST_INTERVAL - interval))

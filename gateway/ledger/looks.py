@@ -7,10 +7,11 @@ comes to so many jobs that it has to cost next to nothing, so those are put off 
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Double, Text, case, or_, select, update
+from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.freshness import LONGEST_INTERVAL, SHARE_OF_AGE, SHARE_OF_AGE_ASKED_ABOUT, SHORTEST_INTERVAL
 from gateway.ledger.outbox import Doing
-from gateway.ledger.rows import RowsStatement
+from gateway.ledger.rows import Parameters, RowsStatement
 from gateway.ledger.schema import jobs
 from gateway.ledger.statement import Statement, instant, integer
 from gateway.ledger.values import DueJob
@@ -21,11 +22,23 @@ FIRST_LOOK = 5.0
 _job = jobs.c
 
 
-def _after(now: ColumnElement[float], share: int) -> ColumnElement[float]:
-    """When a job is due again, as `follow_interval` has it."""
-    interval = (now - _job.created_at) / share
-    bounds = ((interval < SHORTEST_INTERVAL, SHORTEST_INTERVAL), (interval > LONGEST_INTERVAL, LONGEST_INTERVAL))
-    return now + case(*bounds, else_=interval)
+def _follow_interval(age: ColumnElement[float]) -> ColumnElement[float]:
+    """As `freshness.follow_interval`."""
+    return _least(LONGEST_INTERVAL, _most(SHORTEST_INTERVAL, age / SHARE_OF_AGE))
+
+
+def _put_off_interval(age: ColumnElement[float]) -> ColumnElement[float]:
+    """As `freshness.put_off_interval`."""
+    interval = _follow_interval(age)
+    return _most(interval, _least(age / SHARE_OF_AGE_ASKED_ABOUT, LONGEST_INTERVAL - interval))
+
+
+def _least(one: ColumnElement[float] | float, other: ColumnElement[float]) -> ColumnElement[float]:
+    return case((other > one, one), else_=other)
+
+
+def _most(one: ColumnElement[float] | float, other: ColumnElement[float]) -> ColumnElement[float]:
+    return case((other < one, one), else_=other)
 
 
 _due = (
@@ -41,18 +54,22 @@ _due = (
 )
 _TAKE = Statement(
     update(jobs)
-    .values(next_look_at=_after(instant("now"), SHARE_OF_AGE_ASKED_ABOUT))
+    .values(next_look_at=instant("now") + _put_off_interval(instant("now") - _job.created_at))
     .where(_job.request_id == _due.c.request_id)
     .returning(_job.request_id, _job.created_at)
 )
-_BEGIN = RowsStatement(
-    {"request": Text, "now": Double},
-    lambda rows: (
+
+
+def _begin(rows: Sequence[Parameters]) -> ClauseElement:
+    now = rows[-1]["now"]  # the same in every row
+    return (
         update(jobs)
-        .values(next_look_at=_after(rows[-1]["now"], SHARE_OF_AGE))
+        .values(next_look_at=now + _follow_interval(now - _job.created_at))
         .where(_job.request_id.in_([row["request"] for row in rows]), _job.settled_at.is_(None))
-    ),
-)
+    )
+
+
+_BEGIN = RowsStatement({"request": Text, "now": Double}, _begin)
 
 
 class Looks:
@@ -64,7 +81,7 @@ class Looks:
     async def take(self, now: float, limit: int) -> list[DueJob]:
         """Jobs that live and whose next look is due, the most overdue of them.
 
-        They are due again as jobs that clients ask about. Those that are looked at are to be told to `begin`.
+        They are due again as jobs that clients ask about. Tell `begin` which of them are looked at.
         """
         return await self._write("take_looks", take, now, limit)
 

@@ -84,7 +84,7 @@ def whole_body(reply: Reply) -> bytes | None:
 
     Raises UpstreamFailure for an answer that may not.
     """
-    if reply.status != 200 and (not 200 <= reply.status <= 599 or 300 <= reply.status <= 399):
+    if not 200 <= reply.status <= 599 or 300 <= reply.status <= 399:
         raise UpstreamFailure.invalid("Upstream answered with a redirect or another status an API has no use for")
     if reply.is_coded:
         raise UpstreamFailure.invalid("Upstream's answer is compressed although it was asked not to be")

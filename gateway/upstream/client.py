@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.core.breaker import Breaker, Circuit
+from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.core.retry import UNAVAILABLE, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
@@ -76,7 +76,6 @@ class _Call(msgspec.Struct):
 
     credential: str
     access: Access
-    circuit: Breaker
     question: Question
     began: float
     sent: Sent = _NEVER
@@ -167,16 +166,14 @@ class Upstream:
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
-        circuit = self.circuits.of(credential)
-        call = _Call(credential, access, circuit, question, self._ticks())
-        return self._watched(call) if circuit.state is _CLOSED else self._past_circuit(call)
+        call = _Call(credential, access, question, self._ticks())
+        return self._watched(call) if self.circuits.of(credential).state is _CLOSED else self._past_circuit(call)
 
     async def _past_circuit(self, call: _Call) -> Answer:
         """Make a call if it may go out. After an outage a read goes first: a create could take minutes to tell."""
         self.circuits.admit(call.credential, self._ticks())
         if not call.question.repeatable:
-            asked = request.list_models()
-            probe = _Call(call.credential, call.access, call.circuit, asked, self._ticks(), is_probe=True)
+            probe = _Call(call.credential, call.access, request.list_models(), self._ticks(), is_probe=True)
             try:
                 shown = await self._watched(probe)
             except UpstreamFailure as failure:
@@ -188,8 +185,7 @@ class Upstream:
 
     async def _watched(self, call: _Call) -> Answer:
         """Make the call within its time, and tell the credential's circuit what it showed of upstream."""
-        is_read, keys = call.question.repeatable, call.access.keys
-        keys = keys if len(keys) == 1 else self._in_order(call)
+        is_read, keys = call.question.repeatable, self._in_order(call)
         works: bool | None = False
         deadlines = self._create_deadlines if call.question.operation is _CREATE else self._deadlines
         deadline = deadlines.begin()
@@ -214,16 +210,19 @@ class Upstream:
         finally:
             self._under_way.reads -= is_read
             deadlines.end(deadline)
-            if works is not None and not (works and call.circuit.is_sound):
+            if works is not None:
                 self.circuits.note(call.credential, call.began, self._ticks(), works=works)
         if outcome.status < 300 and call.question.operation is not _DELETE and not call.is_probe:
             require_result(outcome, call.question.operation)
         return outcome
 
-    def _in_order(self, call: _Call) -> tuple[Secret, ...]:
+    def _in_order(self, call: _Call) -> Sequence[Secret]:
         """The key that last worked, then the others."""
+        keys = call.access.keys
+        if len(keys) == 1:
+            return keys
         accepted = self._accepted_keys.get(call.credential)
-        return tuple(sorted(call.access.keys, key=lambda key: key != accepted))
+        return sorted(keys, key=lambda key: key != accepted)
 
     async def _try_on(self, call: _Call, keys: Sequence[Secret], outcome: "Answer | UpstreamFailure") -> Answer:
         """The answer in place of a first outcome that may not stand: asked once more, then with the other keys.

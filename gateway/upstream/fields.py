@@ -8,9 +8,7 @@ from gateway.core.headers import Header, Headers
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive", b"connection"))
 """What says where the answer ends, what its body is, and what of it is this connection's."""
 
-_HOP_BY_HOP = """
-proxy-connection te trailer upgrade
-"""
+_ALSO_HOP_BY_HOP = "proxy-connection te trailer upgrade "
 _BETWEEN_US = """
 set-cookie set-cookie2 authorization authentication-info www-authenticate x-organization-id x-request-id
 """
@@ -21,7 +19,7 @@ reporting-endpoints x-powered-by x-cache x-cache-hits x-served-by x-timer x-varn
 _WRITTEN_HERE = """
 cache-control cache-status etag idempotency-replayed preference-applied ratelimit ratelimit-policy server-timing
 """
-_KEPT_HERE = frozenset((_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _WRITTEN_HERE).encode().split())
+_KEPT_HERE = frozenset((_ALSO_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _WRITTEN_HERE).encode().split())
 _KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-")
 
 
@@ -51,17 +49,19 @@ def _as_sorted(name: bytes) -> bytes:
 
 def end_to_end(headers: Iterable[Header]) -> Headers:
     """The headers that are the client's business, names in lower case, order kept."""
-    framing, passed = sorted_out(headers)
-    nominated = [nominated_by(value) for name, value in framing if name == b"connection"]
-    return without(passed, frozenset[bytes]().union(*nominated))
+    return passed_on(*sorted_out(headers))
 
 
-def without(passed: Iterable[Header], nominated: frozenset[bytes]) -> Headers:
-    """The headers whose names are none of these."""
+def passed_on(framing: Iterable[Header], passed: Iterable[Header]) -> Headers:
+    """What `sorted_out` gives, without the headers that a `Connection` calls that connection's alone."""
+    nominated: frozenset[bytes] = frozenset()
+    for name, value in framing:
+        if name == b"connection":
+            nominated |= _nominated_by(value)
     return tuple([field for field in passed if field[0] not in nominated]) if nominated else tuple(passed)
 
 
 @lru_cache(maxsize=16)
-def nominated_by(connection: bytes) -> frozenset[bytes]:
-    """The headers that a `Connection` calls this connection's alone, beside those that never are anything else."""
+def _nominated_by(connection: bytes) -> frozenset[bytes]:
+    """The headers that it names, beside those that are never passed on."""
     return frozenset(token.strip().lower() for token in connection.split(b",")) - _KEPT_HERE - _FRAMING

@@ -14,7 +14,7 @@ import httptools
 import httpx
 
 from gateway.core.headers import Header, Headers
-from gateway.upstream.fields import nominated_by, sorted_out, without
+from gateway.upstream.fields import passed_on, sorted_out
 
 LONGEST_FIELD = 16 * 1024
 """Bytes of one header, name and value."""
@@ -228,23 +228,20 @@ class Reply(httpx.AsyncByteStream):
             raise _Refused("a header is too long")
         framing, passed = sorted_out(self.headers)
         bounds, chunked, told = 0, True, KEPT_IDLE
-        nominated: frozenset[bytes] = frozenset()
         for field, value in framing:
             if field == b"content-length":
                 bounds += 1
-            elif field == b"connection":
-                nominated |= nominated_by(value)
             elif field == b"transfer-encoding":
                 bounds += 1
                 chunked = value.strip().lower() == b"chunked"
             elif field == b"content-encoding":
                 self.is_coded = self.is_coded or value.strip().lower() not in _UNCODED
-            else:
+            elif field == b"keep-alive":
                 match = _KEEP_ALIVE_TIMEOUT.search(value)
                 told = KEPT_IDLE if match is None else max(0.0, min(KEPT_IDLE, int(match[1]) - 1.0))
         if bounds > 1 or not chunked:
             raise _Refused("its length is told twice, or in a way unknown")
-        self.passed_on = without(passed, nominated)
+        self.passed_on = passed_on(framing, passed)
         self._until_close = not bounds and self.status not in (204, 304)
         if keep_alive and not self._until_close and not self._bodiless:
             self.keep_for = told

@@ -59,8 +59,8 @@ class Trace(msgspec.Struct, frozen=True):
 class Question(msgspec.Struct, frozen=True):
     """One call, before it is known which key it is sent with. `target` is path and query.
 
-    One that is `repeatable` changes nothing if it is asked twice (RFC 9110 §9.2.1): a GET. Deletes are asked once, like
-    creates.
+    `repeatable` is true of reads, which change nothing if they are asked twice (RFC 9110 §9.2.1). Deletes are asked
+    once, like creates.
     """
 
     __repr__ = object.__repr__

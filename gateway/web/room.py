@@ -50,11 +50,11 @@ class Room:
         self._teams[team].calls += 1
 
     def leave(self, team: str | None, held: int) -> None:
-        """A call ended. It was this team's, if anybody's, and held so many bytes."""
-        if held and team is not None:
-            self.let_go(team, held)
+        """A call ended. It was this team's and held so many bytes; it held none if it was nobody's."""
         self.load.calls -= 1
         if team is not None:
+            if held:
+                self.let_go(team, held)
             load = self._teams[team]
             load.calls -= 1
             if not load.calls and not load.aside:

@@ -9,6 +9,7 @@ from gateway.core.freshness import (
     Rules,
     follow_interval,
     freshness,
+    put_off_interval,
 )
 
 ORDER = list(Freshness)
@@ -51,3 +52,15 @@ def test_an_answer_never_gets_younger(rules: Rules, age: float, more: float) -> 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 5), (50, 5), (100, 10), (300, 30), (86400, 30), (-5, 5)])
 def test_a_job_is_followed_ever_more_slowly(age: float, seconds: float) -> None:
     assert follow_interval(age) == seconds
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [(0, 5), (10, 5), (20, 10), (50, 25), (100, 20), (150, 15), (200, 20), (86400, 30), (-5, 5)]
+)
+def test_a_job_that_clients_ask_about_is_put_off(age: float, seconds: float) -> None:
+    assert put_off_interval(age) == seconds
+
+
+@given(st.floats(0, 150))
+def test_a_young_job_that_nobody_asks_about_any_more_is_looked_at_within_half_a_minute(age: float) -> None:
+    assert follow_interval(age) + put_off_interval(age) <= 30

@@ -1,13 +1,17 @@
 """Which jobs are due, and when again."""
 
 import pytest
+from sqlalchemy import create_engine
 
-from gateway.core.freshness import follow_interval
+from gateway.core.freshness import follow_interval, put_off_interval
 from gateway.core.lifecycle import Outcome
+from gateway.ledger import looks
+from gateway.ledger.engine import ledger_url
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.looks import FIRST_LOOK
 from gateway.ledger.values import DueJob, Sighting
 from tests.ledger.samples import NOW, create, reservation
+from tests.postgres import Server
 
 
 async def due(ledger: Ledger, now: float) -> list[str]:
@@ -49,11 +53,11 @@ async def test_a_job_that_is_looked_at_is_due_again_after_the_interval_of_its_ag
 
 
 @AGES
-async def test_a_job_that_clients_ask_about_is_due_again_after_half_its_age(ledger: Ledger, age: float) -> None:
+async def test_a_job_that_clients_ask_about_is_put_off_for_longer(ledger: Ledger, age: float) -> None:
     request_id = await create(ledger, reservation("a"))
     taken_at = max(NOW + age, NOW + FIRST_LOOK)
     assert await due(ledger, taken_at) == [request_id]
-    due_again = taken_at + min(30.0, max(5.0, (taken_at - NOW) / 2))
+    due_again = taken_at + put_off_interval(taken_at - NOW)
     assert await due(ledger, due_again - 0.01) == []
     assert await due(ledger, due_again + 0.01) == [request_id]
 
@@ -63,3 +67,18 @@ async def test_the_most_overdue_are_taken_first_and_no_more_than_asked_for(ledge
         await create(ledger, reservation(f"r{number}", at=NOW + number))
     taken = [{job.request_id for job in await ledger.looks.take(NOW + 100, 2)} for _ in range(3)]
     assert taken == [{"request-r0", "request-r1"}, {"request-r2", "request-r3"}, {"request-r4"}]
+
+
+async def test_a_job_that_another_gateway_is_taking_is_passed_by(postgres: Server) -> None:
+    url = postgres.ledger()
+    ledger = Ledger(url)
+    await ledger.open()
+    first, second = await create(ledger, reservation("a")), await create(ledger, reservation("b", at=NOW + 1))
+    engine = create_engine(ledger_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as other:
+        looks.take(other, NOW + 60, 1)
+        assert await due(ledger, NOW + 60) == [second]
+        other.rollback()
+    assert await due(ledger, NOW + 60) == [first]
+    engine.dispose()
+    await ledger.close()

@@ -157,6 +157,7 @@ async def test_up6_half_an_answer_is_none(came: bytes, failure: type[Exception])
         (b"Connection: close", 0.0),
         (b"Keep-Alive: timeout=5, max=100", 4.0),
         (b"Keep-Alive: timeout=1", 0.0),
+        (b"Keep-Alive: timeout=0", 0.0),
         (b"Keep-Alive: timeout=600", KEPT_IDLE),
         (b"Keep-Alive: max=5", KEPT_IDLE),
     ],
