@@ -16,7 +16,7 @@ import httpx
 
 from gateway.upstream.dialing import Origin
 from gateway.upstream.outgoing import Outgoing
-from gateway.upstream.reply import Reply
+from gateway.upstream.reply import Reply, Stage
 from tests.conftest import REAL_KEY
 from tests.fake_upstream import Q
 from tests.faults.conftest import _HEADERS, _TARGETS
@@ -76,9 +76,17 @@ class PretendedUpstream:
         """Every call has a connection at once."""
         return self
 
-    def begin(self, request: Outgoing) -> Reply:
+    async def ask(self, request: Outgoing) -> Reply:
+        """As `begin`, until the head of the answer has come."""
+        reply = self.begin(request.head)
+        while reply.stage is Stage.HEAD:
+            await reply.more()
+        reply.raise_failure()
+        return reply
+
+    def begin(self, request: bytes, **_options: bool) -> Reply:
         """One call, whose shape is checked. It is answered at once, unless it is held."""
-        head, _, body = request.head.partition(b"\r\n\r\n")
+        head, _, body = request.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         method, target, _ = first.split(" ")
         pairs = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
