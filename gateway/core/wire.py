@@ -19,7 +19,9 @@ from gateway.core.long_texts import LONG, PLACEHOLDER, Abridged, ReadText, abrid
 
 MOST_DEPTH = 64
 MOST_VALUES = 20_000
-"""Commas, and opening brackets and braces, a body may hold: counted before it is parsed, inside of texts too."""
+"""Commas, and opening brackets and braces, a body may hold: counted before it is parsed, inside of texts too, except
+of long ones that are cut out.
+"""
 
 MOST_DIGITS = 64
 """Digits an integer may have, its sign among them: the time to read one grows with their square."""
@@ -94,7 +96,7 @@ def skim_create(body: bytes, read_text: ReadText) -> Draft | None:
     if abridged is None or len(abridged.rest) > LONG:
         return None
     with suppress(Refusal):
-        return _draft(_read_abridged(abridged, read_text, _count_openings(body)), body)
+        return _draft(_read_abridged(abridged, read_text), body)
     return None
 
 
@@ -197,7 +199,7 @@ def _count(body: bytes, sign: bytes) -> int:
     return count
 
 
-def _read_abridged(abridged: Abridged, read_text: ReadText, openings: int) -> Any:
+def _read_abridged(abridged: Abridged, read_text: ReadText) -> Any:
     """The value, its long texts put in. Refusal also where they were no texts: then the body has to be read whole."""
     left = iter(abridged.texts)
 
@@ -209,7 +211,7 @@ def _read_abridged(abridged: Abridged, read_text: ReadText, openings: int) -> An
         except ValueError:
             raise _invalid("The body holds a text that is none.") from None
 
-    value = _read(abridged.rest, _decoder(next_text), openings)
+    value = _read(abridged.rest, _decoder(next_text), _count_openings(abridged.rest))
     if next(left, None) is not None:
         raise _invalid("The body holds what only looks like a text.")
     return value
