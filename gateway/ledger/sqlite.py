@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from gateway.ledger.faults import FAULTS, RESTORE, LedgerUnavailable, unavailable
 from gateway.ledger.migrate import UnknownSchema, migrate
 from gateway.ledger.readers import READERS
+from gateway.ledger.statement import driver_of
 from gateway.ledger.values import Durability
 from gateway.logs import log_event
 
@@ -197,8 +198,8 @@ def _forbid_writes(driver: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver_of(connection).execute("BEGIN IMMEDIATE")
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    driver_of(connection).execute("BEGIN")

@@ -12,8 +12,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ class Writer:
 
     def __init__(self, engine: Engine, turn: Turn) -> None:
         self._engine = engine
+        self._connection: Connection | None = None
         self._turn = turn
         self._waiting: queue.SimpleQueue[Operation[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
@@ -70,6 +71,8 @@ class Writer:
         self._stopped = True
         self._waiting.put(None)
         self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()
         self._turn.close()
 
@@ -104,7 +107,7 @@ class Writer:
         """
         begun = False
         try:
-            with self._turn.taken(), self._engine.connect() as connection:
+            with self._turn.taken(), self._connected() as connection:
                 connection.begin()
                 begun = True
                 for group in groups_of(batch):
@@ -126,9 +129,25 @@ class Writer:
 
     def _probe(self) -> None:
         """Write a page that says nothing: a ledger nobody dares to use would otherwise never be found well again."""
-        with suppress(Exception), self._turn.taken(), self._engine.begin() as connection:
-            connection.exec_driver_sql("PRAGMA user_version = 1")
+        with suppress(Exception):
+            with self._turn.taken(), self._connected() as connection, connection.begin():
+                connection.exec_driver_sql("PRAGMA user_version = 1")
             self.healthy = True
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """The one connection. It is given back where something failed, which takes back what it had begun.
+
+        Else it is kept: to take it from the engine for each transaction costs as much as a small one.
+        """
+        connection = self._connection or self._engine.connect()
+        self._connection = None
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
 
 
 def _operations(waiting: list[Operation[Any] | None]) -> list[Operation[Any]]:
