@@ -95,6 +95,8 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
     try:
         decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
         order.on_decided(decision)
+        if decision.refusal is not None:
+            raise decision.refusal
         created = await _carry_out(gw, order, decision, in_turn=True)
         accepted = created.answer.status in (200, 201) and not created.replayed
     finally:
@@ -238,9 +240,9 @@ async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure, r
         return failure.as_refusal()
     report()
     await settlement.doubt(gw, order.reservation_id)
-    if failure.sent is Sent.ANSWERED:
+    if failure.code is Code.UPSTREAM_INVALID:
         return failure.as_refusal()
-    return refusal_in_doubt()
+    return refusal_in_doubt()  # whatever else it was: a client that is told to try again would pay twice
 
 
 def _reply(answer: Answer) -> Reply:

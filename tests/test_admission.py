@@ -12,6 +12,8 @@ from gateway.core.lifecycle import State
 from gateway.core.wire import Payload
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from tests.conftest import OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 THREE_WAYS = {
     "counts": ("limits: [10 jobs per day]", "jobs", 1, 429, "quota_exceeded"),
@@ -183,6 +185,23 @@ async def test_up9_a_refused_real_key_is_never_shown_as_the_callers(open_house: 
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_credentials_rejected")
     assert "www-authenticate" not in answer.headers
     assert await house.used("jobs", "a") == 0
+
+
+async def test_rs5_a_create_whose_answer_does_not_fit_into_memory_is_not_told_to_try_again(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.budget.LEAST_BODIES", 400_000)
+    async with FakeUpstream() as upstream:
+        upstream.answers["POST", f"{Q}/requests"] = response(b'{"outcome":"%s"}' % (b"x" * 2_000_000))
+        house = await open_house(
+            {"a.yaml": team("a", "key", "limits: [5 jobs per day]")}, upstream=upstream.url, max_body="64 KiB"
+        )
+        answer = await house.client("key").create()
+        assert (answer.status_code, answer.json()["code"]) == (504, "outcome_unknown")
+        assert len(upstream.creates) == 1
+    (lost,) = await house.gw.ledger.jobless.all()
+    assert lost.state is State.UNKNOWN
+    assert await house.used("jobs", "a") == 1
 
 
 async def test_while_upstream_works_a_create_holds_its_body_once(
