@@ -44,11 +44,13 @@ class Failed(msgspec.Struct, frozen=True):
 class Known(msgspec.Struct):
     """What upstream last said of one job.
 
-    `seen` is its record, and `error` what it last answered instead, if it has given no record since.
+    `seen` is its record, and `error` what it last answered instead, if it has given no record since. A record is
+    `unwritten` while the ledger does not have it.
     """
 
     seen: Seen | None = None
     error: Seen | Failed | None = None
+    unwritten: bool = False
 
     @property
     def size(self) -> int:
@@ -119,10 +121,13 @@ class JobMemory:
         return self.of(request_id).seen
 
     def see_again(self, request_id: str, answer: Answer, asked_at: float) -> Seen | None:
-        """The live record last seen, seen once more, which is what upstream mostly answers; None if this is another."""
+        """The live record last seen, seen once more, which is what upstream mostly answers; None if this is another.
+
+        None also while it is still to be written down.
+        """
         known = self.of(request_id)
         last = known.seen
-        if last is None or last.terminal or last.answer.body != answer.body or answer.status != 200:
+        if last is None or last.terminal or last.answer.body != answer.body or answer.status != 200 or known.unwritten:
             return None
         seen = Seen(answer, asked_at, terminal=False, etag=last.etag)
         is_news = known.error is not None or request_id in self._denials or request_id in self._changed
@@ -140,6 +145,12 @@ class JobMemory:
         self._denials.pop(request_id, None)
         if not self._is_outdated(request_id, seen):
             self._keep(request_id, Known(seen))
+
+    def note_unwritten(self, request_id: str) -> None:
+        """The ledger did not take the record that is remembered."""
+        known = self._known.get(request_id)
+        if known is not None:
+            known.unwritten = True
 
     def outdate(self, request_id: str, ticks: float) -> None:
         """The job was changed from here: nothing that was asked before is true of it any more."""

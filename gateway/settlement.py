@@ -84,8 +84,9 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, aske
         await settle(gw, _sighting(head, answer.body), owner, outcome)
         gw.jobs.remember(request_id, seen)  # now that a slot which it freed is there for whoever is told
     else:
+        said = gw.jobs.of(request_id).unwritten
         gw.jobs.remember(request_id, seen)
-        await _write_down(gw, _sighting(head, answer.body))
+        await _write_down(gw, _sighting(head, answer.body), said=said)
     return seen
 
 
@@ -179,10 +180,10 @@ def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> 
     gw.metrics.job_cost(owner.team, model).inc(owner.charge(outcome) / MICRO)
     log_event(logging.INFO, "job ended", request_id=request_id, team=owner.team, model=owner.model, outcome=outcome)
     if owner.trace is not None:
-        _record(gw, request_id, owner, outcome, owner.trace)
+        _trace_end(gw, request_id, owner, outcome, owner.trace)
 
 
-def _record(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, trace: str) -> None:
+def _trace_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, trace: str) -> None:
     """The job as a span in the trace of its create, which another gateway may have answered long ago."""
     facts = {
         "gateway.team": owner.team,
@@ -205,12 +206,14 @@ def model_label(gw: Gateway, credential: str, model: str) -> str:
     return model if listing is None or model in listing.value.ids else OTHER
 
 
-async def _write_down(gw: Gateway, seen: Sighting) -> None:
-    """Keep a live record for the team's list. Losing one costs nothing: the next look brings another."""
+async def _write_down(gw: Gateway, seen: Sighting, *, said: bool) -> None:
+    """Keep a live record for the team's list. If the ledger does not take it, the next look does that; said once."""
     try:
         await gw.ledger.observe(seen, gw.now())
     except LedgerUnavailable:
-        log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
+        gw.jobs.note_unwritten(seen.request_id)
+        if not said:
+            log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
 
 
 async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:

@@ -5,12 +5,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway import settlement
 from gateway.core.lifecycle import Outcome, State
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import OwnedByAnother, Placement
+from gateway.logs import logger
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
@@ -334,6 +336,30 @@ async def test_a_job_the_ledger_could_not_settle_is_settled_later(open_house: Op
         return await books(house) == (1, 0, 0)
 
     await house.eventually(settled)
+
+
+async def test_a_record_the_ledger_did_not_take_is_written_by_the_next_look(
+    open_house: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger.addHandler(caplog.handler)
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        client = house.client("key")
+        request_id = await created(client)
+        upstream.jobs[request_id]["status"] = "processing"
+
+        async def polled_and_listed() -> list[str]:
+            seen = house.gw.jobs.seen(request_id)
+            if seen is not None:
+                house.gw.jobs._known[request_id].seen = structs.replace(seen, asked_at=seen.asked_at - 1)
+            polled = (await client.get(f"{Q}/requests/{request_id}")).json()["status"]
+            return [polled, (await client.get(f"{Q}/requests")).json()["requests"][0]["status"]]
+
+        async with no_writes(house):
+            assert [await polled_and_listed() for _ in range(2)] == [["processing", "queued"]] * 2
+        assert [record.getMessage() for record in caplog.records].count("record not kept") == 1
+        assert await polled_and_listed() == ["processing", "processing"]
+    logger.removeHandler(caplog.handler)
 
 
 async def test_a_cancelled_job_gives_its_money_back(open_house: OpenHouse) -> None:
