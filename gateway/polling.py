@@ -152,7 +152,7 @@ async def _next(gw: Gateway, audience: Audience, request_id: str, etag: bytes, w
         news = audience.news
         await wait.for_either(news)
         seen = news.result() if news.done() else None
-    return None if seen is None or seen.etag == etag else seen
+    return None if seen is None or (seen.etag and seen.etag == etag) else seen  # errors have no tag
 
 
 def _is_gone(gw: Gateway, seen: Seen, owner: Owner) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import Job, Sighting
+from gateway.waits import Wait
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 from tests.scripted_upstream import response
@@ -339,6 +342,20 @@ async def test_a_record_is_last_seen_for_a_minute_only(open_house: OpenHouse) ->
     assert (seen.how, int(seen.age)) == (How.STALE, 59)
     age(house, request_id, 1)
     assert polling.last_seen(house.gw, request_id) is None
+
+
+async def test_who_waits_without_a_record_is_told_that_the_job_is_gone(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        request_id = await created(house.client("key-a"))
+        upstream.answers["GET", f"{Q}/requests/{request_id}"] = response(b'{"error":"none"}', "404 Not Found")
+        caller = next(each for each in house.gw.policies.current.callers.values() if each.team.name == "a")
+        owner = await polling.own(house.gw, caller, request_id)
+        long_ago = replace(owner, created_at=owner.created_at - 3600)
+        wait = Wait(caller, house.gw.ticks() + 30, house.gw.ticks, nullcontext, inf)
+        async with asyncio.timeout(5):
+            assert [each async for each in polling.watch(house.gw, request_id, long_ago, b"", wait)] == []
+        assert not wait.is_over
 
 
 async def test_a_live_record_is_had_anew_but_upstream_is_not_asked_twice_in_a_second(open_house: OpenHouse) -> None:
