@@ -12,7 +12,7 @@ from gateway.core.errors import Refusal
 from gateway.leases import Leases
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.lines import Line
-from gateway.logs import AccessLog, log_event
+from gateway.logs import AccessLog, log_event, place_of
 from gateway.memory import Gate, JobMemory
 from gateway.outbound import Outbound
 from gateway.policies import Policies
@@ -60,7 +60,7 @@ class Tasks:
         self._running.discard(task)
         fault = None if task.cancelled() else task.exception()
         if fault is not None and not isinstance(fault, _FORESEEN):
-            log_event(logging.ERROR, "task failed", task=task.get_name(), error=type(fault).__name__)
+            log_event(logging.ERROR, "task failed", task=task.get_name(), error=place_of(fault))
 
 
 @dataclass(frozen=True, slots=True)

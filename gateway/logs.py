@@ -11,6 +11,7 @@ import stat
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from select import PIPE_BUF
@@ -49,8 +50,8 @@ class JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _timestamp(record), "level": record.levelname.lower(), "event": record.getMessage()}
         line |= getattr(record, "fields", {})
-        if record.exc_info and record.exc_info[0]:
-            line["error"] = _where(record)
+        if record.exc_info and record.exc_info[1]:
+            line["error"] = place_of(record.exc_info[1])
         return json.dumps(line, default=str)
 
 
@@ -59,7 +60,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in getattr(record, "fields", {}).items())
-        fault = f" error={_where(record)}" if record.exc_info and record.exc_info[0] else ""
+        fault = f" error={place_of(record.exc_info[1])}" if record.exc_info and record.exc_info[1] else ""
         line = f"{_timestamp(record)[11:19]} {record.levelname} {record.getMessage()}{fields}{fault}"
         return line.translate(_CONTROLS)
 
@@ -68,14 +69,18 @@ def _timestamp(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
-def _where(record: logging.LogRecord) -> str:
-    """The exception's type and place, without its text: texts quote values, and values may be secrets."""
-    assert record.exc_info is not None
-    kind, _, trace = record.exc_info
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" at {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else ""
-    return f"{kind.__name__ if kind else 'Exception'}{place}"
+def place_of(fault: BaseException) -> str:
+    """An exception's type and the last place of the gateway's own that it came through, such as
+    `TypeError at gateway.polling.poll:73`.
+
+    Without its text: texts quote values, and values may be secrets.
+    """
+    place = ""
+    for frame, line in traceback.walk_tb(fault.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if not place or module.partition(".")[0] == logger.name:
+            place = f" at {module}.{frame.f_code.co_name}:{line}"
+    return f"{type(fault).__name__}{place}"
 
 
 class Spool:

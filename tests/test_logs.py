@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from select import PIPE_BUF
 import pytest
 
 from gateway import logs
-from gateway.logs import AccessLog, SpoolHandler, configure, log_event, logger
+from gateway.logs import AccessLog, SpoolHandler, configure, log_event, logger, place_of
 
 SECRET = "gmigw_canary"
 
@@ -102,6 +103,13 @@ def test_a_quiet_level_is_quiet(stream: io.BytesIO) -> None:
     assert said(stream) == ""
 
 
+def test_a_faults_place_is_the_last_of_the_gateways_own(stream: io.BytesIO) -> None:
+    with pytest.raises(ValueError, match="Unknown level") as caught:  # raised by what `configure` calls
+        configure("json", "loud", stream)
+    assert re.fullmatch(r"ValueError at gateway\.logs\.configure:\d+", place_of(caught.value))
+    assert place_of(ValueError(SECRET)) == "ValueError"
+
+
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_se1_an_exception_shows_its_type_and_place_but_never_its_text(stream: io.BytesIO, log_format: str) -> None:
     configure(log_format, "debug", stream)
@@ -114,7 +122,7 @@ def test_se1_an_exception_shows_its_type_and_place_but_never_its_text(stream: io
     except ValueError:
         logger.exception("unhandled", extra={"fields": {"request_id": "abc"}})
     written = said(stream)
-    assert "ValueError at fail:" in written
+    assert f"ValueError at {__name__}.test_se1_an_exception_shows_its_type_and_place_but_never_its_text:" in written
     assert SECRET not in written
     assert "Traceback" not in written
     assert len(written.splitlines()) == 1
