@@ -66,9 +66,11 @@ class PublicApp:
                 await self._stream(call, send, reply, elapsed)
                 elapsed = self._gw.ticks() - call.started
         finally:
-            if call.has_ends:
-                await call.end()
-            self._room.leave(call.who.team.name if call.who is not None else None, call.held)
+            try:
+                if call.has_ends:
+                    await call.end()
+            finally:
+                self._room.leave(call.who.team.name if call.who is not None else None, call.held)
         self._finished.add(partial(observe, call, reply, elapsed))
 
     async def _reply(self, call: Call) -> Reply:
