@@ -1,6 +1,7 @@
 """One piece of work handed to a writing thread, and the way its result comes back."""
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from gateway.ledger.faults import LedgerUnavailable
+from gateway.logs import log_event, place_of
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -126,9 +129,18 @@ def groups_of(operations: Iterable[Operation[Any]]) -> list[list[Operation[Any]]
 
 
 def do_together(group: Sequence[Operation[T]], connection: Connection) -> Sequence[T | Apart]:
-    """Do a group in one go: each one's result, or APART."""
+    """Do a group in one go: each one's result, or APART.
+
+    A mistake in how that is done is logged: each is done by itself then, and nothing but the time would show it.
+    """
     parts = [operation.together for operation in group if operation.together is not None]
-    return parts[0].all_of(connection, [part.item for part in parts])
+    try:
+        return parts[0].all_of(connection, [part.item for part in parts])
+    except Exception as fault:
+        driver = connection.dialect.loaded_dbapi
+        if not isinstance(fault, (Separate, DBAPIError, driver.Error)):
+            log_event(logging.ERROR, "ledger operations done apart", error=place_of(fault))
+        raise
 
 
 def answer(operations: Sequence[Operation[Any]]) -> None:

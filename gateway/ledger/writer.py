@@ -23,7 +23,7 @@ from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
 from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together, groups_of
 from gateway.ledger.statement import driver_of
 from gateway.ledger.turn import Turn
-from gateway.logs import log_event
+from gateway.logs import log_event, place_of
 
 MOST_AT_ONCE = 256
 """Operations in one transaction."""
@@ -121,7 +121,7 @@ class Writer:
             for operation in batch:
                 operation.error = unavailable(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told and the thread goes on
-            log_event(logging.ERROR, "ledger writer failed", error=type(error).__name__)
+            log_event(logging.ERROR, "ledger writer failed", error=place_of(error))
             for operation in batch:
                 operation.error = LedgerUnavailable(f"writing failed: {type(error).__name__}")
         self.healthy = not any(isinstance(operation.error, LedgerUnavailable) for operation in batch)
