@@ -19,6 +19,8 @@ from tests.scripted_upstream import ScriptedUpstream, answering, response
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None and os.environ.get("CI") != "true", reason="node is not installed")
 
+SECRETS = pytest.mark.parametrize("secret", [HOOK_SECRET, "a secret that is no base64"], ids=["base64", "text"])
+
 HURRY = "import time; nap = time.sleep; time.sleep = lambda seconds: nap(min(seconds, 0.1))\n"
 """The simulator's jobs end at once: a client that waits half a minute for them, as one does, waits for nothing."""
 
@@ -69,17 +71,17 @@ async def test_an_example_in_javascript(block: Block, open_shell: OpenShell) -> 
     assert "https://artifacts.example/" in await run(shell, NODE or "node", "--input-type=module", "-e", program)
 
 
-def signed() -> tuple[dict[str, str], str]:
+def signed(secret: str) -> tuple[dict[str, str], str]:
     """The headers and the body of an event that is signed as the gateway does it."""
     now, body = int(time.time()), message("request.success", 1_800_000_000, b'{"prompt":"\xc3\xa4"}')  # noqa: TID251 - a receiver's clock
-    signature = sign(signing_key(HOOK_SECRET), "msg_1", now, body)
+    signature = sign(signing_key(secret), "msg_1", now, body)
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now), "webhook-signature": f"v1,AAAA {signature}"}
     return headers, body.decode()
 
 
-def altered() -> list[tuple[dict[str, str], str]]:
+def altered(secret: str) -> list[tuple[dict[str, str], str]]:
     """Events that are not the gateway's: another body, id, time, signature, or none of today."""
-    headers, body = signed()
+    headers, body = signed(secret)
     return [
         (headers, body + " "),
         (headers | {"webhook-id": "msg_2"}, body),
@@ -89,35 +91,36 @@ def altered() -> list[tuple[dict[str, str], str]]:
     ]
 
 
-async def test_the_example_in_python_tells_signatures_apart() -> None:
+@SECRETS
+async def test_the_example_in_python_tells_signatures_apart(secret: str) -> None:
     (block,) = filter(checks_signatures, CLIENTS.blocks("python"))
     names: dict[str, Any] = {}
     exec(block.text, names)
-    headers, body = signed()
-    assert names["read_event"](HOOK_SECRET, headers, body.encode())["data"] == {"prompt": "ä"}
-    for other, text in altered():
+    headers, body = signed(secret)
+    assert names["read_event"](secret, headers, body.encode())["data"] == {"prompt": "ä"}
+    for other, text in altered(secret):
         with pytest.raises(ValueError):
-            names["read_event"](HOOK_SECRET, other, text.encode())
+            names["read_event"](secret, other, text.encode())
 
 
-async def test_an_event_that_is_made_to_try_a_receiver_is_believed() -> None:
+@SECRETS
+async def test_an_event_that_is_made_to_try_a_receiver_is_believed(secret: str) -> None:
     (reads,), (makes,) = (filter(chosen, CLIENTS.blocks("python")) for chosen in (checks_signatures, makes_events))
     names: dict[str, Any] = {}
     exec(reads.text + makes.text, names)
     async with ScriptedUpstream(answering(response(b""))) as receiver:
         url = f"{receiver.url}/gmi"
-        status = await asyncio.to_thread(names["send_event"], HOOK_SECRET, url, {"status": "success"})
+        status = await asyncio.to_thread(names["send_event"], secret, url, {"status": "success"})
         (request,) = receiver.requests
-    event = names["read_event"](HOOK_SECRET, dict(request.headers), request.body)
+    event = names["read_event"](secret, dict(request.headers), request.body)
     assert (status, request.target, event["data"]) == (200, "/gmi", {"status": "success"})
 
 
 @needs_node
-async def test_the_example_in_javascript_tells_signatures_apart() -> None:
+@SECRETS
+async def test_the_example_in_javascript_tells_signatures_apart(secret: str) -> None:
     (block,) = filter(checks_signatures, CLIENTS.blocks("js"))
-    values = (
-        f"const SECRET = {json.dumps(HOOK_SECRET)}, SIGNED = {json.dumps(signed())}, OTHERS = {json.dumps(altered())};"
-    )
+    values = f"const SECRET = {json.dumps(secret)}, SIGNED = {json.dumps(signed(secret))}, OTHERS = {json.dumps(altered(secret))};"
     program = """
       console.log(readEvent(SECRET, SIGNED[0], Buffer.from(SIGNED[1])).data.prompt);
       for (const [headers, body] of OTHERS) {
@@ -136,7 +139,7 @@ async def test_the_example_in_javascript_tells_signatures_apart() -> None:
         stdout=asyncio.subprocess.PIPE,
     )
     printed, _ = await ran.communicate()
-    assert printed.decode().split() == ["ä", *["refused"] * len(altered())]
+    assert printed.decode().split() == ["ä", *["refused"] * len(altered(secret))]
 
 
 def test_the_example_event_is_shaped_as_events_are() -> None:
