@@ -24,10 +24,10 @@ from gateway.ledger.values import (
     Admitted,
     Full,
     InProgress,
+    KeptAnswer,
     Mismatch,
     Owner,
     Replay,
-    Reply,
 )
 from gateway.lines import Line
 from gateway.logs import log_event
@@ -202,7 +202,7 @@ async def _mark_sent(gw: Gateway, order: Order) -> None:
     raise Refusal(Code.LEDGER_UNAVAILABLE, "The reservation was lost; try again.", retry_after=1)
 
 
-async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> Reply:
+async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> KeptAnswer:
     """Write down what upstream's answer means for the reservation: commit, doubt or release."""
     if answer.status in (200, 201):
         return await _commit(gw, order, owner, answer)
@@ -212,16 +212,16 @@ async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> 
         close_gate(gw, order.caller.team.credential, order.draft.model, answer)
     if answer.status >= 500:
         await settlement.doubt(gw, order.reservation_id, refused=answer.status in (500, 503))
-        return _reply(answer)
-    reply = _reply(answer)
+        return _kept(answer)
+    reply = _kept(answer)
     repeated = reply if answer.status in REPLAYED_STATUSES else None
     await settlement.refuse(gw, order.reservation_id, answer, repeated)
     return reply
 
 
-async def _commit(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> Reply:
+async def _commit(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> KeptAnswer:
     """Upstream accepted: the job is the team's. An answer that names no job leaves its outcome unknown."""
-    reply = _reply(answer)
+    reply = _kept(answer)
     job = await settlement.place(gw, order.reservation_id, owner, answer, reply)
     if job is not None:
         order.on_placed(job)
@@ -245,5 +245,5 @@ async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure, r
     return refusal_in_doubt()  # whatever else it was: a client that is told to try again would pay twice
 
 
-def _reply(answer: Answer) -> Reply:
-    return Reply(answer.status, answer.headers, answer.body)
+def _kept(answer: Answer) -> KeptAnswer:
+    return KeptAnswer(answer.status, answer.headers, answer.body)

@@ -1,6 +1,6 @@
 """The composition root: settings become one `Gateway`, its two ASGI apps, and the loops that keep it going.
 
-The only place that reads the clock, opens things and chooses backends.
+The one place that knows all the parts, and the one that reads the wall clock.
 """
 
 import asyncio

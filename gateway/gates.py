@@ -13,7 +13,7 @@ from contextlib import suppress
 from math import ceil
 
 from gateway.context import Gateway
-from gateway.ledger.values import Reply
+from gateway.ledger.values import KeptAnswer
 from gateway.lines import Line
 from gateway.memory import Gate
 from gateway.upstream.client import Answer
@@ -27,14 +27,14 @@ def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None
     now = gw.ticks()
     for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now]:
         del gw.gates[place]
-    reply = Reply(answer.status, answer.headers, answer.body)
+    reply = KeptAnswer(answer.status, answer.headers, answer.body)
     gw.gates[credential, model] = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), reply)
     line = gw.lines.get((credential, model))
     if line is not None:
         line.slow_down(reply)
 
 
-def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = False) -> Reply | None:
+def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = False) -> KeptAnswer | None:
     """Upstream's 429 with the seconds that are left of it; None if the model may be asked for.
 
     While others wait in line it is told to everyone whose turn it is not.
@@ -47,9 +47,9 @@ def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = Fal
     return _told(line.answer, 1) if line is not None and len(line) and not in_turn else None
 
 
-def _told(answer: Reply, seconds: float) -> Reply:
+def _told(answer: KeptAnswer, seconds: float) -> KeptAnswer:
     headers = [header for header in answer.headers if header[0] != _RETRY_AFTER]
-    return Reply(answer.status, (*headers, (_RETRY_AFTER, b"%d" % ceil(seconds))), answer.body)
+    return KeptAnswer(answer.status, (*headers, (_RETRY_AFTER, b"%d" % ceil(seconds))), answer.body)
 
 
 def line_for(gw: Gateway, credential: str, model: str) -> Line | None:

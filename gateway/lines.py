@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from gateway.ledger.values import Reply
+from gateway.ledger.values import KeptAnswer
 
 _MOST_AT_ONCE = 64
 
@@ -14,7 +14,7 @@ class Line:
     `answer` is upstream's refusal as last heard. `moved` is set when somebody else may be next.
     """
 
-    def __init__(self, answer: Reply) -> None:
+    def __init__(self, answer: KeptAnswer) -> None:
         self.answer = answer
         self.moved = asyncio.Event()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -65,7 +65,7 @@ class Line:
             self._at_once = min(_MOST_AT_ONCE, 2 * self._at_once)
         self.moved.set()
 
-    def slow_down(self, answer: Reply) -> None:
+    def slow_down(self, answer: KeptAnswer) -> None:
         """Upstream refuses again: one at a time."""
         self.answer = answer
         self._at_once = 1

@@ -8,7 +8,7 @@ from math import inf
 import msgspec
 from cachetools import FIFOCache, LRUCache
 
-from gateway.ledger.values import Owner, Reply
+from gateway.ledger.values import KeptAnswer, Owner
 from gateway.upstream.client import Answer, UpstreamFailure
 
 OWNER_TRUSTED_FOR = 60.0
@@ -68,7 +68,7 @@ class Gate:
     """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock."""
 
     opens_at: float
-    answer: Reply
+    answer: KeptAnswer
 
 
 def _new_future() -> "asyncio.Future[Seen]":

@@ -9,7 +9,7 @@ from gateway.core.detail import ModelDetail
 from gateway.core.policy import Caller, PolicySet, Team
 from gateway.core.repeats import REPEATS_FOR
 from gateway.core.wire import Draft
-from gateway.ledger.values import NewReservation, Owner, Reply
+from gateway.ledger.values import KeptAnswer, NewReservation, Owner
 from gateway.upstream.client import Trace
 
 
@@ -22,7 +22,7 @@ class Created:
     `upstream_seconds` is what upstream took for it.
     """
 
-    answer: Reply
+    answer: KeptAnswer
     used: Mapping[str, int]
     replayed: bool = False
     upstream_seconds: float = 0.0

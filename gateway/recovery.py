@@ -18,7 +18,7 @@ from gateway.core.headers import JSON
 from gateway.core.lifecycle import State
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
-from gateway.ledger.values import OpenReservation, Reply
+from gateway.ledger.values import KeptAnswer, OpenReservation
 from gateway.logs import log_event
 from gateway.turns import in_turns
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -259,7 +259,7 @@ async def _adopt(gw: Gateway, reservation: OpenReservation, record: ListedRecord
     body = record.body
     reach(Point.FOUND)
     job = await settlement.place(
-        gw, reservation.id, reservation.owner, Answer(200, (JSON,), body), Reply(200, (JSON,), body)
+        gw, reservation.id, reservation.owner, Answer(200, (JSON,), body), KeptAnswer(200, (JSON,), body)
     )
     if job is not None:
         log_event(logging.INFO, "lost create found", request_id=record.request_id, team=reservation.owner.team)

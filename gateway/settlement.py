@@ -20,7 +20,7 @@ from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.ledger.values import DueJob, OwnedByAnother, Owner, Placement, Reply, Sighting
+from gateway.ledger.values import DueJob, KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 from gateway.logs import log_event
 from gateway.memory import Failed, Seen
 from gateway.telemetry import OTHER
@@ -111,7 +111,7 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
     return seen
 
 
-async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: Reply) -> str | None:
+async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: KeptAnswer) -> str | None:
     """Upstream named the job: it is the owner's for ever, and settled at once if it has already ended. The job's id.
 
     A short record that says so is not taken for the end: the outcome, which clients wait for, is in the full one.
@@ -275,12 +275,12 @@ async def _follow_one(gw: Gateway, job: tuple[str, Owner]) -> None:
         log_event(logging.DEBUG, "look failed", request_id=request_id)
 
 
-async def release(gw: Gateway, reservation_id: str, reply: Reply | None) -> None:
+async def release(gw: Gateway, reservation_id: str, reply: KeptAnswer | None) -> None:
     """There is no job: give everything back, now or as soon as the ledger takes it."""
     await insist(gw, lambda: gw.ledger.release(reservation_id, gw.now(), reply))
 
 
-async def refuse(gw: Gateway, reservation_id: str, answer: Answer, reply: Reply | None) -> None:
+async def refuse(gw: Gateway, reservation_id: str, answer: Answer, reply: KeptAnswer | None) -> None:
     """Upstream refused the create: everything comes back. A failed job that it keeps all the same is the team's."""
     request_id = refused_request(answer.body)
     if request_id is None:

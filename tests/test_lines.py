@@ -2,10 +2,10 @@
 
 import asyncio
 
-from gateway.ledger.values import Reply
+from gateway.ledger.values import KeptAnswer
 from gateway.lines import Line
 
-REFUSAL = Reply(429, (), b"later")
+REFUSAL = KeptAnswer(429, (), b"later")
 
 
 class Queue:
@@ -53,7 +53,7 @@ async def test_one_at_a_time_until_upstream_takes_them() -> None:
     assert queue.next() == ["a1", "a2"]
     queue.line.done(accepted=True)
     assert queue.next() == ["a3", "a4", "a5"]
-    queue.line.slow_down(Reply(429, (), b"again"))
+    queue.line.slow_down(KeptAnswer(429, (), b"again"))
     for _ in range(4):
         assert queue.next() == []
         queue.line.done(accepted=False)

@@ -19,9 +19,7 @@ from gateway.core.long_texts import LONG, PLACEHOLDER, Abridged, ReadText, abrid
 
 MOST_DEPTH = 64
 MOST_VALUES = 20_000
-"""Commas, and opening brackets and braces, a body may hold: counted before it is parsed, inside of texts too, except
-of long ones that are cut out.
-"""
+"""Commas, opening brackets and braces a body may hold: counted before it is parsed, also in texts that are not long."""
 
 MOST_DIGITS = 64
 """Digits an integer may have, its sign among them: the time to read one grows with their square."""

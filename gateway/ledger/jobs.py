@@ -28,7 +28,7 @@ from gateway.ledger.reservations import doubt, forgive, may_become, owner_from, 
 from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import jobs, listed, reservations
 from gateway.ledger.statement import Bytes, Statement, blob, instant, switch, text
-from gateway.ledger.values import Job, OwnedByAnother, Owner, Placement, Reply, Sighting
+from gateway.ledger.values import Job, KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 
 LARGEST_PAGE = 4 * 1024**2
 """Bytes of records in one page: two hundred of the largest would be fifty million."""
@@ -153,7 +153,7 @@ def _as_job(placement: Placement, now: float) -> tuple[Any, ...]:
     )
 
 
-def refuse(connection: Connection, reservation_id: str, request_id: str, now: float, reply: Reply | None) -> bool:
+def refuse(connection: Connection, reservation_id: str, request_id: str, now: float, reply: KeptAnswer | None) -> bool:
     """Upstream refused the create and keeps a failed job of it all the same: the team's, of which nothing is kept.
 
     Where the id is somebody's already the create is released, like any that is refused. False if it had ended before.

@@ -31,6 +31,7 @@ from gateway.ledger.values import (
     Full,
     InProgress,
     Job,
+    KeptAnswer,
     Mismatch,
     NewReservation,
     OpenCounts,
@@ -39,7 +40,6 @@ from gateway.ledger.values import (
     Placement,
     Refused,
     Replay,
-    Reply,
     Reserved,
     Sighting,
     Snapshot,
@@ -149,14 +149,14 @@ class Ledger:
         work = partial(jobs.place, placement=placement, now=now)
         return await self._submit("place", work, work, together=Together(jobs.place_together, (placement, now)))
 
-    async def release(self, reservation_id: str, now: float, reply: Reply | None) -> bool:
+    async def release(self, reservation_id: str, now: float, reply: KeptAnswer | None) -> bool:
         """There is no job: every claim comes back. False if the reservation had already ended.
 
         `reply` is what a repeat with the same idempotency key is told; None lets a repeat execute anew.
         """
         return await self._write("release", reservations.release, reservation_id, now, reply)
 
-    async def refuse(self, reservation_id: str, request_id: str, now: float, reply: Reply | None) -> bool:
+    async def refuse(self, reservation_id: str, request_id: str, now: float, reply: KeptAnswer | None) -> bool:
         """`release` where upstream keeps a failed job of the refused create, which is the team's and costs nothing."""
         return await self._write("refuse", jobs.refuse, reservation_id, request_id, now, reply)
 
@@ -248,7 +248,7 @@ class Ledger:
         """The answer kept under this name."""
         return await self._read("load_snapshot", snapshots.load, name)
 
-    async def look(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs) -> T:
+    async def survey(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **options: P.kwargs) -> T:
         """What a query of `gateway.ledger.overview` finds. Nothing is decided by it."""
         return await self._read(work.__name__, work, *arguments, **options)
 

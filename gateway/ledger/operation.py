@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.logs import log_event, place_of
@@ -129,18 +128,18 @@ def groups_of(operations: Iterable[Operation[Any]]) -> list[list[Operation[Any]]
 
 
 def do_together(group: Sequence[Operation[T]], connection: Connection) -> Sequence[T | Apart]:
-    """Do a group in one go: each one's result, or APART.
-
-    A mistake in how that is done is logged: each is done by itself then, and nothing but the time would show it.
-    """
+    """Do a group in one go: each one's result, or APART."""
     parts = [operation.together for operation in group if operation.together is not None]
-    try:
-        return parts[0].all_of(connection, [part.item for part in parts])
-    except Exception as fault:
-        driver = connection.dialect.loaded_dbapi
-        if not isinstance(fault, (Separate, DBAPIError, driver.Error)):
-            log_event(logging.ERROR, "ledger operations done apart", error=place_of(fault))
-        raise
+    return parts[0].all_of(connection, [part.item for part in parts])
+
+
+def report_mistake(fault: Exception, foreseen: tuple[type[Exception], ...]) -> None:
+    """Log why a group was not done in one go, unless it asked for that or it is a fault of a database, as foreseen.
+
+    Each is done by itself then, and nothing but the time it takes would show the mistake.
+    """
+    if not isinstance(fault, (Separate, *foreseen)):
+        log_event(logging.ERROR, "ledger operations done apart", error=place_of(fault))
 
 
 def answer(operations: Sequence[Operation[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What people look at: lists and sums by which nothing is decided. Each is a query for `Ledger.look`."""
+"""What people look at: lists and sums by which nothing is decided. Each is a query for `Ledger.survey`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.rows import Parameters, RowsStatement, given
 from gateway.ledger.schema import idempotency, reservations
 from gateway.ledger.statement import Bytes, Statement, instant, text
-from gateway.ledger.values import InProgress, Mismatch, NewReservation, Replay, Reply
+from gateway.ledger.values import InProgress, KeptAnswer, Mismatch, NewReservation, Replay
 
 encode_headers = msgspec.msgpack.Encoder().encode
 decode_headers = msgspec.msgpack.Decoder(Headers).decode
@@ -97,7 +97,7 @@ def earlier(connection: Connection, new: NewReservation, now: float) -> Replay |
         return Mismatch()
     if status is None:
         return InProgress(State(state))
-    return Replay(Reply(status, decode_headers(headers), body))
+    return Replay(KeptAnswer(status, decode_headers(headers), body))
 
 
 def _stale(new: NewReservation, now: float) -> float:
@@ -105,7 +105,7 @@ def _stale(new: NewReservation, now: float) -> float:
     return now - min(new.repeats_for, REPEATS_FOR)
 
 
-def keep_reply(connection: Connection, reservation_id: str, reply: Reply | None) -> None:
+def keep_reply(connection: Connection, reservation_id: str, reply: KeptAnswer | None) -> None:
     """A repeat is told this from now on; with None it executes anew. Nothing happens for a create without a key."""
     if reply is None:
         _FORGET.changes(connection, reservation=reservation_id)
@@ -113,7 +113,7 @@ def keep_reply(connection: Connection, reservation_id: str, reply: Reply | None)
     keep_replies(connection, [(reservation_id, reply)])
 
 
-def keep_replies(connection: Connection, replies: Iterable[tuple[str, Reply]]) -> None:
+def keep_replies(connection: Connection, replies: Iterable[tuple[str, KeptAnswer]]) -> None:
     """`keep_reply` for several creates, each by its reservation's id."""
     rows = [(name, reply.status, encode_headers(reply.headers), reply.body) for name, reply in replies]
     _ANSWER.run(connection, rows)

@@ -13,7 +13,7 @@ from gateway.ledger.operation import APART, Apart, Separate
 from gateway.ledger.rows import RowsStatement, types_of
 from gateway.ledger.schema import claims, reservations
 from gateway.ledger.statement import Statement, instant, switch, text
-from gateway.ledger.values import Admitted, NewReservation, Owner, Reply, Reserved
+from gateway.ledger.values import Admitted, KeptAnswer, NewReservation, Owner, Reserved
 
 _c = reservations.c
 
@@ -199,7 +199,7 @@ def doubt(connection: Connection, reservation_id: str, now: float, *, refused: b
     return _DOUBT.changes(connection, reservation=reservation_id, now=now, refused=refused) == 1
 
 
-def release(connection: Connection, reservation_id: str, now: float, reply: Reply | None) -> bool:
+def release(connection: Connection, reservation_id: str, now: float, reply: KeptAnswer | None) -> bool:
     """There is no job: every claim comes back. False if the reservation had already ended.
 
     `reply` is what a repeat with the same idempotency key is told; None lets a repeat execute anew.
@@ -217,7 +217,7 @@ def take_over(connection: Connection, reservation_id: str, now: float) -> bool:
 
 
 def _end_without_job(
-    connection: Connection, update_of: Statement, reservation_id: str, now: float, reply: Reply | None
+    connection: Connection, update_of: Statement, reservation_id: str, now: float, reply: KeptAnswer | None
 ) -> bool:
     """Give everything back, and tell repeats this, if the update finds the reservation in a state it may end from."""
     if update_of.changes(connection, reservation=reservation_id, now=now) == 0:

@@ -42,7 +42,7 @@ class NewReservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class KeptAnswer:
     """An answer kept for replay: what the first create was told."""
 
     status: int
@@ -69,7 +69,7 @@ class Full:
 class Replay:
     """The idempotency key was used before with the same bytes, and this is what came of it."""
 
-    reply: Reply
+    reply: KeptAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Placement:
     record: bytes
     complete: bool
     outcome: Outcome | None
-    reply: Reply
+    reply: KeptAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
-from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together, groups_of
+from gateway.ledger.operation import (
+    APART,
+    Operation,
+    T,
+    Together,
+    Undo,
+    Work,
+    answer,
+    do_together,
+    groups_of,
+    report_mistake,
+)
 from gateway.ledger.statement import driver_of
 from gateway.ledger.turn import Turn
 from gateway.logs import log_event, place_of
@@ -164,9 +175,10 @@ def _run_together(group: Sequence[Operation[Any]], connection: Connection) -> Se
     """Do the group in one go, if it can be. Those that are left out."""
     try:
         results = _in_savepoint(connection, partial(do_together, group))
-    except Exception:
+    except Exception as fault:
         if not driver_of(connection).in_transaction:
             raise
+        report_mistake(fault, FAULTS)
         return group
     for operation, result in zip(group, results, strict=True):
         operation.result, operation.error = result, None

@@ -28,7 +28,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from gateway.ledger.faults import FAULTS, LedgerUnavailable, unavailable
-from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together
+from gateway.ledger.operation import APART, Operation, T, Together, Undo, Work, answer, do_together, report_mistake
 from gateway.ledger.postgresql import PATIENCE, WRITERS, state_of
 from gateway.ledger.statement import driver_of
 
@@ -205,6 +205,7 @@ class Writers:
                 operation.error, operation.doubtful = unavailable(lost.fault), lost.doubtful
             return group
         except Exception as error:  # noqa: BLE001 - whoever it came from meets it again alone
+            report_mistake(error, self._faults)
             if state_of(error) in _LOCKED:
                 with self._guard:
                     self._locked |= {operation.lane for operation in group if operation.lane}

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator
 from functools import partial
 
 from gateway import polling, relay
@@ -12,7 +11,6 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.headers import Header, Headers
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.core.ranges import bytes_asked, is_one_range
-from gateway.storage import File
 from gateway.upstream.client import UpstreamFailure
 from gateway.upstream.translate import record_head
 from gateway.web.bodies import LARGEST_PARSED_AT_ONCE
@@ -94,12 +92,7 @@ async def _stored(call: Call, artifact: Artifact) -> Reply:
         raise UpstreamFailure.invalid(f"Storage answered {file.status} to a request for an artifact")
     passed = [(name.encode(), file.headers[name].encode("latin-1")) for name in _PASSED_ON if name in file.headers]
     headers = (*_headers(artifact.name, file.headers.get("content-type", artifact.type)), *passed)
-    return Reply(file.status, b"", headers, stream=Stream(_parts(file), LONGEST_STREAM))
-
-
-async def _parts(file: File) -> AsyncGenerator[bytes, None]:
-    async for part in file.parts:
-        yield part
+    return Reply(file.status, b"", headers, stream=Stream(file.parts, LONGEST_STREAM))
 
 
 async def _inline(call: Call, artifact: Artifact) -> Reply:

@@ -48,8 +48,8 @@ class Doorkeeper:
         self._minute = 0
         self._bad: dict[str, int] = {}
 
-    def admit(self, address: str, now: float) -> None:
-        """Note one bad key; Refusal 429 once the address has sent too many this minute."""
+    def note_bad_key(self, address: str, now: float) -> None:
+        """One more bad key came. Refusal 429 once the address has sent too many this minute."""
         minute = int(now // 60)
         if minute != self._minute:
             self._minute, self._bad = minute, {}

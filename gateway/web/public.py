@@ -6,7 +6,6 @@ shape here.
 """
 
 import logging
-from collections.abc import Sequence
 from functools import partial
 
 from gateway.afterwards import Afterwards
@@ -15,7 +14,7 @@ from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
 from gateway.core.fields import ratelimit_fields
 from gateway.core.headers import Header, Headers
-from gateway.core.limits import RequestBound, request_bounds, request_state
+from gateway.core.limits import request_bounds, request_state
 from gateway.core.policy import Mode
 from gateway.core.refusals import refusal_for_requests
 from gateway.ledger.ledger import LedgerUnavailable
@@ -89,7 +88,10 @@ class PublicApp:
             caller = call.caller
             bounds = request_bounds(caller, now)
             full = None if self._gw.leases.take_at_hand(bounds) else await self._gw.leases.take(bounds, now)
-            self._show_count(call, bounds, full, now)
+            call.limits_shown = [request_state(bound, self._gw.leases.used(bound), now) for bound in bounds]
+            if full is not None:
+                return _error_of(call, refusal_for_requests(full, caller, now, call.request_id))
+            self._count_shadowed(call)
             if route is None:
                 return _error_of(call, self._unknown(call))
             wanted = method_of(route, method)
@@ -159,17 +161,13 @@ class PublicApp:
         """Close behind who may not call. Refusal 429 for who guesses too often."""
         refusal.close = True
         if refusal.code in _GUESSES:
-            self._doorkeeper.admit(client_address(call.scope, self._gw.settings.trusted_proxies), now)
+            self._doorkeeper.note_bad_key(client_address(call.scope, self._gw.settings.trusted_proxies), now)
 
-    def _show_count(self, call: Call, bounds: Sequence[RequestBound], full: RequestBound | None, now: float) -> None:
-        """Have the answer tell how full the team's request rates are. Refusal 429 if one of them is `full`."""
-        gw = self._gw
-        call.limits_shown = [request_state(bound, gw.leases.used(bound), now) for bound in bounds]
-        if full is not None:
-            raise refusal_for_requests(full, call.caller, now, call.request_id)
+    def _count_shadowed(self, call: Call) -> None:
+        """Count the request rates that would refuse the call, were they in force."""
         for state in call.limits_shown:
             if state.used > state.ceiling and state.limit.mode is _SHADOW:
-                gw.metrics.shadow_denied(call.caller.team.name, state.limit.name).inc()
+                self._gw.metrics.shadow_denied(call.caller.team.name, state.limit.name).inc()
 
     def _headers(self, call: Call, reply: Reply, elapsed: float) -> list[Header]:
         upstream = call.upstream_seconds * 1000

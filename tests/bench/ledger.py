@@ -19,14 +19,14 @@ import uvloop
 
 from gateway.core.claims import Claim, OnSettle
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Admitted, NewReservation, Placement, Reply, new_reservation_id
+from gateway.ledger.values import Admitted, KeptAnswer, NewReservation, Placement, new_reservation_id
 from gateway.server.run import share_the_interpreter
 from tests.postgres import running_server
 
 NOW = 1_800_000_000.0
 DIGEST = b"\x00" * 32
 RECORD = b'{"request_id":"%s","model":"model-1","status":"queued","payload":{"prompt":"a lighthouse at dawn"}}'
-REPLY = Reply(200, ((b"content-type", b"application/json"),), b"{}")
+REPLY = KeptAnswer(200, ((b"content-type", b"application/json"),), b"{}")
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ async def test_an_event_that_is_made_to_try_a_receiver_is_believed(secret: str) 
 @SECRETS
 async def test_the_example_in_javascript_tells_signatures_apart(secret: str) -> None:
     (block,) = filter(checks_signatures, CLIENTS.blocks("js"))
-    values = f"const SECRET = {json.dumps(secret)}, SIGNED = {json.dumps(signed(secret))}, OTHERS = {json.dumps(altered(secret))};"
+    others = json.dumps(altered(secret))
+    values = f"const SECRET = {json.dumps(secret)}, SIGNED = {json.dumps(signed(secret))}, OTHERS = {others};"
     program = """
       console.log(readEvent(SECRET, SIGNED[0], Buffer.from(SIGNED[1])).data.prompt);
       for (const [headers, body] of OTHERS) {

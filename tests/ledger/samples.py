@@ -8,14 +8,14 @@ from sqlalchemy import create_engine
 from gateway.core.claims import Claim, OnSettle
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Admitted, NewReservation, Placement, Reply
+from gateway.ledger.values import Admitted, KeptAnswer, NewReservation, Placement
 
 on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 """For a test that is about the file."""
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
-REPLY = Reply(200, ((b"content-type", b"application/json"),), b'{"request_id":"1"}')
+REPLY = KeptAnswer(200, ((b"content-type", b"application/json"),), b'{"request_id":"1"}')
 
 
 def claim(
@@ -65,7 +65,7 @@ def reservation(
     )
 
 
-def placement(name: str, request_id: str, outcome: Outcome | None = None, reply: Reply = REPLY) -> Placement:
+def placement(name: str, request_id: str, outcome: Outcome | None = None, reply: KeptAnswer = REPLY) -> Placement:
     status = "queued" if outcome is None else outcome.value
     return Placement(
         name, request_id, status, b'{"status":"%s"}' % status.encode(), complete=True, outcome=outcome, reply=reply

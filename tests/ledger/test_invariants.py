@@ -17,19 +17,19 @@ from gateway.ledger.values import (
     Admitted,
     Full,
     InProgress,
+    KeptAnswer,
     Mismatch,
     NewReservation,
     OwnedByAnother,
     Owner,
     Replay,
-    Reply,
     Reserved,
     Sighting,
 )
 from tests.ledger.samples import DAY, NOW, claim, placement, reservation
 
 CEILINGS = {"slots": 3, "count": 8, "money": 20}
-REFUSAL = Reply(400, (), b"refused")
+REFUSAL = KeptAnswer(400, (), b"refused")
 TEAMS = st.sampled_from(["red", "blue"])
 KEYS = st.sampled_from([None, None, "k1", "k2"])
 IDS = ("r1", "r2", "r3", "r4")
@@ -58,7 +58,7 @@ class Model:
     """What the ledger should hold."""
 
     kept: dict[str, Kept] = field(default_factory=dict)
-    keys: dict[tuple[str, str], tuple[str, float, Reply | None]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[str, float, KeptAnswer | None]] = field(default_factory=dict)
 
     def used(self) -> dict[str, int]:
         used: dict[str, int] = {}
@@ -91,7 +91,7 @@ class Model:
         one.state = target
         return True
 
-    def answer(self, name: str, reply: Reply | None) -> None:
+    def answer(self, name: str, reply: KeptAnswer | None) -> None:
         for key, (first, since, _) in list(self.keys.items()):
             if first == name and reply is not None:
                 self.keys[key] = (first, since, reply)
@@ -110,7 +110,7 @@ class Model:
             return False
         self.move(name, State.PLACED)
         self.kept[name].request_id = request_id
-        self.answer(name, Reply(200, (), request_id.encode()))
+        self.answer(name, KeptAnswer(200, (), request_id.encode()))
         if outcome is not None:
             self.settle(request_id, outcome)
         return True
@@ -180,7 +180,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.runner.run(self.ledger.jobless.take_over(name, self.now)) == expected
 
     @rule(name=names, reply=st.sampled_from([None, REFUSAL]))
-    def release(self, name: str, reply: Reply | None) -> None:
+    def release(self, name: str, reply: KeptAnswer | None) -> None:
         expected = self.model.move(name, State.RELEASED)
         if expected:
             self.model.answer(name, reply)
@@ -189,7 +189,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=names, request_id=REQUESTS, outcome=st.sampled_from([None, None, *Outcome]))
     def place(self, name: str, request_id: str, outcome: Outcome | None) -> None:
         expected = None if self.model.place(name, request_id, outcome) else OwnedByAnother()
-        placed = placement(name, request_id, outcome, Reply(200, (), request_id.encode()))
+        placed = placement(name, request_id, outcome, KeptAnswer(200, (), request_id.encode()))
         assert self.runner.run(self.ledger.place(placed, self.now)) == expected
 
     @rule(request_id=REQUESTS, outcome=st.sampled_from(Outcome))

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Job, OwnedByAnother, Owner, Replay, Reply, Sighting
+from gateway.ledger.values import Job, KeptAnswer, OwnedByAnother, Owner, Replay, Sighting
 from tests.ledger.samples import NOW, claim, create, money, on_sqlite, placement, reservation, send, slot
 
 OWNER = Owner("red", "web", "Veo3", "default", NOW, 300, charge_failed=False)
@@ -35,7 +35,7 @@ async def test_a_job_that_ended_at_once_is_settled_with_its_placement(ledger: Le
 
 async def test_a_repeated_placement_changes_nothing(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", slot()), Outcome.SUCCESS)
-    assert await ledger.place(placement("a", request_id, reply=Reply(500, (), b"")), NOW + 9) is None
+    assert await ledger.place(placement("a", request_id, reply=KeptAnswer(500, (), b"")), NOW + 9) is None
     job = await ledger.job(request_id)
     assert job is not None
     assert job.status == "success"
@@ -156,7 +156,7 @@ async def test_lists_are_read_from_an_index_and_not_sorted(ledger: Ledger, file:
 
 async def test_up11_a_refused_create_that_left_a_failed_job_gives_everything_back_and_owns_it(ledger: Ledger) -> None:
     await send(ledger, reservation("a", slot(), money(300), claim("count"), price=300, charge_failed=True, key="k"))
-    refusal = Reply(400, (), b"no")
+    refusal = KeptAnswer(400, (), b"no")
     assert await ledger.refuse("a", "left-behind", NOW + 1, refusal)
     assert not await ledger.refuse("a", "left-behind", NOW + 2, None)
     assert set((await ledger.used(["red/at-once", "red/usd/2027-01", "count"])).values()) == {0}

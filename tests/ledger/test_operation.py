@@ -4,13 +4,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from sqlite3 import OperationalError
-from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import create_engine
 
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.operation import Operation, Separate, Together, answer, do_together, groups_of, measured
+from gateway.ledger.operation import (
+    Operation,
+    Separate,
+    Together,
+    answer,
+    do_together,
+    groups_of,
+    measured,
+    report_mistake,
+)
 
 
 async def test_each_loop_is_told_its_own_results() -> None:
@@ -106,13 +114,8 @@ def test_a_loop_that_has_ended_is_passed_over() -> None:
 def test_a_mistake_in_doing_operations_together_is_logged(
     fault: Exception, said: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def all_of(_: object, __: object) -> list[str]:
-        raise fault
-
-    operation = Operation(lambda _: "", None, Mock(), Mock(), together=Together(all_of, "item"))
-    caught = pytest.raises(type(fault))
-    with caplog.at_level("ERROR", "gateway"), create_engine("sqlite://").connect() as connection, caught:
-        do_together([operation], connection)
+    with caplog.at_level("ERROR", "gateway"):
+        report_mistake(fault, (OperationalError,))
     assert [record.getMessage() for record in caplog.records] == ["ledger operations done apart"] * said
     assert "canary" not in str([vars(record) for record in caplog.records])
 

@@ -44,33 +44,33 @@ async def fill(ledger: Ledger) -> None:
 )
 async def test_jobs_are_shown_newest_first(ledger: Ledger, wanted: Wanted, found: str, total: int) -> None:
     await fill(ledger)
-    jobs, count = await ledger.look(shown_jobs, wanted)
+    jobs, count = await ledger.survey(shown_jobs, wanted)
     assert " ".join(job.request_id.removeprefix("request-") for job in jobs) == found
     assert count == total
 
 
 async def test_a_job_is_shown_with_whose_it_is_and_how_it_ended(ledger: Ledger) -> None:
     await fill(ledger)
-    (failed,), _ = await ledger.look(shown_jobs, Wanted(status="failed"))
+    (failed,), _ = await ledger.survey(shown_jobs, Wanted(status="failed"))
     assert (failed.team, failed.key, failed.model, failed.price) == ("red", "web", "Veo3", 3)
     assert (failed.created_at, failed.settled_at, failed.outcome) == (NOW + 2, NOW + 2, Outcome.FAILED)
     assert failed.is_given_back
-    (alive,), _ = await ledger.look(shown_jobs, Wanted(ended=False))
+    (alive,), _ = await ledger.survey(shown_jobs, Wanted(ended=False))
     assert (alive.settled_at, alive.outcome, alive.status, alive.is_given_back) == (None, None, "queued", False)
 
 
 async def test_money_is_told_by_window_and_model(ledger: Ledger) -> None:
     await fill(ledger)
     edges = [NOW - DAY, NOW, NOW + DAY, NOW + 2 * DAY]
-    spent = await ledger.look(spent_by_window, "red", edges)
+    spent = await ledger.survey(spent_by_window, "red", edges)
     assert sorted(spent, key=lambda each: (each.window, each.model)) == [
         Spent(1, "Kling", 1, 20),
         Spent(1, "Veo3", 2, 100),  # what failed costs nothing
         Spent(2, "Veo3", 1, 4000),  # held
     ]
-    everybody = await ledger.look(spent_by_window, None, edges)
+    everybody = await ledger.survey(spent_by_window, None, edges)
     assert sum(each.amount for each in everybody) == 54_120
-    assert await ledger.look(spent_by_window, "red", [NOW + 5, NOW + 6]) == []
+    assert await ledger.survey(spent_by_window, "red", [NOW + 5, NOW + 6]) == []
 
 
 async def test_refused_calls_are_told_by_code_and_quarter(ledger: Ledger) -> None:
@@ -83,12 +83,12 @@ async def test_refused_calls_are_told_by_code_and_quarter(ledger: Ledger) -> Non
             Refused("blue", "web", "Veo3", "budget_exceeded", quarter): 1,
         }
     )
-    assert await ledger.look(refused_counts, "red", quarter) == [RefusedCount("red", "rate_limited", quarter, 5)]
-    everything = await ledger.look(refused_counts, None, quarter - 900)
+    assert await ledger.survey(refused_counts, "red", quarter) == [RefusedCount("red", "rate_limited", quarter, 5)]
+    everything = await ledger.survey(refused_counts, None, quarter - 900)
     assert sum(each.count for each in everything) == 13
 
 
 async def test_a_keys_last_create_is_known_for_as_long_as_is_asked(ledger: Ledger) -> None:
     await fill(ledger)
-    assert await ledger.look(last_creates, "red", NOW) == {"web": NOW + DAY}
-    assert await ledger.look(last_creates, "red", NOW + 2 * DAY) == {}
+    assert await ledger.survey(last_creates, "red", NOW) == {"web": NOW + DAY}
+    assert await ledger.survey(last_creates, "red", NOW + 2 * DAY) == {}

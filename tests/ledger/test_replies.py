@@ -2,7 +2,7 @@ import asyncio
 
 from gateway.core.lifecycle import State
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import Admitted, InProgress, Mismatch, Replay, Reply
+from gateway.ledger.values import Admitted, InProgress, KeptAnswer, Mismatch, Replay
 from tests.ledger.samples import DAY, NOW, REPLY, claim, create, placement, reservation, reserve, send
 
 
@@ -44,13 +44,13 @@ async def test_a_repeat_hears_where_the_first_stands(ledger: Ledger) -> None:
 async def test_ac2_a_lost_create_that_is_found_answers_its_repeats(ledger: Ledger) -> None:
     await send(ledger, reservation("a", key="k"))
     await ledger.doubt("a", NOW)
-    found = Reply(200, (), b"found")
+    found = KeptAnswer(200, (), b"found")
     assert await ledger.place(placement("a", "r", reply=found), NOW) is None
     assert await ledger.reserve(reservation("b", key="k"), NOW) == Replay(found)
 
 
 async def test_id5_a_refusal_of_upstream_is_replayed_and_a_failure_to_reach_it_is_not(ledger: Ledger) -> None:
-    refusal = Reply(400, ((b"x", b"\xff: y"), (b"x", b"")), b"\x00no")
+    refusal = KeptAnswer(400, ((b"x", b"\xff: y"), (b"x", b"")), b"\x00no")
     await send(ledger, reservation("a", key="refused"))
     await ledger.release("a", NOW, refusal)
     assert await ledger.reserve(reservation("b", key="refused"), NOW) == Replay(refusal)

@@ -2,7 +2,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event
 from gateway.ledger import writer as writing
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.operation import Undo
+from gateway.ledger.operation import Together, Undo
 from gateway.ledger.sqlite import BUSY_TIMEOUT, writing_engine
 from gateway.ledger.turn import Turn
 from gateway.ledger.writer import Writer
@@ -108,6 +108,21 @@ async def test_one_that_fails_takes_nobody_with_it(writer: Writer) -> None:
     assert isinstance(results[3], LedgerUnavailable)
     assert str(results[3]) == "UNIQUE constraint failed: lines.line"
     assert await writer.write(lines) == ["a", "b"]
+
+
+async def test_a_mistake_in_doing_several_at_once_is_logged_and_costs_none_of_them(
+    writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def all_of(_: Connection, __: Sequence[None]) -> list[str]:
+        raise KeyError("canary")
+
+    group: Together[str] = Together(all_of, None)
+    with caplog.at_level("ERROR", "gateway"):
+        busy = writer.write(hold_back)
+        works = [partial(add, line=line) for line in "ab"]
+        assert await asyncio.gather(*(writer.write(work, None, "", group) for work in works)) == ["a", "b"]
+        await busy
+    assert [record.getMessage() for record in caplog.records] == ["ledger operations done apart"]
 
 
 async def test_one_that_loses_the_transaction_leaves_the_others_theirs(writer: Writer) -> None:

@@ -66,18 +66,18 @@ def test_a_key_expires_at_its_instant() -> None:
 def test_au7_an_address_is_slowed_down_until_the_minute_ends() -> None:
     doorkeeper = Doorkeeper()
     for _ in range(120):
-        doorkeeper.admit("192.0.2.1", 90.0)
+        doorkeeper.note_bad_key("192.0.2.1", 90.0)
     with pytest.raises(Refusal) as refusal:
-        doorkeeper.admit("192.0.2.1", 90.0)
+        doorkeeper.note_bad_key("192.0.2.1", 90.0)
     assert (refusal.value.code, refusal.value.retry_after) == (Code.RATE_LIMITED, 31)
-    doorkeeper.admit("192.0.2.2", 90.0)
-    doorkeeper.admit("192.0.2.1", 120.0)
+    doorkeeper.note_bad_key("192.0.2.2", 90.0)
+    doorkeeper.note_bad_key("192.0.2.1", 120.0)
 
 
 def test_au7_the_table_of_addresses_is_bounded() -> None:
     doorkeeper = Doorkeeper()
     for number in range(20_000):
-        doorkeeper.admit(f"address-{number}", 0.0)
+        doorkeeper.note_bad_key(f"address-{number}", 0.0)
     assert len(doorkeeper._bad) == 10_000
 
 

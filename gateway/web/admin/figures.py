@@ -66,7 +66,7 @@ class Figures:
         """Money by model and day of this time zone, over the last `DAYS` days."""
         days = _last(Period.DAY, zone, now, DAYS)
         edges = [*(day.starts for day in days), days[-1].ends]
-        question = partial(self._gw.ledger.look, spent_by_window, team, edges)
+        question = partial(self._gw.ledger.survey, spent_by_window, team, edges)
 
         async def fetch() -> Fetched[list[Spent]]:
             found = await question()
@@ -98,7 +98,7 @@ class Figures:
         gw = self._gw
 
         async def fetch() -> Fetched[dict[str, float]]:
-            found = await gw.ledger.look(last_creates, team, now - _KEYS_SEEN_WITHIN)
+            found = await gw.ledger.survey(last_creates, team, now - _KEYS_SEEN_WITHIN)
             return _fetched(found, len(found), SOON)
 
         seen = dict((await self._cache.get(("keys", team), fetch)).value)
@@ -110,7 +110,7 @@ class Figures:
 
     async def _refused(self, starts: float, team: str | None) -> list[RefusedCount]:
         async def fetch() -> Fetched[list[RefusedCount]]:
-            found = await self._gw.ledger.look(refused_counts, team, starts - starts % QUARTER)
+            found = await self._gw.ledger.survey(refused_counts, team, starts - starts % QUARTER)
             return _fetched(found, len(found), SOON)
 
         return (await self._cache.get(("refused", team, starts), fetch)).value

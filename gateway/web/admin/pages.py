@@ -98,7 +98,7 @@ class Pages:
             limit=_PAGE,
             offset=offset,
         )
-        found, total = await self._gw.ledger.look(shown_jobs, wanted)
+        found, total = await self._gw.ledger.survey(shown_jobs, wanted)
         shown = {name: values.get(name, "") for name in ("team", "model", "status")}
         return await page(
             "jobs.html",

@@ -67,8 +67,8 @@ async def team_view(gw: Gateway, figures: Figures, team: Team) -> TeamView:
     spending = await figures.spent_by_day(now, team.timezone, name)
     refusals = await figures.refused_by_hour(now, name)
     seen = await figures.key_uses(name, now)
-    live, live_total = await gw.ledger.look(shown_jobs, Wanted(team=name, ended=False, limit=_LIVE))
-    ended, _ = await gw.ledger.look(shown_jobs, Wanted(team=name, ended=True, limit=_LATELY))
+    live, live_total = await gw.ledger.survey(shown_jobs, Wanted(team=name, ended=False, limit=_LIVE))
+    ended, _ = await gw.ledger.survey(shown_jobs, Wanted(team=name, ended=True, limit=_LATELY))
     siblings = await gw.siblings.ask("denials")
     return TeamView(
         now=now,

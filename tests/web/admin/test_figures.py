@@ -62,13 +62,13 @@ def test_the_names_that_matter_least_go_together() -> None:
 async def test_many_browsers_cost_one_query(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     house = await open_house(ZONES)
     asked: list[str] = []
-    look = type(house.gw.ledger).look
+    survey = type(house.gw.ledger).survey
 
     async def counting(self: Any, work: Callable[..., Any], *arguments: Any) -> Any:
         asked.append(work.__name__)
-        return await look(self, work, *arguments)
+        return await survey(self, work, *arguments)
 
-    monkeypatch.setattr(type(house.gw.ledger), "look", counting)
+    monkeypatch.setattr(type(house.gw.ledger), "survey", counting)
     figures, now = Figures(house.gw), house.gw.now()
     for _ in range(5):
         await figures.spent_by_day(now, "UTC")
