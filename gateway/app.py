@@ -29,7 +29,7 @@ from gateway.memory import JobMemory
 from gateway.outbound import Outbound, Outside
 from gateway.policies import Policies
 from gateway.refusals import Refusals
-from gateway.reloading import reload_policies, show_policies, what_lacks
+from gateway.reloading import policies_for_siblings, reload_policies, show_policies, what_lacks
 from gateway.server.binding import CannotListenError, bind_both, find_tls
 from gateway.server.listener import Bind, listen
 from gateway.server.memory import memory_limit
@@ -190,7 +190,7 @@ async def opened(
 
 async def _set_going(gw: Gateway, clock: LedgerClock, stack: AsyncExitStack) -> None:
     """Begin what goes on all the while. It ends in the opposite order: duties first, then what calls left to do."""
-    await gw.siblings.open(counts_for_siblings(gw))
+    await gw.siblings.open({**counts_for_siblings(gw), **policies_for_siblings(gw)})
     stack.push_async_callback(gw.siblings.close)
     stack.push_async_callback(dump_metrics, gw)
     stack.push_async_callback(gw.leases.close)

@@ -7,6 +7,7 @@ from gateway.context import Gateway
 from gateway.core.policy import PolicySet
 from gateway.relay import missing_address
 from gateway.settings import Settings
+from gateway.siblings import Answers
 from gateway.upstream.credentials import Credentials
 from gateway.webhooks import missing_secrets
 
@@ -31,8 +32,38 @@ async def reload_policies(gw: Gateway) -> bool:
             gc.enable()
         if accepted:
             gc.freeze()
+        else:
+            await _agree(gw)
     show_policies(gw)
     return accepted
+
+
+async def _agree(gw: Gateway) -> None:
+    """Have in force what the other workers have, where the files are wrong.
+
+    A good set that was there for less than a second may have been seen by one of them alone.
+    """
+    for words in (await gw.siblings.ask("policies")).values():
+        await asyncio.to_thread(gw.policies.adopt, words)
+
+
+async def reload_everywhere(gw: Gateway) -> bool:
+    """As `reload_policies`; the other workers have read the files again as well when it returns."""
+    accepted = await reload_policies(gw)
+    await gw.siblings.ask("reload")
+    return accepted
+
+
+def policies_for_siblings(gw: Gateway) -> Answers:
+    """What the other workers may ask of this one's policies, or of it."""
+
+    async def in_force() -> bytes:
+        return await asyncio.to_thread(gw.policies.in_force)
+
+    async def read_again() -> bytes:
+        return b"accepted" if await gw.tasks.shield(reload_policies(gw), "reload") else b"refused"
+
+    return {"policies": in_force, "reload": read_again}
 
 
 def show_policies(gw: Gateway) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.policies import Policies
 from gateway.reloading import reload_policies
-from tests.conftest import House, OpenHouse, team
+from gateway.siblings import Siblings
+from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 
 
@@ -44,6 +45,28 @@ async def test_po2_a_bad_set_changes_nothing_but_what_is_reported(open_house: Op
     assert house.gw.policies.current is before
     assert "gateway_policy_last_reload_successful 0.0" in shown(house)
     assert f'gateway_policy_info{{hash="{before.version}"}} 1.0' in shown(house)
+
+
+async def test_po2_where_the_files_are_wrong_the_latest_set_of_any_worker_counts(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")})
+    other = Policies(house.policies)
+    (house.policies / "a.yaml").write_text(team("marketing", "another"))
+    assert other.reload(house.gw.now() + 1)
+    (house.policies / "a.yaml").write_text("team: [\n")
+    assert not other.reload(house.gw.now() + 2)
+
+    async def ask(_: Siblings, question: str) -> dict[str, bytes]:
+        return {"other": {"policies": other.in_force()}[question]}
+
+    monkeypatch.setattr(Siblings, "ask", ask)
+    assert not await reload_policies(house.gw)
+    assert house.gw.policies.version == other.version
+    assert (await house.client("k").get(f"{Q}/models")).status_code == 401
+    assert (await house.client("another").get(f"{Q}/models")).status_code == 200
+    assert "gateway_policy_last_reload_successful 0.0" in shown(house)
+    assert f'gateway_policy_info{{hash="{other.version}"}} 1.0' in shown(house)
 
 
 async def test_no_collection_halts_the_calls_while_policies_are_read(

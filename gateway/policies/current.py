@@ -1,22 +1,38 @@
 """The policies in force: swapped whole when the files change, and kept when the new ones are wrong."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.nodes import Problem
 from gateway.core.policy import PolicySet
 from gateway.logs import log_event
-from gateway.policies.files import Reading, read_once
-from gateway.policies.load import load
+from gateway.policies.files import PolicyFile, Reading, read_once
+from gateway.policies.load import load, parse_reading
 
 _MOST_LOGGED = 20
 
 KnownModels = Callable[[], AbstractSet[str] | None]
 Lacking = Callable[[PolicySet], Sequence[str]]
 """What a set needs from outside of its files (keys, secrets, settings) and does not find there."""
+
+
+class _Sent(NamedTuple):
+    """A file as another process is told of it. A name on disk is any bytes."""
+
+    path: str
+    name: bytes
+    content: bytes
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[float, list[_Sent]]).decode
 
 
 class Policies:
@@ -36,6 +52,7 @@ class Policies:
         self._path = path
         self._known_models = known_models
         self._lacking: Lacking = lambda _: ()
+        self._files: tuple[PolicyFile, ...] = ()
         self._tried: object = None
         self._looked: Reading | None = None
         self._state: object = None
@@ -76,11 +93,37 @@ class Policies:
             self.problems = (*loaded.problems, *lacks)
             self.last_reload_ok = loaded.policy is not None and not lacks
             if loaded.policy is not None and not lacks:
-                self.current = loaded.policy
-                self.last_reload_at = now
+                self._put_in_force(loaded.policy, loaded.files, now)
             if news and self.last_reload_at > 0:
                 self._log()
             return self.last_reload_ok
+
+    def in_force(self) -> bytes:
+        """The files in force, for another process on the same ones to `adopt`."""
+        with self._reloading:
+            files = [_Sent(file.path, os.fsencode(file.name), file.content) for file in self._files]
+            return _encode((self.last_reload_at, files))
+
+    def adopt(self, words: bytes) -> bool:
+        """Put in force what another process has `in_force`, if it came later than this one's. Whether it did.
+
+        The files themselves are as wrong as they were, and `problems` go on telling of them.
+        """
+        since, sent = _decode(words)
+        with self._reloading:
+            if since <= self.last_reload_at:
+                return False
+            files = tuple(PolicyFile(file.path, os.fsdecode(file.name), file.content) for file in sent)
+            loaded = parse_reading(Reading(files, ()), self._known_models(), since)
+            if loaded.policy is not None:
+                self._put_in_force(loaded.policy, files, since)
+                self._log()
+            return loaded.policy is not None
+
+    def _put_in_force(self, policy: PolicySet, files: tuple[PolicyFile, ...], since: float) -> None:
+        self._files = files
+        self.last_reload_at = since
+        self.current = policy
 
     def _newly_lacking(self, policy: PolicySet) -> list[Problem]:
         before = self._lacking(self.current)

@@ -15,13 +15,14 @@ from gateway.policies.yaml_nodes import compose
 class Loaded:
     """What the files say: the policies, or None where any problem is an error.
 
-    `readable` is False where a file or the folder itself could not be read. `state` tells this state of the files
-    from any other, good or bad.
+    `readable` is False where a file or the folder itself could not be read. `files` are what was read, and `state`
+    tells this state of them from any other, good or bad.
     """
 
     policy: PolicySet | None
     problems: tuple[Problem, ...]
     readable: bool
+    files: tuple[PolicyFile, ...]
     state: object
 
 
@@ -39,7 +40,7 @@ def parse_reading(reading: Reading, known_models: AbstractSet[str] | None = None
     readable = not report.has_errors
     roots = [root for file in reading.files if (root := compose_file(file, report)) is not None]
     parsed = parse(roots, reading.version, known_models, report.problems, now)
-    return Loaded(parsed.policy, parsed.problems, readable, reading.state)
+    return Loaded(parsed.policy, parsed.problems, readable, reading.files, reading.state)
 
 
 def compose_file(file: PolicyFile, report: Report) -> Node | None:

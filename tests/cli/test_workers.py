@@ -101,6 +101,18 @@ async def test_a_worker_that_is_killed_takes_nothing_with_it(environment: dict[s
         assert await gateway.ends(signal.SIGTERM) == 0
 
 
+async def test_a_reload_is_over_when_every_worker_has_done_it(environment: dict[str, str]) -> None:
+    policy = Path(environment["GATEWAY_POLICIES"]) / "films.yaml"
+    async with served(environment) as gateway:
+        for key in ("second", "third", "fourth"):
+            policy.write_text(team("films", key))
+            reloaded = await gateway.http.post(f"{gateway.admin}/reload")
+            assert (reloaded.status_code, reloaded.json()["reloaded"]) == (200, True)
+            answers = await asyncio.gather(*(gateway.client(key).get(f"{Q}/models") for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {200}
+        assert await gateway.ends(signal.SIGTERM) == 0
+
+
 async def test_a_simulator_that_is_killed_ends_the_gateway(environment: dict[str, str]) -> None:
     async with served(environment) as gateway:
         (simulator,) = [pid for pid, threads in children_of(gateway).items() if threads == 1]

@@ -335,3 +335,31 @@ async def test_po2_the_loop_goes_on_while_a_large_set_is_read(folder: Path, poli
     # The best of some tries: other work on the machine may stall any one of them.
     assert min([await longest_stall(policies) for _ in range(4)]) < 0.05
     assert len(policies.problems) == 2000
+
+
+def test_what_another_process_has_in_force_is_adopted_if_it_came_later(folder: Path, policies: Policies) -> None:
+    other = Policies(folder)
+    (folder / "b.yaml").write_text(team("b"))
+    assert other.reload(200.0)
+    (folder / "b.yaml").write_text("team: 7\n")
+    assert not other.reload(300.0)
+    assert not policies.reload(300.0)
+    assert not other.adopt(policies.in_force())
+    assert policies.adopt(other.in_force())
+    assert (policies.version, policies.last_reload_at) == (other.version, 200.0)
+    assert list(policies.current.teams) == ["a", "b"]
+    assert (policies.last_reload_ok, len(policies.problems)) == (False, 1)
+    assert not policies.adopt(other.in_force())
+    (folder / "b.yaml").unlink()
+    assert policies.changed(now())
+    assert policies.reload(400.0)
+    assert list(policies.current.teams) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["ü.yaml", b"\xff.yaml"])
+def test_a_file_of_any_name_is_adopted(folder: Path, policies: Policies, name: str | bytes) -> None:
+    other = Policies(folder)
+    (folder / os.fsdecode(name)).write_text(team("b"))
+    assert other.reload(200.0)
+    assert policies.adopt(other.in_force())
+    assert policies.version == other.version

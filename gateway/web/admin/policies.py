@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from gateway.core.money import usd_number
 from gateway.core.policy import Credential, Key, Limit, PayloadRule, Price, Source, Team
 from gateway.core.wording import rfc3339
-from gateway.reloading import reload_policies
+from gateway.reloading import reload_everywhere
 from gateway.web.admin.answers import (
     POLICIES_REFUSED,
     error_response,
@@ -45,7 +45,7 @@ async def reload(request: Request) -> Response:
     A browser is led back to the dashboard, which shows the same.
     """
     gw = gateway_of(request)
-    reloaded = await gw.tasks.shield(reload_policies(gw), "reload")
+    reloaded = await gw.tasks.shield(reload_everywhere(gw), "reload")
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/#policies", 303)
     state = policies_state(gw)
