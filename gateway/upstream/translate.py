@@ -26,6 +26,11 @@ _MOST_TOKENS = 200_000
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]+|[\]}]+', re.DOTALL)
 """A text, or brackets in a row."""
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""Half of a pair. Upstream may cut a text between the two, as JSON's grammar allows (RFC 8259 §8.2)."""
+
+_REPLACEMENT = rb"\\ufffd"
+
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
@@ -181,18 +186,26 @@ def _read(text: bytes | msgspec.Raw | None, kind: type[T]) -> T | None:
 def record_head(body: bytes) -> RecordHead | None:
     """The head of a record; None if it has no usable request id or status."""
     try:
-        head = _head.decode(body)
+        head: RecordHead | None = _head.decode(body)
     except _UNREADABLE:
+        head = _read(_without_surrogates(body), RecordHead)
+    if head is None or not valid_request_id(head.request_id):
         return None
-    return head if valid_request_id(head.request_id) and 0 < len(head.status) <= _LONGEST_STATUS else None
+    return head if 0 < len(head.status) <= _LONGEST_STATUS else None
+
+
+def _without_surrogates(body: bytes) -> bytes | None:
+    """The JSON with U+FFFD for each half of a pair, which no reader takes alone; None if it holds none."""
+    readable, count = _SURROGATE.subn(_REPLACEMENT, body)
+    return readable if count else None
 
 
 def outcome_in(body: bytes) -> Any:
     """What came of a job, by its full record; None if that does not say."""
     try:
-        head = _head.decode(body)
-        return None if head.outcome is msgspec.UNSET else msgspec.json.decode(head.outcome)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        head = record_head(body)
+        return None if head is None or head.outcome is msgspec.UNSET else msgspec.json.decode(head.outcome)
+    except _UNREADABLE:
         return None
 
 
@@ -221,7 +234,7 @@ def _read_page(body: bytes) -> dict[str, msgspec.Raw] | None:
     try:
         return _object.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        return _read(_without_surrogates(body), dict[str, msgspec.Raw])
 
 
 def _cut_deep(body: bytes) -> bytes:
@@ -254,18 +267,17 @@ def slim_record(body: bytes, limit: int = LARGEST_WHOLE_RECORD) -> tuple[bytes, 
     """A record to keep, and whether it is whole.
 
     One over `limit` bytes loses its payload and, in the rest, every text too long to be anything but inline data; if
-    that is not enough, or it is nested too deeply to be looked through, its outcome. What is no JSON object becomes
-    an empty one.
+    that is not enough, or it cannot be looked through, its outcome. What is no JSON object becomes an empty one.
     """
     if len(body) <= limit:
         return body, True
-    fields = _read(body, dict[str, msgspec.Raw])
+    fields = _read(body, dict[str, msgspec.Raw]) or _read(_without_surrogates(body), dict[str, msgspec.Raw])
     if fields is None:
         return b"{}", False
     fields.pop("payload", None)
     try:
         kept = _encode({name: _without_inline_data(msgspec.json.decode(value)) for name, value in fields.items()})
-    except RecursionError:
+    except _UNREADABLE:
         kept = b""
     if not kept or len(kept) > limit:
         kept = _encode({name: value for name, value in fields.items() if bytes(value)[:1] not in (b"[", b"{")})

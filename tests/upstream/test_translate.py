@@ -9,11 +9,13 @@ from gateway.core.detail import ModelDetail, Parameter, PriceInfo
 from gateway.core.errors import Code
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.translate import (
+    LARGEST_WHOLE_RECORD,
     ListedRecord,
     filter_models,
     list_page,
     model_detail,
     model_ids,
+    outcome_in,
     record_head,
     refused_request,
     slim_record,
@@ -266,3 +268,28 @@ def test_a_large_record_nested_deeply_loses_payload_and_outcome(depth: int) -> N
     assert len(kept) < 10_000
     assert record_head(kept) is not None
     assert slim_record(body.replace(deep(depth).encode(), deep(5000).encode())) == (b"{}", False)
+
+
+CUT = rb'"cut \ud83d"'
+
+
+@pytest.mark.parametrize("value", [b'"\xff\xfe"', b"1e999", CUT], ids=["no UTF-8", "too large a number", "half a pair"])
+def test_a_large_record_that_cannot_be_looked_through_loses_its_outcome(value: bytes) -> None:
+    body = b'{"request_id":"r","status":"success","outcome":{"a":%s,"b":"%s"}}' % (value, b"x" * LARGEST_WHOLE_RECORD)
+    kept, whole = slim_record(body)
+    head = record_head(kept)
+    assert head is not None
+    assert (head.request_id, head.status, whole) == ("r", "success", False)
+    assert len(kept) < 200
+
+
+@pytest.mark.parametrize("text", [CUT, rb'"\udfff"', rb'"\\\ud83d"', '"é \\ud83d"'.encode()])
+def test_a_record_with_half_a_character_is_read(text: bytes) -> None:
+    body = b'{"request_id":"r","status":"success","outcome":{"audio_url":"https://a/b.mp3","text":%s}}' % text
+    head = record_head(body)
+    assert head is not None
+    assert (head.request_id, head.status, head.is_full) == ("r", "success", True)
+    assert outcome_in(body)["audio_url"] == "https://a/b.mp3"
+    page = list_page(b'{"requests":[{"request_id":"r","model":"m","created_at":1,"payload":{"a":%s}}]}' % text)
+    assert page is not None
+    assert [record.request_id for record in page.records] == ["r"]
