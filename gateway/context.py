@@ -21,6 +21,7 @@ from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.storage import Storage
 from gateway.telemetry import NO_TRACES, Denials, KeyUses, Metrics, Traces
+from gateway.turns import Turns
 from gateway.upstream.client import Upstream, UpstreamFailure
 from gateway.upstream.credentials import Credentials
 from gateway.waits import Waits
@@ -100,5 +101,7 @@ class Gateway:
     """By credential and model: what upstream wants left alone for a while."""
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
     """By credential and model: the creates that wait for their turn there."""
+    turns: Turns = field(default_factory=Turns)
+    """In which jobs are followed."""
     traces: Traces = NO_TRACES
     """Where spans of calls and jobs are told."""

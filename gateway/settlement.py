@@ -24,7 +24,6 @@ from gateway.ledger.values import DueJob, KeptAnswer, OwnedByAnother, Owner, Pla
 from gateway.logs import log_event
 from gateway.memory import Failed, Seen
 from gateway.telemetry import OTHER
-from gateway.turns import in_turns
 from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
@@ -152,9 +151,10 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
 async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) -> None:
     """The job ended: its slot comes back, its money is kept or returned, once.
 
-    Should the ledger not take it, the job stays open there and the follower settles it on a later look.
+    Should the ledger not take it, the job stays open there and the follower settles it on a later look. What came of
+    one that was closed without upstream's word is shown.
     """
-    if owner.outcome is not None:
+    if owner.outcome not in (None, Outcome.EXPIRED):
         return
     reach(Point.LOOKED)
     try:
@@ -163,7 +163,7 @@ async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) ->
         gw.metrics.settlement_errors.inc()
         return
     reach(Point.SETTLED)
-    gw.jobs.remember_owner(seen.request_id, replace(owner, outcome=outcome), gw.ticks())
+    gw.jobs.remember_owner(seen.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
     if first:
         _count_end(gw, seen.request_id, owner, outcome)
 
@@ -230,7 +230,7 @@ async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
 
 
 async def follow(gw: Gateway) -> None:
-    """One round of following: jobs whose turn it is get one look each, and those that are too old are closed.
+    """One round of following: jobs whose turn it is get one look each, and no look that lasts holds up another.
 
     A job that clients poll is passed over, so that any number of those costs a round next to nothing.
     """
@@ -245,7 +245,7 @@ async def follow(gw: Gateway) -> None:
     with suppress(LedgerUnavailable):  # then they are due again later than they might be
         await gw.ledger.looks.begin(waiting, gw.now())
     owners = await gw.ledger.owners(waiting)
-    await in_turns(owners.items(), partial(_follow_one, gw))
+    await gw.turns.take(owners.items(), partial(_follow_one, gw), gw.tasks.start, "follow")
 
 
 def timeout_of(gw: Gateway, owner: Owner) -> float:
@@ -255,24 +255,26 @@ def timeout_of(gw: Gateway, owner: Owner) -> float:
 
 
 def _was_seen(gw: Gateway, job: DueJob) -> bool:
-    """Whether upstream said that the job lives so lately that it need not be asked."""
+    """Whether upstream said that the job lives so lately that it need not be asked, or is being asked right now."""
     age = gw.now() - job.created_at
     seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
-    if seen is None or seen.terminal or owner is None or age >= timeout_of(gw, owner):
+    if owner is None or age >= timeout_of(gw, owner):
         return False
-    return gw.ticks() - seen.asked_at < follow_interval(age)
+    if gw.jobs.look_under_way(job.request_id) is not None:
+        return True
+    return seen is not None and not seen.terminal and gw.ticks() - seen.asked_at < follow_interval(age)
 
 
 async def _follow_one(gw: Gateway, job: tuple[str, Owner]) -> None:
-    request_id, owner = job
-    if gw.now() - owner.created_at >= timeout_of(gw, owner):
-        await _expire(gw, request_id, owner)
-        return
+    """One look, and the end of a job that is too old, unless it has ended by upstream's word."""
+    (request_id, owner), has_ended = job, False
     gw.traces.resume(owner.trace)
     try:
-        await look(gw, request_id, owner)
+        has_ended = (await look(gw, request_id, owner)).terminal
     except UpstreamFailure:
         log_event(logging.DEBUG, "look failed", request_id=request_id)
+    if not has_ended and gw.now() - owner.created_at >= timeout_of(gw, owner):
+        await _expire(gw, request_id, owner)
 
 
 async def release(gw: Gateway, reservation_id: str, reply: KeptAnswer | None) -> None:

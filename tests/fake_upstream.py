@@ -31,6 +31,8 @@ class FakeUpstream:
         """Lines added to every response."""
         self.answers: dict[tuple[str, str], bytes] = {}
         """By method and target: a whole response to give instead."""
+        self.hung: set[str] = set()
+        """Targets that are never answered."""
         self.go = asyncio.Event()
         """Clear it to hold every answer to a create back."""
         self.go.set()
@@ -68,6 +70,8 @@ class FakeUpstream:
             answer = self._answer(request)
             if request.method == "POST":
                 await self.go.wait()
+            if request.target in self.hung:
+                await asyncio.Event().wait()
             await connection.send(answer)
 
     def _answer(self, request: Received) -> bytes:

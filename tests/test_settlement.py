@@ -233,6 +233,60 @@ async def test_a_job_without_end_is_closed_after_a_day_and_keeps_its_money(
     assert (await client.get(f"{Q}/requests/{request_id}")).json()["status"] in ("created", "queued")
 
 
+@pytest.mark.parametrize("status", ["failed", "success"])
+async def test_a_job_that_ended_unseen_is_settled_however_old_it_is(
+    open_house: OpenHouse, wall_clock: WallClock, status: str
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_id = await created(house.client("key"))
+        _, _, charged = await books(house)
+        upstream.jobs[request_id]["status"] = status
+        wall_clock.advance(JOB_TIMEOUT + 60)
+        await settlement.follow(house.gw)
+        assert await books(house) == (1, 0, charged if status == "success" else 0)
+
+
+async def test_what_comes_of_a_job_after_it_was_closed_is_shown_and_changes_nothing_else(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        client = house.client("key")
+        request_id = await created(client)
+        _, _, charged = await books(house)
+        wall_clock.advance(JOB_TIMEOUT + 60)
+        await settlement.follow(house.gw)
+        upstream.jobs[request_id]["status"] = "failed"
+        house.gw.jobs.forget(request_id)
+        assert (await client.get(f"{Q}/requests/{request_id}")).json()["status"] == "failed"
+        (listed,) = (await client.get(f"{Q}/requests")).json()["requests"]
+        assert listed["status"] == "failed"
+        assert await books(house) == (1, 0, charged)
+        job = await house.gw.ledger.job(request_id)
+        assert job is not None
+        assert job.outcome is Outcome.EXPIRED
+
+
+async def test_a_look_that_upstream_does_not_answer_holds_up_no_other(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.turns.PATIENCE", 0.05)
+    monkeypatch.setattr("gateway.turns.AT_ONCE", 2)
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        *hung, other = [await created(house.client("key")) for _ in range(3)]
+        upstream.hung |= {f"{Q}/requests/{each}" for each in hung}
+        for count in (1, 2):
+            upstream.jobs[other]["status"] = "success" if count == 2 else "processing"
+            house.gw.jobs.forget(other)
+            wall_clock.advance(FOLLOWED)
+            await asyncio.wait_for(settlement.follow(house.gw), 5)
+            assert len(upstream.calls("GET", f"{Q}/requests/{other}")) == count
+        assert [len(upstream.calls("GET", f"{Q}/requests/{each}")) for each in hung] == [1, 1]
+        assert (await books(house))[:2] == (3, 2)
+
+
 async def test_a_team_says_how_long_its_jobs_may_go_on(open_house: OpenHouse, wall_clock: WallClock) -> None:
     house = await open_house({"a.yaml": team("a", "key", LIMITS) + "job_timeout: 90 s\n"})
     request_id = await created(house.client("key"), "vidu-q1")

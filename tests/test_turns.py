@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.turns import AT_ONCE, in_turns
+from gateway.context import Tasks
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.turns import AT_ONCE, Turns, in_turns
 
 
 async def test_one_that_fails_leaves_no_other_running_behind() -> None:
@@ -33,3 +35,37 @@ async def test_only_so_many_are_done_at_once() -> None:
 
     await in_turns(range(3 * AT_ONCE), work)
     assert most == AT_ONCE
+
+
+async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
+    monkeypatch.setattr("gateway.turns.MOST_SLOW", AT_ONCE + 1)
+    turns, go, tasks = Turns(), asyncio.Event(), Tasks()
+    begun: list[int] = []
+
+    async def work(item: int) -> None:
+        begun.append(item)
+        await go.wait()
+
+    await turns.take(range(AT_ONCE), work, tasks.start, "work")
+    await turns.take([AT_ONCE], work, tasks.start, "work")
+    crowded = asyncio.ensure_future(turns.take([AT_ONCE + 1], work, tasks.start, "work"))
+    await asyncio.sleep(0.05)
+    assert (begun, crowded.done()) == ([*range(AT_ONCE + 2)], False)
+    go.set()
+    await asyncio.wait_for(crowded, 5)
+
+
+async def test_what_fails_in_a_round_is_told_when_all_are_done() -> None:
+    turns, tasks = Turns(), Tasks()
+    done: list[int] = []
+
+    async def work(item: int) -> None:
+        if not item:
+            raise LedgerUnavailable("away")
+        await asyncio.sleep(0.01)
+        done.append(item)
+
+    with pytest.raises(LedgerUnavailable):
+        await turns.take(range(3), work, tasks.start, "work")
+    assert done == [1, 2]

@@ -105,6 +105,7 @@ _seen = {
 }
 _this_job = _job.request_id == text("request")
 _OBSERVE = Statement(update(jobs).values(_seen).where(_this_job, _job.settled_at.is_(None)))
+_CORRECT = Statement(update(jobs).values(_seen).where(_this_job, _job.status == Outcome.EXPIRED.value))
 _END = Statement(update(jobs).values({**_seen, "settled_at": instant("now")}).where(_this_job))
 
 _with_owner = select(_job.request_id, *reservations.c).join_from(jobs, reservations)
@@ -174,9 +175,13 @@ def observe(connection: Connection, seen: Sighting, now: float) -> bool:
 
 
 def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) -> bool:
-    """The job ended. True for the one call that settled it."""
+    """The job ended. True for the one call that settled it.
+
+    Of one that was closed without upstream's word only the record is brought up to date.
+    """
     holder = _HOLDER.row(connection, request=seen.request_id)
     if holder is None or not settle(connection, holder[0], outcome, now):
+        _CORRECT.changes(connection, **_values(seen), now=now)
         return False
     _END.changes(connection, **_values(seen), now=now)
     return True
