@@ -1,18 +1,20 @@
 """What upstream answered, made fit to be passed on: whole, uninflated, end-to-end fields only, without our key."""
 
+import asyncio
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import chain
 
 import httpx
 import msgspec
 
-from gateway.core.errors import Code
 from gateway.core.headers import Headers
 from gateway.upstream.credentials import Secret
-from gateway.upstream.failures import Sent, UpstreamFailure
+from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.reply import Reply
 from gateway.upstream.request import Operation
 
@@ -61,22 +63,33 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """The answers that are being read: at most so many bytes of all of them together."""
+    """The answers that are being read: of all but the first of them, together, at most so many bytes.
+
+    What does not fit stays with upstream until others have been read. The one that began first is always read on, so
+    that none waits for ever, and one that is larger than all this comes in as well: a create's may have been paid for.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self._taken: dict[object, int] = {}
+        self._changed = asyncio.Event()
 
-    def take(self, size: int) -> None:
-        """So many bytes more have come. Raises UpstreamFailure if they are too many."""
-        self._taken += size
-        if self._taken > self._most:
-            message = "Answers of upstream fill the memory set apart for them; try again."
-            raise UpstreamFailure(Sent.ANSWERED, Code.OVERLOADED, message, retry_after=1)
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[int], Awaitable[None]]]:
+        """One more is read. What is given waits until so many bytes of it may be taken in."""
+        one = object()
+        self._taken[one] = 0
+        try:
+            yield partial(self._take, one)
+        finally:
+            del self._taken[one]
+            self._changed.set()
 
-    def let_go(self, size: int) -> None:
-        """So many bytes have been read to the end, or thrown away."""
-        self._taken -= size
+    async def _take(self, one: object, size: int) -> None:
+        while sum(self._taken.values()) + size > self._most and next(iter(self._taken)) is not one:
+            self._changed.clear()
+            await self._changed.wait()
+        self._taken[one] += size
 
 
 def whole_body(reply: Reply) -> bytes | None:
@@ -99,16 +112,15 @@ async def read_body(reply: Reply, intake: Intake) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in reply:
-            size += len(chunk)
-            intake.take(len(chunk))
-            if size > LARGEST_BODY:
-                raise _too_large()
-            chunks.append(chunk)
+        with intake.reading() as take:
+            async for chunk in reply:
+                size += len(chunk)
+                if size > LARGEST_BODY:
+                    raise _too_large()
+                await take(len(chunk))
+                chunks.append(chunk)
     except httpx.TransportError as error:
         raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
-    finally:
-        intake.let_go(size)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -86,11 +86,13 @@ class Room:
     def hold(self, team: str, size: int, own: int = 0) -> None:
         """Note that a call of the team, which holds `own` bytes, holds so many more. Refusal 503 if they do not fit.
 
-        What alone is larger than a team's part fits while the team holds nothing else.
+        What alone is larger than a team's part fits while the team holds nothing else, and what is larger than all
+        there is while nobody holds anything else.
         """
         load = self._teams[team]
-        others = load.held - own
-        if self.load.held + size > self._bytes or (others and load.held + size > self._bytes_of_team):
+        others, all_others = load.held - own, self.load.held - own
+        is_too_much = all_others and self.load.held + size > self._bytes
+        if is_too_much or (others and load.held + size > self._bytes_of_team):
             raise Refusal(
                 Code.OVERLOADED, "Bodies and answers under way fill the memory set apart for them.", 1, close=True
             )

@@ -70,8 +70,10 @@ def test_rs5_one_team_holds_a_third_of_the_bytes_and_gives_them_back() -> None:
 
 
 def test_a_refusal_says_when_to_come_back_and_ends_the_connection() -> None:
+    room = Room(calls=300, size=LEAST_BODIES)
+    room.hold("b", 1)
     with pytest.raises(Refusal) as raised:
-        Room(calls=300, size=LEAST_BODIES).hold("a", 2 * LEAST_BODIES)
+        room.hold("a", LEAST_BODIES)
     assert (raised.value.code, raised.value.retry_after, raised.value.close) == (Code.OVERLOADED, 1, True)
 
 
@@ -80,6 +82,15 @@ def test_an_answer_larger_than_a_teams_part_fits_alone() -> None:
     filled(room, "a", 1)
     assert not refused(room, "a", 100 * MIB)
     assert refused(room, "a", 1)
+
+
+def test_rs5_an_answer_larger_than_all_there_is_fits_while_nobody_holds_anything() -> None:
+    room = Room(calls=300, size=4 * MIB)
+    filled(room, "a", 2)
+    assert not refused(room, "a", 5 * MIB)
+    assert refused(room, "b", 1)
+    room.leave("a", 5 * MIB)
+    assert not refused(room, "b", 1)
 
 
 def test_a_body_as_large_as_allowed_always_has_a_place_in_a_teams_part() -> None:
