@@ -9,7 +9,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -38,7 +37,7 @@ from gateway.upstream.reply import Stage
 from gateway.upstream.request import Operation, Question, Trace
 from gateway.upstream.spans import begin_span, end_span
 from gateway.upstream.transport import CONNECT_TIMEOUT, Transport, origin_of
-from gateway.upstream.under_way import UnderWay
+from gateway.upstream.under_way import Limits, UnderWay
 
 __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 
@@ -53,19 +52,6 @@ Asking = Coroutine[Any, Any, Answer]
 
 _REFUSED_KEY = (401, 403)
 _READS_SHARE = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds a call may take in total, a create apart, how many may be under way, and the bytes of their answers.
-
-    The transport's own limit must be higher: a call never waits for a connection.
-    """
-
-    timeout: float = 30.0
-    create_timeout: float = 300.0
-    in_flight: int = 2000
-    answers: int = 256 * 1024**2
 
 
 class _Call(msgspec.Struct):
@@ -95,7 +81,7 @@ class Upstream:
         transport: Transport,
         credentials: Credentials,
         metrics: Metrics,
-        limits: Limits = Limits(),
+        limits: Limits,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._origin = origin_of(httpx.URL(url))
@@ -110,7 +96,7 @@ class Upstream:
         self._accepted_keys: dict[str, Secret] = {}
         self._deadlines = Deadlines(limits.timeout)
         self._create_deadlines = Deadlines(limits.create_timeout)
-        self._under_way = UnderWay(limits.in_flight, limits.answers)
+        self._under_way = UnderWay(limits)
         self.traces: Traces = NO_TRACES
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,28 @@ from gateway.upstream.answer import Answer, Intake
 from gateway.upstream.failures import Sent, UpstreamFailure
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds a call may take in total, a create apart, how many may be under way, and the bytes of their answers.
+
+    The transport's own limit must be higher: a call never waits for a connection.
+    """
+
+    timeout: float = 30.0
+    create_timeout: float = 300.0
+    in_flight: int = 2000
+    answers: int = 256 * 1024**2
+
+
 class UnderWay:
-    """At most `most` calls, whose answers are read at most so many bytes of at once.
+    """No more calls than the limits allow, whose answers are read at most so many bytes of at once.
 
     `reads` are those that end with the task of whoever asks: the client counts them itself.
     """
 
-    def __init__(self, most: int, answers: int) -> None:
-        self._most = most
-        self.intake = Intake(answers)
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.in_flight
+        self.intake = Intake(limits.answers)
         self.reads = 0
         self.tasks: set[asyncio.Task[Answer]] = set()
 

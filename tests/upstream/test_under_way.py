@@ -7,13 +7,13 @@ import pytest
 from gateway.core.errors import Code
 from gateway.upstream.answer import Answer
 from gateway.upstream.failures import Sent, UpstreamFailure
-from gateway.upstream.under_way import UnderWay
+from gateway.upstream.under_way import Limits, UnderWay
 
 ANSWER = Answer(200, (), b"{}")
 
 
 async def test_a_call_goes_on_when_whoever_waits_is_cancelled() -> None:
-    under_way, go, ended = UnderWay(10, 1000), asyncio.Event(), asyncio.Event()
+    under_way, go, ended = UnderWay(Limits(in_flight=10, answers=1000)), asyncio.Event(), asyncio.Event()
 
     async def call() -> Answer:
         await go.wait()
@@ -33,7 +33,7 @@ async def test_a_call_goes_on_when_whoever_waits_is_cancelled() -> None:
 
 
 async def test_whoever_waits_gets_the_answer_or_what_was_raised() -> None:
-    under_way = UnderWay(10, 1000)
+    under_way = UnderWay(Limits(in_flight=10, answers=1000))
 
     async def call() -> Answer:
         return ANSWER
@@ -47,7 +47,7 @@ async def test_whoever_waits_gets_the_answer_or_what_was_raised() -> None:
 
 
 async def test_more_than_a_share_of_what_is_allowed_is_refused_before_anything_is_sent() -> None:
-    under_way = UnderWay(10, 1000)
+    under_way = UnderWay(Limits(in_flight=10, answers=1000))
     under_way.reads = 9
     under_way.check(1)
     with pytest.raises(UpstreamFailure) as refused:
@@ -56,7 +56,7 @@ async def test_more_than_a_share_of_what_is_allowed_is_refused_before_anything_i
 
 
 async def test_breaking_off_ends_what_nobody_else_would() -> None:
-    under_way = UnderWay(10, 1000)
+    under_way = UnderWay(Limits(in_flight=10, answers=1000))
 
     async def call() -> Answer:
         await asyncio.Event().wait()
