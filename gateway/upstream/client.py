@@ -30,7 +30,7 @@ from gateway.upstream.answer import (
 )
 from gateway.upstream.circuits import Circuits
 from gateway.upstream.credentials import Access, Credentials, Secret
-from gateway.upstream.deadline import Deadlines
+from gateway.upstream.deadline import Deadline, Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.outgoing import with_body
 from gateway.upstream.reply import Stage
@@ -66,6 +66,7 @@ class _Call(msgspec.Struct):
     began: float
     sent: Sent = _NEVER
     is_probe: bool = False
+    deadline: Deadline | None = None
 
 
 class Upstream:
@@ -174,7 +175,7 @@ class Upstream:
         is_read, keys = call.question.repeatable, self._in_order(call)
         works: bool | None = False
         deadlines = self._create_deadlines if call.question.operation is _CREATE else self._deadlines
-        deadline = deadlines.begin()
+        deadline = call.deadline = deadlines.begin()
         self._under_way.reads += is_read
         try:
             self._budget.note_call()
@@ -277,6 +278,10 @@ class Upstream:
             broken.__cause__ = error
             code = broken.code.value
             return broken
+        except asyncio.CancelledError:
+            if call.deadline is not None and call.deadline.passed:
+                code = Code.UPSTREAM_TIMEOUT.value
+            raise
         finally:
             now = self._ticks()
             self._metrics.upstream_calls.note(question.operation, code, now - started)

@@ -16,6 +16,7 @@ from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailu
 from gateway.upstream.reply import Reply
 from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import KEY, Connect, until
+from tests.upstream.test_spans import OneSpan
 
 PREFIX = "/api/v1/ie/requestqueue/apikey"
 MODELS = response(b'{"model_ids":["Veo3"]}')
@@ -518,3 +519,32 @@ async def test_se2_our_key_is_withheld_that_chunks_of_one_read_have_cut_in_two(c
         gmi = client(upstream.url)
         failure = await failing(lambda: gmi.create_request("default", BODY))
     assert failure.code is Code.UPSTREAM_INVALID
+
+
+@pytest.mark.parametrize("operation", ["get_request", "create_request"])
+async def test_up5_a_call_that_ran_out_of_time_is_counted_and_traced_as_that(client: Connect, operation: str) -> None:
+    spans = OneSpan()
+    async with ScriptedUpstream(_never_answering) as upstream:
+        gmi = client(upstream.url, limits=Limits(timeout=0.1, create_timeout=0.1, in_flight=50))
+        gmi.traces = spans
+        subject = BODY if operation == "create_request" else "r1"
+        failure = await failing(lambda: getattr(gmi, operation)("default", subject))
+    assert (failure.sent, failure.code) == (Sent.MAYBE, Code.UPSTREAM_TIMEOUT)
+    assert f'upstream_requests_total{{code="upstream_timeout",operation="{operation}"}} 1.0' in exposed(gmi)
+    assert spans.ended[2] == "upstream_timeout"
+
+
+async def test_a_call_whose_asker_went_away_is_counted_as_cancelled(client: Connect) -> None:
+    async with ScriptedUpstream(_never_answering) as upstream:
+        gmi = client(upstream.url)
+        waiting = asyncio.ensure_future(gmi.get_request("default", "r1"))
+        await until(lambda: len(upstream.requests) == 1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert 'upstream_requests_total{code="cancelled",operation="get_request"} 1.0' in exposed(gmi)
+
+
+async def _never_answering(connection: Connection) -> None:
+    await connection.request()
+    await connection.hold()
