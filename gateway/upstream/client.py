@@ -184,11 +184,12 @@ class Upstream:
                 outcome = await self._try_on(call, keys, outcome)
             elif len(keys) > 1:
                 self._accepted_keys[call.credential] = keys[0]
-            # A 500 is upstream's word on one question, which a team could repeat until all were refused.
-            works = outcome.status not in UNAVAILABLE or not is_read
+            # A 500 is upstream's word on one question, which a team could repeat until all were refused. A create's 503
+            # may be about one model's capacity: it shows neither that upstream works nor that it fails.
+            works = outcome.status not in UNAVAILABLE or (False if is_read else None)
         except asyncio.CancelledError as error:
             if not deadline.passed:
-                works = None  # whoever asked went away, which says nothing of upstream
+                works = None  # whoever asked went away, which shows nothing of upstream
                 raise
             raise UpstreamFailure(call.sent, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
         except UpstreamFailure as failure:

@@ -461,6 +461,17 @@ async def test_a_creates_own_500_says_nothing_about_upstream_as_a_whole(client: 
         assert gmi.circuits.of("default").state is Circuit.CLOSED
 
 
+@pytest.mark.parametrize("status", ["502 A", "503 B", "504 C"])
+async def test_up15_a_create_among_failing_reads_does_not_vouch_for_upstream(client: Connect, status: str) -> None:
+    async with ScriptedUpstream(answering(response(b'{"error":"x"}', status))) as upstream:
+        gmi = client(upstream.url)
+        for number in range(10):
+            await gmi.get_request("default", "r1")
+            if number == 5:
+                await gmi.create_request("default", BODY)
+        assert gmi.circuits.of("default").state is Circuit.OPEN
+
+
 @pytest.mark.parametrize(
     ("status", "circuit"),
     [("500 Oops", Circuit.CLOSED), ("502 A", Circuit.OPEN), ("503 B", Circuit.OPEN), ("504 C", Circuit.OPEN)],
