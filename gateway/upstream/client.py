@@ -237,12 +237,17 @@ class Upstream:
     async def _ask_again(
         self, call: _Call, key: Secret, outcome: "Answer | UpstreamFailure"
     ) -> "Answer | UpstreamFailure":
-        """What the second try of a read comes to; the outcome of the first where there is none to be made."""
+        """What the second try of a read comes to; the outcome of the first where there is none to be made.
+
+        A probe is not tried again: one call shows whether upstream works.
+        """
         if isinstance(outcome, UpstreamFailure):
             reason = reason_of(outcome)
         else:
             reason = reason_to_repeat(outcome.status, outcome.content_type)
-        if reason is None or not call.question.repeatable or not self._budget.take():
+        if reason is None or not call.question.repeatable:
+            return outcome
+        if self.circuits.of(call.credential).state is not _CLOSED or not self._budget.take():
             return outcome
         self._metrics.upstream_retries(call.question.operation, reason).inc()
         await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))

@@ -473,6 +473,21 @@ async def test_up15_a_create_among_failing_reads_does_not_vouch_for_upstream(cli
 
 
 @pytest.mark.parametrize(
+    "probe", [_reset_at_once, answering(response(b'{"error":"x"}', "503 B"))], ids=["reset", "503"]
+)
+async def test_up15_the_probe_is_a_single_call(client: Connect, probe: Script) -> None:
+    clock = Clock()
+    async with ScriptedUpstream(*[_reset_at_once] * 10, probe) as upstream:
+        gmi = client(upstream.url, ticks=clock)
+        await _open_circuit(gmi)
+        clock.now += 5
+        with suppress(UpstreamFailure):
+            await gmi.get_request("default", "r1")
+        assert gmi.circuits.of("default").state is Circuit.OPEN
+    assert len(upstream.requests) == 11
+
+
+@pytest.mark.parametrize(
     ("status", "circuit"),
     [("500 Oops", Circuit.CLOSED), ("502 A", Circuit.OPEN), ("503 B", Circuit.OPEN), ("504 C", Circuit.OPEN)],
 )
