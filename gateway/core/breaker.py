@@ -14,6 +14,9 @@ FAILURES_TO_OPEN = 10
 FIRST_COOL_DOWN = 1.0
 LONGEST_COOL_DOWN = 30.0
 
+SAME_NEWS = 1.0
+"""Seconds after a failure in which other calls that were under way at the time tell of the same trouble."""
+
 PROBE_PATIENCE = 330.0
 """Seconds after which a probe that never reported (its call was lost) makes room for another one."""
 
@@ -33,12 +36,12 @@ _CLOSED, _OPEN, _HALF_OPEN = Circuit
 class Breaker:
     """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
 
-    __slots__ = ("_cool_down", "_failed_at", "_failures", "_until", "state")
+    __slots__ = ("_cool_down", "_failed_at", "_failures", "_opened_at", "_until", "state")
 
     def __init__(self) -> None:
         self.state = _CLOSED
         self._failures = 0
-        self._failed_at = float("-inf")
+        self._failed_at = self._opened_at = float("-inf")
         self._cool_down = FIRST_COOL_DOWN
         self._until = 0.0
 
@@ -65,9 +68,13 @@ class Breaker:
     def fail(self, began: float, now: float) -> None:
         """A call that `began` then did not reach upstream, or got an answer that shows it failing.
 
-        Calls under way together say the same thing: of those, the first to fail counts.
+        A failure counts unless it follows the last one that counted within `SAME_NEWS` and its call began before that:
+        one hiccup breaks off many calls, but only an upstream that is down lets them fail for longer and none succeed.
+        It never counts if its call began before the circuit last opened.
         """
-        if self.state is _OPEN or began < self._failed_at:
+        if self.state is _OPEN or began < self._opened_at:
+            return
+        if began < self._failed_at and now < self._failed_at + SAME_NEWS:
             return
         self._failures += 1
         self._failed_at = now
@@ -76,6 +83,7 @@ class Breaker:
         elif self._failures < FAILURES_TO_OPEN:
             return
         self.state = _OPEN
+        self._opened_at = now
         self._until = now + self._cool_down
 
     def wait(self, now: float) -> int:

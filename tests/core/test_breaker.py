@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.breaker import FAILURES_TO_OPEN, LONGEST_COOL_DOWN, PROBE_PATIENCE, Breaker, Circuit
+from gateway.core.breaker import FAILURES_TO_OPEN, LONGEST_COOL_DOWN, PROBE_PATIENCE, SAME_NEWS, Breaker, Circuit
 
 
 def opened(now: float = 0.0) -> Breaker:
@@ -83,6 +83,31 @@ def test_qu2_calls_that_fail_together_are_one_failure() -> None:
         breaker.fail(0, 1)
     assert breaker.state is Circuit.CLOSED
     assert "1 failures" in repr(breaker)
+
+
+@pytest.mark.parametrize("every", [0.01, 0.25, 2.0])
+def test_up15_an_upstream_that_never_answers_opens_it_although_calls_overlap(every: float) -> None:
+    breaker, began, patience = Breaker(), 0.0, 30.0
+    while breaker.state is Circuit.CLOSED:
+        breaker.fail(began, began + patience)
+        began += every
+    assert began <= 10 * max(every, SAME_NEWS + every)
+
+
+def test_calls_broken_off_by_one_hiccup_do_not_open_it_although_not_at_one_instant() -> None:
+    breaker = Breaker()
+    for number in range(100):
+        breaker.fail(0, 10 + number / 20)
+    assert breaker.state is Circuit.CLOSED
+
+
+def test_calls_from_before_it_opened_are_no_news_after_it_has_closed() -> None:
+    breaker = opened(now=100)
+    assert breaker.admit(101)
+    breaker.succeed()
+    for second in range(102, 130):
+        breaker.fail(second - 30, second)
+    assert breaker.state is Circuit.CLOSED
 
 
 def test_a_straggler_does_not_decide_for_the_probe() -> None:
