@@ -34,8 +34,6 @@ DECISION_PATIENCE = 5.0
 
 V = TypeVar("V")
 
-_OWN_VALIDATORS = frozenset((b"last-modified", b"expires"))
-
 
 class Page(NamedTuple):
     """An answer about models. `etag` is strong, of these bytes; empty for an error of upstream's, which is not kept.
@@ -197,7 +195,7 @@ def _to_detail(answer: Answer) -> _Detail:
 
 
 def _without_validators(answer: Answer, body: bytes) -> Answer:
-    headers = tuple(header for header in answer.headers if header[0] not in _OWN_VALIDATORS)
+    headers = tuple(header for header in answer.headers if header[0] != b"last-modified")
     return msgspec.structs.replace(answer, headers=headers, body=body)
 
 

@@ -16,11 +16,22 @@ _UPSTREAMS_FRONT = """
 server date age via alt-svc strict-transport-security public-key-pins expect-ct clear-site-data nel report-to
 reporting-endpoints x-powered-by x-cache x-cache-hits x-served-by x-timer x-varnish cdn-loop retry-after
 """
+_TO_OUR_FRONT = """
+expires pragma refresh cdn-cache-control cloudflare-cdn-cache-control akamai-cache-control vercel-cdn-cache-control
+edge-control x-sendfile x-lighttpd-send-file
+"""
+"""What a cache or a proxy before this gateway, or a browser, would obey: it could serve a file of its own for it."""
+
 _WRITTEN_HERE = """
 cache-control cache-status etag idempotency-replayed preference-applied ratelimit ratelimit-policy server-timing
 """
-_KEPT_HERE = frozenset((_ALSO_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _WRITTEN_HERE).encode().split())
-_KEPT_HERE_PREFIXES = (b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-")
+_KEPT_HERE = frozenset(
+    (_ALSO_HOP_BY_HOP + _BETWEEN_US + _UPSTREAMS_FRONT + _TO_OUR_FRONT + _WRITTEN_HERE).encode().split()
+)
+_KEPT_HERE_PREFIXES = (
+    *(b"proxy-", b"access-control-", b"cf-", b"x-amz-cf-", b"x-fastly-", b"x-akamai-", b"x-envoy-"),
+    *(b"surrogate-", b"x-accel-", b"x-litespeed-", b"x-reproxy-"),
+)
 
 
 def sorted_out(headers: Iterable[Header]) -> tuple[list[Header], list[Header]]:
