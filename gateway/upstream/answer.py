@@ -21,9 +21,15 @@ from gateway.upstream.request import Operation
 LARGEST_BODY = 64 * 1024**2
 """Bytes of an answer's body; more is refused unread."""
 
+LARGEST_CATALOGUE = 1024**2
+"""Bytes of a listing of models, or of one's detail; looking through more would hold up every call for seconds.
+
+GMI's have about ten thousand."""
+
 # A member read through its class costs as much as a call; these are read for every answer.
 _GET, _LIST = Operation.GET_REQUEST, Operation.LIST_REQUESTS
 
+_CATALOGUE = (Operation.LIST_MODELS, Operation.GET_MODEL)
 _JSON = b"application/json"
 _SMALL = 64 * 1024
 _TRY_LATER = (429, 503)
@@ -125,7 +131,7 @@ async def read_body(reply: Reply, intake: Intake) -> bytes:
 
 
 def _too_large() -> UpstreamFailure:
-    return UpstreamFailure.invalid("Upstream's answer is larger than the gateway passes on")
+    return UpstreamFailure.invalid("Upstream's answer is larger than the gateway takes")
 
 
 def require_no_secret(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> None:
@@ -213,6 +219,8 @@ def require_result(answer: Answer, operation: Operation) -> None:
         raise UpstreamFailure.invalid("Upstream's answer is not JSON")
     if operation is _GET:
         return
+    if operation in _CATALOGUE and len(answer.body) > LARGEST_CATALOGUE:
+        raise _too_large()
     try:
         _decode_object(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

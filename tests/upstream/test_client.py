@@ -574,3 +574,14 @@ async def test_a_call_whose_asker_went_away_is_counted_as_cancelled(client: Conn
 async def _never_answering(connection: Connection) -> None:
     await connection.request()
     await connection.hold()
+
+
+async def test_up14_a_listing_or_a_detail_too_large_to_be_looked_through_is_refused(client: Connect) -> None:
+    models = response(b'{"model_ids":["%s"]}' % b'","'.join(b"%d" % number for number in range(200_000)))
+    async with ScriptedUpstream(answering(models)) as upstream:
+        gmi = client(upstream.url)
+        for call in (gmi.list_models("default"), gmi.get_model("default", "Veo3")):
+            with pytest.raises(UpstreamFailure) as refused:
+                await call
+            assert (refused.value.sent, refused.value.code) == (Sent.ANSWERED, Code.UPSTREAM_INVALID)
+        assert (await gmi.get_request("default", "r1")).status == 200
