@@ -107,9 +107,14 @@ async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen
 def last_seen(gw: Gateway, request_id: str, how: How = How.STALE) -> Served[Seen] | None:
     """The record as it is remembered, in place of the one that is not to be had now; None if that is too long ago."""
     seen = gw.jobs.seen(request_id)
-    if seen is None or gw.ticks() - seen.asked_at >= LIVE_RECORD_STALE:
+    if seen is None or not _may_be_told(gw, seen):
         return None
     return Served(seen, how, gw.ticks() - seen.asked_at)
+
+
+def _may_be_told(gw: Gateway, live: Seen) -> bool:
+    """Whether a live job's record is not too old to be told while there is no newer one."""
+    return gw.ticks() - live.asked_at < LIVE_RECORD_STALE
 
 
 async def watch(
@@ -147,7 +152,7 @@ async def watch(
 async def _next(gw: Gateway, audience: Audience, request_id: str, etag: bytes, wait: Wait) -> Seen | None:
     """The record if it is another by now, else the next sight of the job; None if it is the same or a pulse passes."""
     seen = gw.jobs.seen(request_id)
-    if seen is None or seen.etag == etag:
+    if seen is None or seen.etag == etag or not (seen.terminal or _may_be_told(gw, seen)):
         seen = None
         news = audience.news
         await wait.for_either(news)

@@ -17,7 +17,7 @@ from gateway.waits import Wait
 from gateway.web.call import Call
 from gateway.web.conditional import told
 from gateway.web.respond import Reply, Stream
-from gateway.web.waiting import begin_wait
+from gateway.web.waiting import begin_wait, check_key_again
 
 LONGEST_STREAM = 3600.0
 """Seconds after which a stream ends, for its client to come back, wherever it is then sent."""
@@ -39,18 +39,35 @@ async def stream(call: Call) -> Reply:
 
     To one that comes back with the id of the last event there is nothing to tell: 204, which ends its coming back.
     """
-    gw = call.gw
-    served = await polling.poll(gw, call.caller, call.identifier)
-    gw.metrics.cache_requests.note("jobs", served.how)
-    if served.value.answer.status != 200:
-        return told(call, served)
-    known = call.header(b"last-event-id") == _id_of(served.value)
-    if known and served.value.terminal:
-        return Reply(204, b"", (_NO_STORE,))
-    owner = await polling.own(gw, call.caller, call.identifier)
+    await polling.own(call.gw, call.caller, call.identifier)
     wait = begin_wait(call, LONGEST_STREAM, COMMENT_AFTER)
-    etag = served.value.etag if known else b""
+    served = await _first_look(call, wait)
+    if served is not None and served.value.answer.status != 200:
+        return told(call, served)
+    etag = b""
+    if served is not None and call.header(b"last-event-id") == _id_of(served.value):
+        if served.value.terminal:
+            return Reply(204, b"", (_NO_STORE,))
+        etag = served.value.etag
+    owner = await polling.own(call.gw, call.caller, call.identifier)  # which may have been told of the end by now
     return Reply(200, b"", _HEADERS, stream=Stream(_parts(call, owner, etag, wait), LONGEST_STREAM + _TO_TAKE_THE_LAST))
+
+
+async def _first_look(call: Call, wait: Wait) -> Served[Seen] | None:
+    """The record now. If the wait ends first, or a comment is due, it is the one last seen; None if that is too old.
+
+    The stream then begins without it: its client is to be shown that it lives, or to come back.
+    """
+    gw = call.gw
+    look = gw.tasks.start(polling.poll(gw, call.caller, call.identifier), "first look")
+    await wait.for_either(look)
+    call.upstream_seconds = wait.waited
+    if wait.is_over:
+        check_key_again(call)
+    served = look.result() if look.done() else polling.last_seen(gw, call.identifier)
+    if served is not None:
+        gw.metrics.cache_requests.note("jobs", served.how)
+    return served
 
 
 async def _parts(call: Call, owner: Owner, etag: bytes, wait: Wait) -> AsyncGenerator[bytes, None]:

@@ -29,7 +29,7 @@ from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_c
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
 LARGEST_OFFSET = 10_000_000
-_LAST_LOOK = 0.5
+_LAST_LOOK = 0.4
 """Seconds a client whose wait is over still waits for upstream, so as not to be told a record older than a second."""
 
 # A member read through its class costs as much as a call; these are read for every poll.
@@ -152,12 +152,11 @@ async def poll(call: Call) -> Reply:
         return told(call, _counted(call, await polling.poll(gw, call.caller, call.identifier), started))
     wait = await _wait_unless_ended(call, seconds)
     started = gw.ticks()
-    served = _counted(call, await polling.poll(gw, call.caller, call.identifier), started)
-    if wait is not None and not _is_awaited(call, served.value):
-        etag = served.value.etag
-        del served  # those who wait keep no record in memory
-        served = await _await_change(call, etag, wait)
-        call.upstream_seconds += wait.waited
+    if wait is None:
+        served = _counted(call, await polling.poll(gw, call.caller, call.identifier), started)
+    else:
+        served = await _await_news(call, wait)
+        call.upstream_seconds = gw.ticks() - started
     return told(call, served).adding(applied(seconds))
 
 
@@ -189,8 +188,24 @@ def _is_awaited(call: Call, seen: Seen) -> bool:
     return seen.terminal or not seen.etag or (bool(known) and not unchanged(known, seen.etag))
 
 
+async def _await_news(call: Call, wait: Wait) -> Served[Seen]:
+    """What the client waits for, or when the wait is over the record as it is then.
+
+    The first look is no exception: however long upstream takes for it, what ends the wait is heeded.
+    """
+    gw, started = call.gw, call.gw.ticks()
+    look = gw.tasks.start(polling.poll(gw, call.caller, call.identifier), "first look")
+    await wait.for_either(look)
+    served = _counted(call, look.result() if look.done() else await _last_look(call, look), started)
+    if wait.is_over or _is_awaited(call, served.value):
+        return served
+    etag = served.value.etag
+    del served, look  # those who wait keep no record in memory
+    return await _await_change(call, etag, wait)
+
+
 async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
-    """What the client waits for, or when the wait is over the record as it was last seen."""
+    """What the client waits for, when the record is no longer the one tagged `etag`."""
     gw, request_id = call.gw, call.identifier
     owner = await polling.own(gw, call.caller, request_id)
     async with aclosing(polling.watch(gw, request_id, owner, etag, wait)) as sights:
@@ -198,12 +213,20 @@ async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
             if served is not None and _is_awaited(call, served.value):
                 return served
             del served
+    return await _last_look(call)
+
+
+async def _last_look(call: Call, look: "asyncio.Task[Served[Seen]] | None" = None) -> Served[Seen]:
+    """The record for one whose wait is over: the one `look` brings if it is soon done, or else the last one seen."""
+    gw, request_id = call.gw, call.identifier
     check_key_again(call)
+    look = look or gw.tasks.start(polling.poll(gw, call.caller, request_id), "last look")
     try:
         async with asyncio.timeout(_LAST_LOOK):
-            return await gw.tasks.shield(polling.poll(gw, call.caller, request_id), "last look")
+            return await asyncio.shield(look)
     except TimeoutError:
-        return polling.last_seen(gw, request_id) or await polling.poll(gw, call.caller, request_id)
+        lately = polling.last_seen(gw, request_id)
+        return lately if lately is not None else await asyncio.shield(look)
 
 
 async def list_own(call: Call) -> Reply:

@@ -1,9 +1,12 @@
 """Calls without a network, and a gateway whose one team has a limit of each kind."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.budget import LEAST_BODIES
 from gateway.context import Gateway
@@ -72,6 +75,27 @@ class Studio:
 
     def looks(self, job: str) -> int:
         return len(self.upstream.calls("GET", f"{Q}/requests/{job}"))
+
+    def age(self, job: str, seconds: float) -> None:
+        """Make the record in memory so much older."""
+        seen = self.house.gw.jobs.seen(job)
+        assert seen is not None
+        self.house.gw.jobs.remember(job, replace(seen, asked_at=seen.asked_at - seconds))
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Meanwhile upstream leaves every question about a job without an answer."""
+        hanging = asyncio.ensure_future(asyncio.sleep(60))
+
+        async def hang(*_: object) -> None:
+            await asyncio.shield(hanging)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(self.house.gw.upstream), "get_request", hang)
+            try:
+                yield
+            finally:
+                hanging.cancel()
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 """A job as a stream of events: what it tells, when it closes, and how a client goes on where it was."""
 
+import asyncio
 import json
 
 import pytest
 
 from gateway.core.errors import Code, Refusal
+from gateway.core.freshness import LIVE_RECORD_STALE
 from gateway.memory import Seen
 from gateway.upstream.client import Answer
 from gateway.web.events import event_of
-from tests.conftest import Q
+from tests.conftest import Q, team
 from tests.events import listening
 from tests.scripted_upstream import response
 from tests.web.conftest import Studio
@@ -62,6 +64,55 @@ async def test_lp3_a_silent_stream_shows_that_it_lives(studio: Studio, monkeypat
     async with listening(studio.client, job) as events:
         await studio.house.eventually(lambda: events.comments >= 3)
         assert len(events.received) == 1
+
+
+async def test_lp3_a_stream_begins_with_the_record_last_seen_while_upstream_is_silent(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.events.COMMENT_AFTER", 0.2)
+    job = await studio.created()
+    await studio.client.get(f"{Q}/requests/{job}")
+    studio.age(job, 5)
+    with studio.silent():
+        async with listening(studio.client, job) as events:
+            (first,) = await events.until(1)
+        async with listening(studio.client, job, last_event_id=first.id) as events:
+            await studio.house.eventually(lambda: events.comments >= 3)
+            assert events.received == []
+    assert json.loads(first.data)["status"] == "queued"
+
+
+async def test_lp3_a_stream_that_knows_nothing_yet_shows_that_it_lives(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.events.COMMENT_AFTER", 0.2)
+    job = await studio.created()
+    await studio.client.get(f"{Q}/requests/{job}")
+    studio.age(job, LIVE_RECORD_STALE)
+    with studio.silent():
+        async with listening(studio.client, job) as events:
+            await studio.house.eventually(lambda: events.comments >= 3)
+            assert events.received == []
+
+
+async def test_sh2_a_drain_ends_a_stream_that_has_not_had_its_first_look(studio: Studio) -> None:
+    job = await studio.created()
+    with studio.silent():
+        opening = asyncio.ensure_future(studio.client.get(f"/gateway/v1/requests/{job}/events"))
+        await studio.house.eventually(lambda: studio.house.gw.waits.count == 1)
+        studio.house.gw.waits.end_all()
+        answer = await asyncio.wait_for(opening, 1)
+    assert (answer.status_code, answer.content) == (200, b"retry: 2000\n\n" * 2)
+
+
+async def test_au8_a_stream_that_has_not_had_its_first_look_ends_with_its_key(studio: Studio) -> None:
+    job = await studio.created()
+    with studio.silent():
+        opening = asyncio.ensure_future(studio.client.get(f"/gateway/v1/requests/{job}/events"))
+        await studio.house.eventually(lambda: studio.house.gw.waits.count == 1)
+        (studio.house.policies / "a.yaml").write_text(team("a", "another"))
+        answer = await asyncio.wait_for(opening, 5)
+    assert (answer.status_code, answer.json()["code"]) == (401, "key_invalid")
 
 
 @pytest.mark.parametrize("status", ["404 No", "429 Slow", "500 Oh"])

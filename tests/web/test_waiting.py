@@ -5,7 +5,7 @@ import hashlib
 import logging
 import time
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Team
+from gateway.upstream.client import Answer
 from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 from tests.conftest import Q, team
 from tests.scripted_upstream import response
@@ -127,19 +128,67 @@ async def test_a_poll_that_waits_is_told_upstreams_error_at_once(studio: Studio)
 async def test_a_poll_whose_time_is_over_does_not_wait_for_an_upstream_that_hangs(studio: Studio) -> None:
     job = await studio.created()
     await studio.client.get(f"{Q}/requests/{job}")
-    hanging = asyncio.ensure_future(asyncio.sleep(60))
-
-    async def hang(*_: object) -> None:
-        await hanging
-
     poll = polling(studio, job, prefer="wait=2")
     await waits(studio)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(studio.house.gw.upstream), "get_request", hang)
+    with studio.silent():
         answer = await poll
-    hanging.cancel()
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
     assert answer.headers["cache-status"] == "gmi-gateway; hit; detail=stale"
+
+
+async def test_a_poll_does_not_outlast_its_time_for_its_first_look(studio: Studio) -> None:
+    job = await studio.created()
+    await studio.client.get(f"{Q}/requests/{job}")
+    studio.age(job, 5)
+    started = time.perf_counter()
+    with studio.silent():
+        answer = await polling(studio, job, prefer="wait=1")
+    assert 1 <= time.perf_counter() - started < 2
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    assert answer.headers["cache-status"] == "gmi-gateway; hit; detail=stale"
+    upstream, gateway = (float(part.partition("dur=")[2]) for part in answer.headers["server-timing"].split(", "))
+    assert upstream >= 1000
+    assert gateway < 250
+
+
+async def test_a_poll_whose_time_is_over_before_anything_is_known_is_told_what_the_first_look_brings(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream = type(studio.house.gw.upstream)
+    real = upstream.get_request
+
+    async def slow(*arguments: Any) -> Answer:
+        await asyncio.sleep(1.6)
+        return await real(*arguments)
+
+    job = await studio.created()
+    monkeypatch.setattr(upstream, "get_request", slow)
+    answer = await polling(studio, job, prefer="wait=1")
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    assert answer.headers["cache-status"] == "gmi-gateway; fwd=miss"
+    assert studio.looks(job) == 1
+
+
+async def test_sh2_a_drain_ends_a_wait_that_has_not_had_its_first_look(studio: Studio) -> None:
+    job = await studio.created()
+    await studio.client.get(f"{Q}/requests/{job}")
+    studio.age(job, 5)
+    with studio.silent():
+        poll = polling(studio, job)
+        await waits(studio)
+        studio.house.gw.waits.end_all()
+        answer = await asyncio.wait_for(poll, 1)
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+
+
+async def test_au8_a_wait_that_has_not_had_its_first_look_ends_with_its_key(studio: Studio) -> None:
+    job = await studio.created()
+    with studio.silent():
+        poll = polling(studio, job)
+        await waits(studio)
+        (studio.house.policies / "a.yaml").write_text(team("a", "another"))
+        answer = await asyncio.wait_for(poll, 5)
+    assert (answer.status_code, answer.json()["code"]) == (401, "key_invalid")
 
 
 async def test_a_create_is_answered_with_the_finished_record(studio: Studio) -> None:
