@@ -185,9 +185,13 @@ class JobMemory:
         return max((each.asked_at for each in (known.seen, known.error) if each is not None), default=-inf)
 
     def attend(self, request_id: str) -> Audience:
-        """One more waits for the job to change, until it leaves."""
+        """One more waits for the job to change, until it leaves.
+
+        What the others were told is told again, which they know by its tag: this one may know of nothing yet.
+        """
         audience = self._audiences.setdefault(request_id, Audience())
         audience.size += 1
+        audience.told = b""
         return audience
 
     def leave(self, request_id: str) -> None:

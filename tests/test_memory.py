@@ -159,6 +159,16 @@ async def test_who_waits_for_a_job_is_told_of_a_record_that_is_another_and_of_er
             assert not audience.news.done()
 
 
+async def test_who_comes_later_is_told_what_the_others_were_told_before() -> None:
+    jobs = JobMemory()
+    live = replace(seen(1), terminal=False)
+    jobs.attend("one")
+    jobs.tell("one", live)
+    news = jobs.attend("one").news
+    jobs.tell("one", live)
+    assert news.result() is live
+
+
 async def test_nobody_looks_when_nobody_waits_any_more() -> None:
     jobs = JobMemory()
     first, second = jobs.attend("one"), jobs.attend("one")

@@ -202,6 +202,20 @@ def _refuse(*_: object) -> None:
     raise Refusal(Code.OVERLOADED, "No room.")
 
 
+async def test_a_second_stream_is_told_the_record_of_a_job_that_memory_has_no_room_for(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.memory.JobMemory.remember", lambda *_: None)
+    job = await studio.created()
+    async with listening(studio.client, job) as first:
+        told = await first.until(1)
+        async with listening(studio.client, job) as second:
+            assert await second.until(1) == told
+            looked = studio.looks(job)
+            await studio.house.eventually(lambda: studio.looks(job) >= looked + 2)
+        assert first.received == told
+
+
 async def test_a_large_record_arrives_whole(studio: Studio) -> None:
     job = await studio.created()
     studio.upstream.jobs[job] |= {"status": "success", "outcome": {"inlineData": "QUJD" * 300_000}}
