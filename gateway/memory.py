@@ -8,8 +8,9 @@ from math import inf
 import msgspec
 from cachetools import FIFOCache, LRUCache
 
+from gateway.core.errors import Code
 from gateway.ledger.values import KeptAnswer, Owner
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.upstream.client import Answer, Sent, UpstreamFailure
 
 OWNER_TRUSTED_FOR = 60.0
 """Seconds an owner is believed without asking the ledger again."""
@@ -36,9 +37,19 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
+    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on.
+
+    The rest is what the failure said. It is not kept itself, because what led to it would be kept with it.
+    """
 
     asked_at: float
+    code: Code
+    message: str
+    retry_after: int | None = None
+
+    def again(self) -> UpstreamFailure:
+        """The failure, to be raised once more."""
+        return UpstreamFailure(Sent.ANSWERED, self.code, self.message, self.retry_after)
 
 
 class Known(msgspec.Struct):
