@@ -144,7 +144,8 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
     log_event(logging.INFO, "job placed", request_id=placed.request_id, team=owner.team, model=owner.model)
     if placed.outcome is not None:
         _count_end(gw, placed.request_id, owner, placed.outcome)
-        gw.jobs.remember(placed.request_id, Seen(answer, gw.ticks(), terminal=True, etag=etag_of(answer.body)))
+        record = Answer(200, (JSON,), answer.body)  # a poll is not told the status and headers of a create
+        gw.jobs.remember(placed.request_id, Seen(record, gw.ticks(), terminal=True, etag=etag_of(record.body)))
     return True
 
 

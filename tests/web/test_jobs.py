@@ -6,7 +6,8 @@ import json
 import pytest
 
 from tests.conftest import Client, OpenHouse, Q, team
-from tests.web.conftest import OpenShop
+from tests.scripted_upstream import response
+from tests.web.conftest import OpenShop, Studio
 
 
 async def created(client: Client, model: str = "Veo3") -> str:
@@ -36,6 +37,20 @@ async def test_the_time_upstream_takes_is_not_the_gateways(open_shop: OpenShop) 
     upstream, gateway = (float(part.partition("dur=")[2]) for part in answer.headers["server-timing"].split(", "))
     assert upstream >= 300
     assert gateway < 250
+
+
+async def test_a_job_that_ended_in_a_create_of_201_is_polled_as_any_other(studio: Studio) -> None:
+    job = "0d9b3f0e-6a51-4c1e-9d53-0c6a4c2f7f11"
+    body = b'{"request_id":"%s","model":"Veo3","status":"success","outcome":{},"payload":{}}' % job.encode()
+    studio.upstream.answers["POST", f"{Q}/requests"] = response(body, "201 Created", f"Location: {Q}/requests/{job}")
+    create = await studio.client.create()
+    poll = await studio.client.get(f"{Q}/requests/{job}")
+    assert (create.status_code, create.headers["location"]) == (201, f"{Q}/requests/{job}")
+    assert (poll.status_code, poll.content, "location" in poll.headers) == (200, body, False)
+    assert poll.headers["content-type"] == "application/json"
+    events = await studio.client.get(f"/gateway/v1/requests/{job}/events")
+    assert (events.status_code, events.headers["content-type"]) == (200, "text/event-stream")
+    assert studio.looks(job) == 0
 
 
 async def test_id1_a_repeat_is_told_the_same_and_pays_nothing(open_shop: OpenShop) -> None:
