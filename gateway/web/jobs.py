@@ -10,7 +10,7 @@ from gateway.cache import How, Served
 from gateway.core.access import is_model_id
 from gateway.core.addresses import Target, read_target
 from gateway.core.errors import Code, Refusal
-from gateway.core.headers import JSON, Headers
+from gateway.core.headers import JSON
 from gateway.core.lifecycle import outcome_of
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import new_reservation_id
@@ -42,11 +42,12 @@ _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 async def create(call: Call) -> Reply:
     """`POST …/requests`: admission, then upstream's bytes, or the finished record for those who wait for it."""
     order = await _read_order(call)
-    wait, said = _preferred_wait(call)
+    seconds = seconds_asked(call)
+    wait = _preferred_wait(call, seconds) if seconds is not None else None
     created = await admission.create(call.gw, order, wait)
     del order  # and with it the body, which nobody needs while the job runs
     reply = await _answer(call, created, wait)
-    return reply.adding(*said)
+    return applied(reply, seconds) if wait is not None and seconds is not None else reply
 
 
 async def _read_order(call: Call) -> Order:
@@ -71,20 +72,17 @@ async def _read_order(call: Call) -> Order:
     )
 
 
-def _preferred_wait(call: Call) -> tuple[Wait | None, Headers]:
-    """What the client would wait by, with the header that tells it so.
+def _preferred_wait(call: Call, seconds: int) -> Wait | None:
+    """What the client waits by.
 
     A create is too dear to be refused for want of a place to wait in: then it is answered as one that did not ask.
     """
-    seconds = seconds_asked(call)
-    if seconds is None:
-        return None, ()
     try:
         wait = begin_wait(call, seconds)
     except Refusal:
-        return None, ()
+        return None
     end_with_client(call, wait)
-    return wait, (applied(seconds),)
+    return wait
 
 
 async def _answer(call: Call, created: Created, wait: Wait | None) -> Reply:
@@ -157,7 +155,7 @@ async def poll(call: Call) -> Reply:
     else:
         served = await _await_news(call, wait)
         call.upstream_seconds = gw.ticks() - started
-    return told(call, served).adding(applied(seconds))
+    return applied(told(call, served), seconds)
 
 
 def _counted(call: Call, served: Served[Seen], started: float) -> Served[Seen]:

@@ -5,12 +5,12 @@ from math import inf
 
 from gateway.core.access import check_scope
 from gateway.core.errors import Code, Refusal
-from gateway.core.headers import Header
 from gateway.core.policy import Scope
 from gateway.core.preferences import wait_of
 from gateway.waits import Wait
 from gateway.web.auth import check_expiry, identify
 from gateway.web.call import Call
+from gateway.web.respond import Reply
 from gateway.web.streams import client_left
 
 
@@ -45,6 +45,6 @@ def check_key_again(call: Call) -> None:
         raise Refusal(Code.KEY_INVALID, "This key has been given to another team; ask again.")
 
 
-def applied(seconds: int) -> Header:
-    """What the client is told of its `Prefer: wait` (RFC 7240 §3)."""
-    return (b"preference-applied", b"wait=%d" % seconds)
+def applied(reply: Reply, seconds: int) -> Reply:
+    """The reply, telling the client what was taken of its `Prefer: wait` (RFC 7240 §3): of no use with an error."""
+    return reply if reply.status >= 400 else reply.adding((b"preference-applied", b"wait=%d" % seconds))

@@ -123,6 +123,7 @@ async def test_a_poll_that_waits_is_told_upstreams_error_at_once(studio: Studio)
     studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"down"}', "500 Oh")
     answer = await polling(studio, job)
     assert (answer.status_code, answer.content) == (500, b'{"error":"down"}')
+    assert "preference-applied" not in answer.headers
 
 
 async def test_a_poll_whose_time_is_over_does_not_wait_for_an_upstream_that_hangs(studio: Studio) -> None:
@@ -215,6 +216,7 @@ async def test_a_create_that_is_refused_waits_for_nothing(studio: Studio) -> Non
     studio.upstream.answers["POST", f"{Q}/requests"] = response(b'{"error":"no"}', "400 Bad Request")
     answer = await creating(studio)
     assert (answer.status_code, answer.content) == (400, b'{"error":"no"}')
+    assert "preference-applied" not in answer.headers
 
 
 async def test_a_job_that_has_ended_in_its_create_is_told_at_once(studio: Studio) -> None:
