@@ -7,7 +7,7 @@ exists.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import inf
 
 from gateway import settlement
@@ -181,7 +181,10 @@ def _attending(gw: Gateway, request_id: str, owner: Owner) -> Iterator[Audience]
 
 
 async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
-    """Look at the job once a second, while its end is not remembered. A look of somebody else's spares one."""
+    """Look at the job once a second, while its end is not remembered. A look of somebody else's spares one.
+
+    Whatever a look fails with, another one follows: nobody else looks on behalf of those who wait.
+    """
     asked_at = -inf
     while True:
         seen = gw.jobs.seen(request_id)
@@ -193,5 +196,4 @@ async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
             await asyncio.sleep(pause)
             continue
         asked_at = gw.ticks()
-        with suppress(UpstreamFailure):
-            await gw.tasks.shield(settlement.look(gw, request_id, owner), "look")
+        await asyncio.wait((gw.tasks.start(settlement.look(gw, request_id, owner), "look"),))

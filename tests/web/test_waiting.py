@@ -10,9 +10,11 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Team
+from gateway.memory import Seen
 from gateway.upstream.client import Answer
 from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 from tests.conftest import Q, team
@@ -124,6 +126,25 @@ async def test_a_poll_that_waits_is_told_upstreams_error_at_once(studio: Studio)
     answer = await polling(studio, job)
     assert (answer.status_code, answer.content) == (500, b'{"error":"down"}')
     assert "preference-applied" not in answer.headers
+
+
+async def test_a_fault_in_a_look_is_not_the_last_look_for_those_who_wait(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await studio.created()
+    poll = polling(studio, job)
+    await studio.house.eventually(lambda: studio.looks(job) == 1)
+    faults, real = [LookupError("no such thing"), LookupError("nor this")], settlement.look
+
+    async def look(*arguments: Any) -> Seen:
+        if faults:
+            raise faults.pop()
+        return await real(*arguments)
+
+    monkeypatch.setattr("gateway.settlement.look", look)
+    await studio.house.eventually(lambda: not faults)
+    studio.move(job, "success")
+    assert (await asyncio.wait_for(poll, 5)).json()["status"] == "success"
 
 
 async def test_a_poll_whose_time_is_over_does_not_wait_for_an_upstream_that_hangs(studio: Studio) -> None:
