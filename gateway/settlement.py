@@ -140,7 +140,7 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
         log_event(logging.ERROR, event, team=owner.team, reservation=placed.reservation_id)
         return False
     gw.jobs.remember_owner(placed.request_id, owner, gw.ticks())
-    gw.metrics.jobs_created(owner.team, model_label(gw, owner.credential, owner.model)).inc()
+    gw.metrics.jobs_created(owner.team, model_label(gw, owner.team, owner.model)).inc()
     log_event(logging.INFO, "job placed", request_id=placed.request_id, team=owner.team, model=owner.model)
     if placed.outcome is not None:
         _count_end(gw, placed.request_id, owner, placed.outcome)
@@ -175,7 +175,7 @@ async def _expire(gw: Gateway, request_id: str, owner: Owner) -> None:
 
 
 def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> None:
-    model = model_label(gw, owner.credential, owner.model)
+    model = model_label(gw, owner.team, owner.model)
     gw.metrics.jobs_finished(owner.team, model, outcome.value).inc()
     gw.metrics.job_duration(model).observe(max(0.0, gw.now() - owner.created_at))
     gw.metrics.job_cost(owner.team, model).inc(owner.charge(outcome) / MICRO)
@@ -198,13 +198,12 @@ def _trace_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, tra
     gw.traces.record_job(trace, (owner.created_at, gw.now()), facts, fault)
 
 
-def model_label(gw: Gateway, credential: str, model: str) -> str:
-    """The model as metrics name it: `other` for one that upstream's listing does not name.
-
-    Before there is a listing, only jobs that a former life of this gateway left open can end.
-    """
-    listing = gw.catalogue.on_error(("models", credential))
-    return model if listing is None or model in listing.value.ids else OTHER
+def model_label(gw: Gateway, team: str, model: str) -> str:
+    """The model as metrics name it: `other` for one that neither the team's policy nor a listing kept here names."""
+    policies = gw.policies.current
+    listings = [gw.catalogue.on_error(("models", credential)) for credential in policies.credentials]
+    is_listed = any(listing is not None and model in listing.value.ids for listing in listings)
+    return model if is_listed or (team in policies.teams and model in policies.teams[team].allow) else OTHER
 
 
 async def _write_down(gw: Gateway, seen: Sighting, *, said: bool) -> None:

@@ -88,6 +88,7 @@ async def test_bu4_two_gateways_a_poller_and_the_follower_refund_once(
     files = {"a.yaml": team("a", "key", LIMITS)}
     house = await open_house(files)
     other = await open_house({}, upstream=house.upstream.url)
+    await other.client("key").get(f"{Q}/models")  # what it has not heard of it counts as `other`
     request_ids = [await created(house.client("key"), HAILUO) for _ in range(3)]
     await asyncio.sleep(0.1)
 
@@ -490,3 +491,16 @@ async def test_ca1_a_model_that_upstream_does_not_list_is_no_label(open_house: O
             assert float(await told(house, name + '{model="Veo3",team="a"}')) == 1
             assert float(await told(house, name + '{model="other",team="a"}')) == 2
         assert "unlisted" not in (await house.admin("/metrics")).text
+
+
+async def test_ca1_without_a_listing_only_the_policys_names_are_labels(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.answers["GET", f"{Q}/models"] = response(b"{}", "500 Oops")
+        allowed = 'models: {allow: ["*", "Veo3"]}'
+        house = await open_house({"a.yaml": team("a", "key", allowed)}, upstream.url)
+        for model in ("Veo3", "made-up-1", "made-up-2"):
+            await created(house.client("key"), model)
+        for name in ("gateway_jobs_created_total", "gateway_jobs_active"):
+            assert float(await told(house, name + '{model="Veo3",team="a"}')) == 1
+            assert float(await told(house, name + '{model="other",team="a"}')) == 2
+        assert "made-up" not in (await house.admin("/metrics")).text

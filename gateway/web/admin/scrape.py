@@ -89,11 +89,10 @@ async def look_up(gw: Gateway) -> None:
 
 
 def _active(gw: Gateway, jobs: Mapping[tuple[str, str], int]) -> Counter[tuple[str, str]]:
-    """Jobs that have not ended by team and model; those of models that upstream does not list go together."""
-    credentials = {name: team.credential for name, team in gw.policies.current.teams.items()}
+    """Jobs that have not ended by team and model; those of models that are not known go together."""
     active: Counter[tuple[str, str]] = Counter()
     for (team, model), count in jobs.items():
-        active[team, model_label(gw, credentials.get(team, ""), model)] += count
+        active[team, model_label(gw, team, model)] += count
     return active
 
 
