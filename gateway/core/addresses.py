@@ -58,7 +58,7 @@ def read_target(url: str, hosts: Iterable[str]) -> Target:
     if "@" in authority:
         raise ValueError("must not hold a user name or password")
     host, _, port = authority.partition(":")
-    if ":" in authority and port != "443":
+    if ":" in authority and port != "443" and not authority.startswith("["):  # in brackets: an address of IPv6
         raise ValueError("must not name a port: it is always 443")
     if not _HOST.fullmatch(host):
         raise ValueError("must name its host as a DNS name such as `hooks.example.com`, not by an address")
