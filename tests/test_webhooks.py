@@ -153,9 +153,12 @@ async def test_a_create_that_made_no_job_is_told_of_by_nobody(
     assert await told(house) == []
 
 
-async def test_an_idempotent_repeat_registers_nothing_more(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
-    house = await open_house(POLICY, outside=outside(receiver))
-    once = {"Idempotency-Key": "k"}
+@pytest.mark.parametrize("once", [{"Idempotency-Key": "k"}, {}])
+async def test_a_create_that_gets_an_earlier_ones_answer_registers_nothing_more(
+    open_house: OpenHouse, receiver: ScriptedUpstream, once: dict[str, str]
+) -> None:
+    merging = {"a.yaml": team("a", "key", f"{WEBHOOKS}\nduplicates: {{window: 1 h}}")}
+    house = await open_house(merging, outside=outside(receiver))
     for webhook in (HEADERS, HEADERS, {"X-Gateway-Webhook": f"https://{HOST}/other"}):
         assert (await house.client("key").create(headers=webhook | once)).status_code == 200
     await house.eventually(lambda: stands(house, Standing.DELIVERED), 15)
