@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-from weakref import WeakValueDictionary
 
 import httpx
 
@@ -37,10 +36,11 @@ AT_ONCE_PER_TEAM = AT_ONCE // 4
 _LARGEST_ANSWER = 4096
 """Bytes of an answer that are read. Only its status matters; the rest lets a well-behaved server finish."""
 
-_LOOKUPS = 8
-"""Names looked up at a time, each in a thread: a resolver that hangs holds no more than these."""
+_LOOKUPS = AT_ONCE
+"""Names looked up at a time, each in a thread: a resolver that hangs holds no more than these.
 
-_LOOKUPS_PER_HOST = 2
+As many as there are places for calls, so that none with a place waits for a thread.
+"""
 
 _MOST_ADDRESSES = 3
 _CONNECT = 5.0
@@ -88,8 +88,7 @@ class Outbound:
         self._open_transport = open_transport
         self._outside = outside
         self._room = asyncio.Semaphore(_LOOKUPS)
-        self._lookups: set[asyncio.Future[Sequence[Endpoint]]] = set()
-        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._lookups: dict[str, asyncio.Task[Sequence[Endpoint]]] = {}
         self._under_way: Counter[str] = Counter()
         self._teams: Counter[str] = Counter()
 
@@ -103,7 +102,17 @@ class Outbound:
         return True
 
     def leave(self, team: str, host: str) -> None:
-        """Give the place back."""
+        """Give the place back: if the host's name is still looked up, when that is over.
+
+        A resolver keeps a thread busy long after a call gave up. So whoever has names that hang has fewer calls.
+        """
+        lookup = self._lookups.get(host)
+        if lookup is None:
+            self._give_back(team, host)
+        else:
+            lookup.add_done_callback(lambda _: self._give_back(team, host))
+
+    def _give_back(self, team: str, host: str) -> None:
         self._under_way[host] -= 1
         self._teams[team] -= 1
         self._under_way += Counter()  # drops what has none
@@ -137,7 +146,7 @@ class Outbound:
 
     def close(self) -> None:
         """Wait for no name any more. A thread that hangs does not keep the process from ending."""
-        for lookup in self._lookups:
+        for lookup in self._lookups.values():
             lookup.cancel()
 
     async def places(self, host: str) -> Sequence[Endpoint]:
@@ -156,28 +165,26 @@ class Outbound:
         return places[:_MOST_ADDRESSES]
 
     async def _look_up(self, host: str) -> Sequence[Endpoint]:
-        """Ask the resolver in a thread, which keeps its place until it is done, whoever stopped waiting."""
-        turn = self._turns.setdefault(host, asyncio.Semaphore(_LOOKUPS_PER_HOST))
-        await turn.acquire()
-        try:
-            await self._room.acquire()
-        except asyncio.CancelledError:
-            turn.release()
-            raise
-        found: Future[Sequence[Endpoint]] = Future()
-        lookup = asyncio.wrap_future(found)
-        self._lookups.add(lookup)
-        lookup.add_done_callback(partial(self._looked_up, turn))
-        arguments = (self._outside.resolve, host, found)
-        threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
+        """Ask the resolver, once however many calls wait for it. It goes on when they have given up."""
+        lookup = self._lookups.get(host)
+        if lookup is None:
+            lookup = asyncio.get_running_loop().create_task(self._resolve(host), name="look up")
+            self._lookups[host] = lookup
+            lookup.add_done_callback(partial(self._looked_up, host))
         return await asyncio.shield(lookup)
 
-    def _looked_up(self, turn: asyncio.Semaphore, lookup: asyncio.Future[Sequence[Endpoint]]) -> None:
-        self._lookups.discard(lookup)
-        self._room.release()
-        turn.release()
+    def _looked_up(self, host: str, lookup: asyncio.Task[Sequence[Endpoint]]) -> None:
+        del self._lookups[host]
         if not lookup.cancelled():
-            lookup.exception()  # who asked may be gone
+            lookup.exception()  # those who asked may be gone
+
+    async def _resolve(self, host: str) -> Sequence[Endpoint]:
+        """Ask the resolver in a thread, which keeps its place until it is done."""
+        async with self._room:
+            found: Future[Sequence[Endpoint]] = Future()
+            arguments = (self._outside.resolve, host, found)
+            threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
+            return await asyncio.wrap_future(found)
 
     async def _begin(
         self, make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack, place: Endpoint

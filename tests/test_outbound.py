@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from gateway.outbound import AT_ONCE, AT_ONCE_PER_HOST, AT_ONCE_PER_TEAM, Endpoi
 from gateway.upstream.transport import build_transport
 from tests.receiver import HOST, certificates, outside, port_of, tls
 from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
+from tests.served import eventually
 
 __all__ = ["certificates"]
 
@@ -109,24 +110,96 @@ async def test_a_name_without_an_address_is_a_failure(open_outbound: Open, fault
         await open_outbound(Outside(resolve)).post(TARGET, {}, b"{}")
 
 
-async def test_a_resolver_that_hangs_holds_up_neither_the_caller_nor_the_end(
-    open_outbound: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbound, "DEADLINE", 0.2)
-    answer, asked = threading.Event(), list[str]()
+class Blocking:
+    """A resolver that finds nothing. For a host below `slow.test` it takes until it is released."""
 
-    def hanging(host: str) -> Sequence[Endpoint]:
-        asked.append(host)
-        answer.wait(30)
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.released = threading.Event()
+
+    def __call__(self, host: str) -> Sequence[Endpoint]:
+        self.asked.append(host)
+        if host.endswith(".slow.test"):
+            self.released.wait(30)
         return []
 
-    calls = open_outbound(Outside(hanging))
-    attempts = [calls.post(Target(f"host-{number}.example.com", "/"), {}, b"{}") for number in range(20)]
-    failures = await asyncio.gather(*attempts, return_exceptions=True)
-    assert {str(failure) for failure in failures} == {"no answer in time"}
-    assert len(asked) == 8
+
+@pytest.fixture
+def blocking() -> Iterator[Blocking]:
+    resolver = Blocking()
+    yield resolver
+    resolver.released.set()
+
+
+async def problem_of(calls: Outbound, host: str) -> str:
+    """Why a call to the host came to nothing."""
+    with pytest.raises(OutboundFailure) as failed:
+        await calls.post(Target(host, "/"), {}, b"{}")
+    return str(failed.value)
+
+
+async def attempt(calls: Outbound, team: str, host: str) -> str | None:
+    """What comes of a call for the team, if there is a place for it."""
+    if not calls.enter(team, host):
+        return None
+    try:
+        return await problem_of(calls, host)
+    finally:
+        calls.leave(team, host)
+
+
+async def test_a_resolver_that_hangs_holds_up_neither_the_caller_nor_the_end(
+    open_outbound: Open, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.2)
+    calls = open_outbound(Outside(blocking))
+    assert await problem_of(calls, "a.slow.test") == "no answer in time"
     calls.close()
-    answer.set()
+
+
+async def test_a_name_that_hangs_is_looked_up_once_and_keeps_no_other_waiting(
+    open_outbound: Open, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
+    calls = open_outbound(Outside(blocking))
+    slow = [asyncio.ensure_future(problem_of(calls, "a.slow.test")) for _ in range(AT_ONCE * 2)]
+    await asyncio.sleep(0)
+    assert await problem_of(calls, HOST) == "its name does not resolve"
+    assert {await each for each in slow} == {"no answer in time"}
+    assert sorted(blocking.asked) == ["a.slow.test", HOST]
+    blocking.released.set()
+
+
+async def test_a_team_whose_names_hang_keeps_no_other_teams_name_waiting(
+    open_outbound: Open, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.2)
+    calls = open_outbound(Outside(blocking))
+    came: list[str | None] = []
+    for turn in range(3):
+        hosts = [f"{turn}-{number}.slow.test" for number in range(AT_ONCE)]
+        came += await asyncio.gather(*(attempt(calls, "slow", host) for host in hosts))
+    assert came == ["no answer in time"] * AT_ONCE_PER_TEAM + [None] * (3 * AT_ONCE - AT_ONCE_PER_TEAM)
+    assert calls.full_teams() == ["slow"], "a thread that still looks up keeps its call's place"
+    assert await attempt(calls, "other", HOST) == "its name does not resolve"
+    blocking.released.set()
+
+    async def has_room() -> bool:
+        return not calls.full_teams()
+
+    await eventually(has_room)
+    assert await attempt(calls, "slow", HOST) == "its name does not resolve"
+
+
+async def test_what_nobody_gave_a_place_to_waits_for_one_of_a_few_threads(
+    open_outbound: Open, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.2)
+    calls = open_outbound(Outside(blocking))
+    problems = await asyncio.gather(*(problem_of(calls, f"{number}.slow.test") for number in range(AT_ONCE * 2)))
+    assert set(problems) == {"no answer in time"}
+    assert len(blocking.asked) == AT_ONCE
+    calls.close()
 
 
 def test_the_systems_resolver_is_asked_for_the_port_of_https() -> None:
@@ -230,26 +303,3 @@ def test_so_many_calls_are_under_way_to_a_host_for_a_team_and_in_all(open_outbou
     calls.leave("one", "a")
     assert (calls.full_hosts(), calls.full_teams()) == ([], [])
     assert calls.enter("one", "a")
-
-
-async def test_a_name_that_hangs_keeps_no_other_from_being_looked_up(
-    open_outbound: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
-    answer, asked = threading.Event(), list[str]()
-
-    def hanging(host: str) -> Sequence[Endpoint]:
-        asked.append(host)
-        if host == "slow.example.com":
-            answer.wait(30)
-        return []
-
-    calls = open_outbound(Outside(hanging))
-    slow = [asyncio.ensure_future(calls.post(Target("slow.example.com", "/"), {}, b"{}")) for _ in range(20)]
-    await asyncio.sleep(0)
-    with pytest.raises(OutboundFailure, match="its name does not resolve"):
-        await calls.post(TARGET, {}, b"{}")
-    await asyncio.gather(*slow, return_exceptions=True)
-    assert sorted(asked) == [HOST, "slow.example.com", "slow.example.com"]
-    calls.close()
-    answer.set()
