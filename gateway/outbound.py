@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -127,13 +127,19 @@ class Outbound:
         return [team for team, count in self._teams.items() if count >= AT_ONCE_PER_TEAM]
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
-        """Send `body` to the target; the status it is answered with. Raises OutboundFailure."""
-        try:
-            async with asyncio.timeout(DEADLINE):
+        """Send `body` to the target; the status it is answered with. Raises OutboundFailure.
+
+        The head of an answer says it, whatever becomes of the rest.
+        """
+        response: httpx.Response | None = None
+        with suppress(TimeoutError, httpx.TransportError):
+            async with asyncio.timeout(DEADLINE), AsyncExitStack() as stack:
                 places = await self.places(target.host)
-                return await _at_first(places, lambda place: self._exchange(_request(place, target, headers, body)))
-        except TimeoutError:
-            raise OutboundFailure("no answer in time") from None
+                response = await self.open(places, lambda place: _request(place, target, headers, body), stack)
+                await _skim(response)
+        if response is None:
+            raise OutboundFailure("no answer in time")
+        return response.status_code
 
     async def open(
         self, places: Sequence[Endpoint], make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack
@@ -194,17 +200,6 @@ class Outbound:
         stack.push_async_callback(response.aclose)
         return response
 
-    async def _exchange(self, request: httpx.Request) -> int:
-        async with self._open_transport() as transport:
-            response = await transport.handle_async_request(request)
-            try:
-                await _skim(response)
-            except httpx.TransportError:
-                pass  # the status has been said
-            finally:
-                await response.aclose()
-            return response.status_code
-
 
 async def _at_first(places: Sequence[Endpoint], call: Callable[[Endpoint], Awaitable[T]]) -> T:
     """One call at the first place that takes a connection."""
@@ -245,6 +240,7 @@ def _request(place: Endpoint, target: Target, headers: Mapping[str, str], body: 
         extensions={
             "sni_hostname": target.host,
             "target": target.path.encode(),
+            "head_suffices": True,
             "timeout": {"connect": _CONNECT, "read": DEADLINE, "write": DEADLINE, "pool": _CONNECT},
         },
     )

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway import outbound
@@ -251,21 +250,51 @@ async def test_of_a_huge_answer_only_the_beginning_is_read(certificates: Path, o
     assert sent < 20_000_000
 
 
-class Broken(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
-    """A transport whose answers break off after the head."""
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\nand more",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+async def test_an_answer_whose_body_goes_wrong_is_one(
+    certificates: Path, open_outbound: Open, answer: bytes, pause: float
+) -> None:
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        head, end, rest = answer.partition(b"\r\n\r\n")
+        if pause:
+            await connection.send(head + end)
+            await asyncio.sleep(pause)
+        await connection.send(rest if pause else answer)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=self)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b"half"
-        raise httpx.ReadError("broken off")
+    async with ScriptedUpstream(script, tls=tls(certificates)) as receiver:
+        assert await open_outbound(outside(receiver)).post(TARGET, {}, b"{}") == 200
 
 
-async def test_an_answer_that_breaks_off_after_its_head_is_one() -> None:
-    calls = Outbound(Broken, Outside(lambda _: [Endpoint("8.8.8.8", 443)]))
-    assert await calls.post(TARGET, {}, b"{}") == 200
-    calls.close()
+async def test_an_answer_that_never_ends_is_one(
+    certificates: Path, open_outbound: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
+
+    async def drip(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
+        await connection.drip(b"x" * 900, 0.1)
+
+    async with ScriptedUpstream(drip, tls=tls(certificates)) as receiver:
+        assert await open_outbound(outside(receiver)).post(TARGET, {}, b"{}") == 200
+
+
+@pytest.mark.parametrize("field", ["Content-Length: 2\r\nContent-Length: 3", "Transfer-Encoding: gzip", "Bad Name: x"])
+async def test_a_head_that_is_none_is_no_answer(certificates: Path, open_outbound: Open, field: str) -> None:
+    answer = f"HTTP/1.1 200 OK\r\n{field}\r\n\r\nok".encode()
+    async with ScriptedUpstream(answering(answer), tls=tls(certificates)) as receiver:
+        with pytest.raises(OutboundFailure, match="broke off before an answer"):
+            await open_outbound(outside(receiver)).post(TARGET, {}, b"{}")
 
 
 async def test_a_connection_that_ends_before_an_answer_is_a_failure(certificates: Path, open_outbound: Open) -> None:

@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
 
         Raises httpx.TransportError: ReadError or RemoteProtocolError if upstream broke off or answered nonsense,
         LocalProtocolError if the body is not as long as it should be. The request may have reached upstream then.
+        A reply whose body failed together with its head is one: reading it raises.
         """
         reply = self.begin(request.head, bodiless=request.bodiless)
         came = False
@@ -117,7 +118,8 @@ class Connection(asyncio.Protocol):
                 await self._send_body(request.body, request.length, reply)
             while reply.stage is _HEAD:
                 await reply.more()
-            reply.raise_failure()
+            if not reply.had_head:
+                reply.raise_failure()
             came = True
         finally:
             if not came and self._reply is reply:

@@ -81,6 +81,8 @@ class Reply(httpx.AsyncByteStream):
     is_coded = False
     """Whether the body is compressed, or in another coding (RFC 9110 §8.4)."""
     began = False
+    had_head = False
+    """Of a reply that failed: whether its head had come, so that only its body was refused or broken off."""
     piece: bytes | None = None
     """All bytes of an answer that came in one piece, and its body in one part of that."""
     _interim = 0
@@ -142,6 +144,7 @@ class Reply(httpx.AsyncByteStream):
             self._end_as(_FAILED, failure)
 
     def _end_as(self, stage: Stage, failure: httpx.TransportError | None = None) -> None:
+        self.had_head = self.stage is not _HEAD
         self.stage = stage
         self._failure = failure
         self._parser = None  # it refers to this reply; both would wait for the garbage collector

@@ -57,7 +57,8 @@ class Transport(httpx.AsyncBaseTransport):
         """Send, and return when the head of the answer has come: for who speaks httpx.
 
         Of a request's extensions it knows `timeout` (its `connect`), `target` (sent instead of the URL's path and
-        query) and `sni_hostname` (whom the certificate must name, where the URL's host is an address checked before).
+        query), `sni_hostname` (whom the certificate must name, where the URL's host is an address checked before) and
+        `head_suffices` (that a body which is refused or broken off as soon as it comes does not undo the answer).
         The request brings all its headers, and for a body its Content-Length, or `Transfer-Encoding: chunked`.
         """
         origin = origin_of(request.url, request.extensions.get("sni_hostname"))
@@ -69,6 +70,8 @@ class Transport(httpx.AsyncBaseTransport):
         patience = request.extensions.get("timeout", {}).get("connect") or CONNECT_TIMEOUT
         connection = await self.connect(origin, patience)
         reply = await connection.ask(Outgoing(head, body, length, request.method == "HEAD"))
+        if not request.extensions.get("head_suffices", False):
+            reply.raise_failure()
         return httpx.Response(reply.status, headers=reply.headers, stream=reply, extensions=_EXTENSIONS)
 
     async def aclose(self) -> None:

@@ -149,6 +149,7 @@ async def test_up6_half_an_answer_is_none(came: bytes, failure: type[Exception])
     reply.end(None)
     with pytest.raises(failure):
         await read(reply)
+    assert reply.had_head is (came == PLAIN[:-1])
 
 
 @pytest.mark.parametrize(

@@ -421,6 +421,18 @@ async def test_a_response_left_half_read_gives_up_its_connection(transport: Tran
     assert "0 of 5 open" in repr(transport._pool)
 
 
+async def test_an_answer_whose_body_is_refused_with_its_head_is_one_to_who_wants_the_head(transport: Transport) -> None:
+    async with ScriptedUpstream(answering(GOOD + b"more")) as upstream:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await transport.handle_async_request(httpx.Request("GET", upstream.url))
+        extensions = {"head_suffices": True}
+        answer = await transport.handle_async_request(httpx.Request("GET", upstream.url, extensions=extensions))
+        assert answer.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            await answer.aread()
+    assert "0 of 5 open" in repr(transport._pool)
+
+
 @pytest.mark.parametrize(
     "request_",
     [
