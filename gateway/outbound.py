@@ -126,10 +126,10 @@ class Outbound:
         """The teams of which no further call may be made now."""
         return [team for team, count in self._teams.items() if count >= AT_ONCE_PER_TEAM]
 
-    async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
-        """Send `body` to the target; the status it is answered with. Raises OutboundFailure.
+    async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """Send `body` to the target; the head of the answer. Raises OutboundFailure.
 
-        The head of an answer says it, whatever becomes of the rest.
+        That counts, whatever becomes of the rest.
         """
         response: httpx.Response | None = None
         with suppress(TimeoutError, httpx.TransportError):
@@ -139,7 +139,7 @@ class Outbound:
                 await _skim(response)
         if response is None:
             raise OutboundFailure("no answer in time")
-        return response.status_code
+        return response
 
     async def open(
         self, places: Sequence[Endpoint], make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack

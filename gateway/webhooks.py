@@ -14,7 +14,7 @@ from gateway import __version__
 from gateway.context import Gateway
 from gateway.core.addresses import is_listed
 from gateway.core.policy import PolicySet, Source, Webhooks
-from gateway.core.webhooks import Standing, is_taken, next_attempt, sign, signing_key
+from gateway.core.webhooks import Standing, asked_pause, is_taken, next_attempt, sign, signing_key
 from gateway.insistence import insist_quietly
 from gateway.ledger.delivery_values import Attempt, Delivery, DueDelivery
 from gateway.logs import log_event
@@ -93,12 +93,14 @@ async def _send(gw: Gateway, delivery: Delivery) -> Attempt:
     if webhooks is None:
         return Attempt(Standing.FAILED, None, "the team's policy does not allow it any more", None)
     try:
-        status = await gw.outbound.post(delivery.target, _headers(gw, delivery, webhooks), delivery.body)
+        answer = await gw.outbound.post(delivery.target, _headers(gw, delivery, webhooks), delivery.body)
     except OutboundFailure as failure:
         return _not_taken(gw, delivery, None, str(failure))
+    status = answer.status_code
     if is_taken(status):
         return Attempt(Standing.DELIVERED, status, None, None)
-    return _not_taken(gw, delivery, status, f"answered {status}")
+    asked = asked_pause(status, answer.headers.get("retry-after", ""))
+    return _not_taken(gw, delivery, status, f"answered {status}", asked)
 
 
 def _allowed(gw: Gateway, delivery: Delivery) -> Webhooks | None:
@@ -125,9 +127,9 @@ def _headers(gw: Gateway, delivery: Delivery, webhooks: Webhooks) -> dict[str, s
     }
 
 
-def _not_taken(gw: Gateway, delivery: Delivery, status: int | None, problem: str) -> Attempt:
+def _not_taken(gw: Gateway, delivery: Delivery, status: int | None, problem: str, asked: float = 0.0) -> Attempt:
     luck = random.random()  # noqa: S311 - jitter, no secret
-    again = next_attempt(delivery.attempts, delivery.due_at, gw.now(), luck, status)
+    again = next_attempt(delivery.attempts, delivery.due_at, gw.now(), luck, status, asked)
     return Attempt(Standing.FAILED if again is None else Standing.DUE, status, problem, again)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from standardwebhooks import Webhook
 
@@ -250,6 +251,18 @@ async def tried(house: House, number: int) -> bool:
     return row.attempts == number and row.problem is not None and row.standing is not Standing.WAITING
 
 
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+async def test_a_receiver_that_wants_a_pause_gets_it(open_house: OpenHouse, trusting: Path, status: str) -> None:
+    later = response(b"", status, "Retry-After: 600")
+    async with ScriptedUpstream(answering(later), tls=tls(trusting)) as receiver:
+        house = await open_house(POLICY, outside=outside(receiver))
+        began = house.gw.now()
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        await house.eventually(lambda: tried(house, 1))
+        (row,) = await told(house)
+        assert began + 600 <= (row.next_attempt_at or 0) <= house.gw.now() + 600
+
+
 async def test_a_receiver_that_is_down_hinders_nobody_and_is_told_later(
     open_house: OpenHouse, receiver: ScriptedUpstream
 ) -> None:
@@ -302,12 +315,12 @@ async def test_one_teams_silent_hosts_keep_no_other_teams_delivery_waiting(
     held, post = asyncio.Event(), house.gw.outbound.post
     silent = set[str]()
 
-    async def post_or_hang(target: Target, headers: dict[str, str], body: bytes) -> int:
+    async def post_or_hang(target: Target, headers: dict[str, str], body: bytes) -> httpx.Response:
         if target.host != HOST:
             silent.add(target.host)
             await held.wait()
-        status: int = await post(target, headers, body)
-        return status
+        answer: httpx.Response = await post(target, headers, body)
+        return answer
 
     monkeypatch.setattr(house.gw.outbound, "post", post_or_hang)
     for number in range(70):

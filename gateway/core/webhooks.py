@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from enum import StrEnum
 
 from gateway.core.wording import rfc3339
@@ -18,6 +19,7 @@ TRIED_FOR = 24 * 3600.0
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 3600.0
 _GONE = 410
+_TRY_LATER = (429, 503)
 
 
 class Standing(StrEnum):
@@ -64,11 +66,21 @@ def is_taken(status: int) -> bool:
     return 200 <= status < 300
 
 
-def next_attempt(attempts: int, since: float, now: float, luck: float, status: int | None = None) -> float | None:
+def asked_pause(status: int, retry_after: str) -> float:
+    """Seconds a receiver wants to be left alone for (RFC 9110 §10.2.3), at most an hour; 0 if it says no number."""
+    if status not in _TRY_LATER or not re.fullmatch(r"[0-9]+", retry_after.strip()):
+        return 0.0
+    return min(_LONGEST_PAUSE, float(retry_after))
+
+
+def next_attempt(
+    attempts: int, since: float, now: float, luck: float, status: int | None = None, asked: float = 0.0
+) -> float | None:
     """When to try again after so many attempts that came to nothing; None to give up.
 
-    Pauses double from five seconds to an hour. `luck`, from 0 to 1, spreads them by a fifth up and down. `since` is
-    when it became due. A receiver that answered 410 wants no more of it.
+    Pauses double from five seconds to an hour. `luck`, from 0 to 1, spreads them by a fifth up and down. None is
+    shorter than the receiver `asked` for. `since` is when it became due. A receiver that answered 410 wants no more.
     """
     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (min(attempts, 20) - 1)) * (0.8 + 0.4 * luck)
+    pause = max(pause, asked)
     return None if status == _GONE or now + pause > since + TRIED_FOR else now + pause

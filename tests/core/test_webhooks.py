@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from gateway.core.webhooks import TRIED_FOR, is_taken, message, next_attempt, sign, signing_key
+from gateway.core.webhooks import TRIED_FOR, asked_pause, is_taken, message, next_attempt, sign, signing_key
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -59,6 +59,37 @@ def test_pauses_double_from_seconds_to_an_hour_for_a_day() -> None:
 def test_luck_spreads_a_pause_by_a_fifth() -> None:
     assert [next_attempt(1, 0.0, 0.0, luck) for luck in (0.0, 0.5, 1.0)] == pytest.approx([4.0, 5.0, 6.0])
     assert next_attempt(10**6, 0.0, 0.0, 1.0) == pytest.approx(4320.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "pause"),
+    [
+        (429, "30", 30.0),
+        (503, " 30 ", 30.0),
+        (429, "0", 0.0),
+        (429, "3601", 3600.0),
+        (429, "9" * 5000, 3600.0),
+        (500, "30", 0.0),
+        (200, "30", 0.0),
+        (429, "", 0.0),
+        (429, "-30", 0.0),
+        (429, "1.5", 0.0),
+        (429, "1e3", 0.0),
+        (429, "٣", 0.0),
+        (429, "30, 60", 0.0),
+        (503, "Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
+    ],
+)
+def test_a_receiver_may_ask_for_a_pause_of_at_most_an_hour(status: int, said: str, pause: float) -> None:
+    assert asked_pause(status, said) == pause
+
+
+def test_a_pause_that_is_asked_for_is_kept_where_it_is_longer() -> None:
+    assert next_attempt(1, 0.0, 0.0, 0.5, 429, 30.0) == 30.0
+    assert next_attempt(1, 0.0, 0.0, 0.5, 429, 3.0) == 5.0
+    assert next_attempt(1, 0.0, TRIED_FOR - 30.0, 0.5, 429, 30.0) == TRIED_FOR
+    assert next_attempt(1, 0.0, TRIED_FOR - 29.0, 0.5, 429, 30.0) is None
+    assert next_attempt(1, 0.0, 0.0, 0.5, 410, 30.0) is None
 
 
 def test_who_says_gone_is_not_asked_again() -> None:
