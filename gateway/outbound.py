@@ -185,11 +185,14 @@ class Outbound:
             lookup.exception()  # those who asked may be gone
 
     async def _resolve(self, host: str) -> Sequence[Endpoint]:
-        """Ask the resolver in a thread, which keeps its place until it is done."""
+        """Ask the resolver in a thread, which keeps its place until it is done. Raises OSError or ValueError."""
         async with self._room:
             found: Future[Sequence[Endpoint]] = Future()
             arguments = (self._outside.resolve, host, found)
-            threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
+            try:
+                threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
+            except RuntimeError as error:  # the system gives no more threads
+                raise OSError from error
             return await asyncio.wrap_future(found)
 
     async def _begin(

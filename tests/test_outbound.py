@@ -201,6 +201,20 @@ async def test_what_nobody_gave_a_place_to_waits_for_one_of_a_few_threads(
     calls.close()
 
 
+async def test_a_thread_that_cannot_be_started_is_a_failure(
+    open_outbound: Open, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    calls = open_outbound(Outside(blocking))
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", too_many)
+        assert await attempt(calls, "one", HOST) == "its name does not resolve"
+    assert await attempt(calls, "one", HOST) == "its name does not resolve"
+    assert blocking.asked == [HOST]
+
+
 def test_the_systems_resolver_is_asked_for_the_port_of_https() -> None:
     assert Endpoint("127.0.0.1", 443) in outbound.resolve("localhost")
 
