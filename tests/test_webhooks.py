@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.values import Sighting
 from gateway.logs import logger
+from gateway.outbound import Endpoint, Outside
 from gateway.simulator import Settings, Simulator
 from gateway.starting import StartError
 from gateway.upstream.credentials import Secret
@@ -331,6 +333,45 @@ async def test_one_teams_silent_hosts_keep_no_other_teams_delivery_waiting(
     await house.eventually(lambda: len(receiver.requests) == 1)
     assert len(silent) <= outbound.AT_ONCE_PER_TEAM
     held.set()
+
+
+async def test_one_teams_slow_names_fail_no_other_teams_delivery(
+    open_house: OpenHouse, receiver: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
+    world, released = outside(receiver), threading.Event()
+
+    def slow_for_one(host: str) -> Sequence[Endpoint]:
+        if host != HOST:
+            released.wait(30)
+        return world.resolve(host)
+
+    house = await open_house(
+        POLICY | {"b.yaml": team("b", "other", WEBHOOKS)}, outside=Outside(slow_for_one, world.permits)
+    )
+    for number in range(70):
+        notice = Notice("limit", str(number), "b", Target(f"host-{number}.example.org", "/"), b"{}")
+        await house.gw.ledger.outbox.notify(notice, house.gw.now())
+    await house.eventually(lambda: given_up_on(house, outbound.AT_ONCE_PER_TEAM))
+    await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+    await house.eventually(lambda: is_told(house))
+    (row,) = await told_of(house, "a")
+    assert (row.attempts, row.status) == (1, 200)
+    assert sum(each.attempts for each in await told_of(house, "b")) == outbound.AT_ONCE_PER_TEAM
+    released.set()
+
+
+async def told_of(house: House, team: str) -> list[DeliveryState]:
+    found, _ = await house.gw.ledger.outbox.page(Wanted(team, limit=100))
+    return found
+
+
+async def is_told(house: House) -> bool:
+    return [each.standing for each in await told_of(house, "a")] == [Standing.DELIVERED]
+
+
+async def given_up_on(house: House, count: int) -> bool:
+    return [each.problem for each in await told_of(house, "b")].count("no answer in time") == count
 
 
 async def any_problem(house: House) -> bool:
