@@ -43,9 +43,10 @@ def parse_count(text: str) -> int:
 
 
 def parse_origin(text: str) -> str:
-    """Scheme and host, no path: `https://console.gmicloud.ai`."""
+    """Scheme and host, no path: `https://console.gmicloud.ai`. What may hold a password is not quoted."""
     if not re.fullmatch(r"https?://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", text):
-        raise ValueError(f"must be a scheme and host such as `https://console.gmicloud.ai`, not {text!r}")
+        instead = "without a user or a password" if "@" in text else f"not {text!r}"
+        raise ValueError(f"must be a scheme and host such as `https://console.gmicloud.ai`, {instead}")
     urlsplit(text).port  # noqa: B018 - raises ValueError for one there cannot be
     return text.rstrip("/")
 

@@ -117,6 +117,13 @@ def test_a_value_that_cannot_be_read_is_named(variable: str, text: str, problem:
     assert problems_of({variable: text}) == [f"{variable}: {problem}"]
 
 
+@pytest.mark.parametrize("variable", ["GATEWAY_UPSTREAM_URL", "GATEWAY_PUBLIC_URL"])
+@pytest.mark.parametrize("text", [f"https://user:{SECRET}@x", f"https://{SECRET}@x/path", f"user:{SECRET}@x"])
+def test_se1_a_password_in_a_url_is_not_shown(variable: str, text: str) -> None:
+    form = "must be a scheme and host such as `https://console.gmicloud.ai`, without a user or a password"
+    assert problems_of({variable: text}) == [f"{variable}: {form}"]
+
+
 def test_every_problem_is_named_at_once_and_a_flag_by_its_own_name() -> None:
     assert problems_of({"GATEWAY_DRAIN_DELAY": "x", "GATEWAY_QUUX": "1"}, {"port": "http", "upstream_url": "x"}) == [
         "GATEWAY_QUUX: no such setting; see `gmi-gateway serve --help`",
