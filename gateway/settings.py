@@ -14,6 +14,9 @@ from gateway.core.quantities import parse_duration, parse_size
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+MOST_WORKERS = 64
+"""Far more processes than one ledger keeps busy; a slip of the hand is refused before it forks without end."""
+
 
 class SettingsError(Exception):
     """The settings cannot be used; the text says which and what to write instead, one line per problem."""
@@ -39,6 +42,13 @@ def parse_count(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ValueError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def parse_workers(text: str) -> int:
+    """A number of processes."""
+    if parse_count(text) > MOST_WORKERS:
+        raise ValueError(f"must be at most {MOST_WORKERS}, not {text!r}; one worker uses one core")
     return int(text)
 
 
@@ -75,9 +85,15 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def _setting(
-    default: Any, meaning: str, parse: Callable[[str], Any] = str, *, flag: bool = False, secret: bool = False
+    default: Any,
+    meaning: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    flag: bool = False,
+    secret: bool = False,
+    above_zero: bool = False,
 ) -> Any:
-    facts = {"meaning": meaning, "parse": parse, "flag": flag, "secret": secret}
+    facts = {"meaning": meaning, "parse": parse, "flag": flag, "secret": secret, "above_zero": above_zero}
     return field(default=default, repr=not secret, metadata=facts)
 
 
@@ -113,7 +129,7 @@ class Settings:
     workers: int = _setting(
         1,
         "Processes on this machine that share the listeners, the ledger, the limits and the metrics.",
-        parse_count,
+        parse_workers,
         flag=True,
     )
     public_url: str = _setting(
@@ -126,9 +142,11 @@ class Settings:
         "info", "`debug`, `info`, `warning` or `error`.", one_of("debug", "info", "warning", "error")
     )
     access_log: bool = _setting(default=True, meaning="One line per request on stdout.", parse=parse_switch)
-    max_body: int = _setting(32 * 1024**2, "Largest request body.", parse_size)
-    upstream_timeout: float = _setting(30.0, "Total time upstream has for any call but a create.", parse_duration)
-    create_timeout: float = _setting(300.0, "Total time upstream has for a create.", parse_duration)
+    max_body: int = _setting(32 * 1024**2, "Largest request body.", parse_size, above_zero=True)
+    upstream_timeout: float = _setting(
+        30.0, "Total time upstream has for any call but a create.", parse_duration, above_zero=True
+    )
+    create_timeout: float = _setting(300.0, "Total time upstream has for a create.", parse_duration, above_zero=True)
     max_in_flight: int = _setting(
         2000, "Calls worked on at once before the gateway sheds load; one team gets a third.", parse_count
     )
@@ -172,13 +190,20 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, str | None
             continue
         origin = flag_of(name) if flag is not None else variable
         try:
-            values[name] = facts.metadata["parse"](text)
+            values[name] = _read(facts.metadata, text)
         except ValueError as error:
             problems.append(f"{origin}: {error}")
     problems += _contradictions(values)
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**values)
+
+
+def _read(facts: Mapping[str, Any], text: str) -> Any:
+    value = facts["parse"](text)
+    if facts["above_zero"] and value <= 0:
+        raise ValueError(f"must be more than 0, not {text!r}")
+    return value
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
