@@ -12,6 +12,9 @@ _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+"""Of these an instant can be told in every time zone; a day more on either side may not exist there."""
+
 
 def read_instant(fields: Fields, name: str, timezone: str) -> float | None:
     """Unix seconds of the field's date or instant; None where absent or (reported) not one."""
@@ -37,6 +40,8 @@ def parse_instant(text: str, timezone: str) -> float:
         instant = datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError(f"names a day or time that does not exist: {show(text)}") from None
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"must be of the years {_FIRST_YEAR} to {_LAST_YEAR}, not {show(text)}")
     if is_date:
         instant = instant.replace(tzinfo=zoneinfo.ZoneInfo(timezone))
     return instant.timestamp()

@@ -19,7 +19,8 @@ from tests.policy_texts import TEAM, problems, team
         ("2027-01-01T12:00:00Z", "Europe/Berlin", "2027-01-01T12:00:00+00:00"),
         ("2027-01-01t12:00:00.25z", "UTC", "2027-01-01T12:00:00.250000+00:00"),
         ("2027-01-01 12:00:00+05:45", "UTC", "2027-01-01T06:15:00+00:00"),
-        ("0001-01-01", "Asia/Tokyo", "0001-01-01T00:00:00+09:18:59"),
+        ("1970-01-01", "Asia/Tokyo", "1969-12-31T15:00:00+00:00"),
+        ("9998-12-31T23:59:59-23:59", "UTC", "9999-01-01T23:58:59+00:00"),
     ],
 )
 def test_a_date_is_the_start_of_that_day_where_the_team_is(text: str, timezone: str, instant: str) -> None:
@@ -36,6 +37,15 @@ def test_other_forms_are_refused_with_the_right_ones(text: str) -> None:
 def test_days_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         parse_instant(text, "UTC")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31", "9999-01-01", "9999-12-31T23:59:59-01:00"])
+def test_years_that_not_every_time_zone_can_tell_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be of the years 1970 to 9998"):
+        parse_instant(text, "Asia/Tokyo")
+    (problem,) = problems(f"{TEAM}keys: [{{name: web, hash: sha256:{'ab' * 32}, expires: '{text}'}}]\n")
+    assert problem.startswith("a.yaml:3:")
+    assert "`expires` must be of the years" in problem
 
 
 def test_the_teams_own_time_zone_counts() -> None:
