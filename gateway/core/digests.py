@@ -4,6 +4,9 @@ import hashlib
 import json
 from typing import Any
 
+_LARGEST_EXACT = 2**53
+"""Up to it a double holds every whole number. Upstream reads numbers as doubles, as many JSON readers do."""
+
 _LONGEST_WRITTEN_OUT = 4096
 """Characters from which on a text stands as its own digest."""
 
@@ -25,8 +28,8 @@ def digest_payload(payload: Any) -> bytes:
 def canonical_payload(payload: Any) -> bytes:
     """The payload in the one form that equal payloads share: sorted, compact, whole numbers without a fraction.
 
-    Upstream echoes `8` for `8.0`. Long texts, which are files mostly, stand as their own digests: writing one out as
-    JSON takes eight times as long.
+    Upstream echoes `8` for `8.0`, and a whole number that no double can hold as the double it becomes. Long texts,
+    which are files mostly, stand as their own digests: writing one out as JSON takes eight times as long.
 
     Of very long ones a sample has to do, with their length: reading them whole would cost as much as all the rest of a
     large create. Two creates that differ in nothing but what no sample shows count as equal, and of those a lost one is
@@ -43,9 +46,19 @@ def _canonical(value: Any) -> Any:
         return [_canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, int) and abs(value) > _LARGEST_EXACT:
+        return _as_double(value)
     if isinstance(value, str) and len(value) > _LONGEST_WRITTEN_OUT:
         return f"{len(value)} characters: {hashlib.sha256(_sample(value).encode('utf-8', 'surrogatepass')).hexdigest()}"
     return value
+
+
+def _as_double(number: int) -> int:
+    """The whole number that is left of it in a double; itself where it is too large for one."""
+    try:
+        return int(float(number))
+    except OverflowError:
+        return number
 
 
 def _sample(text: str) -> str:
