@@ -63,12 +63,16 @@ class LimitState(NamedTuple):
 def counter_name(limit: Limit, caller: Caller, window: Window | None) -> str:
     """`jobs/marketing//2026-11-23/`: unit, team, key, window and models, in this order.
 
-    Teams and keys are named in letters, digits, `.`, `_` and `-`, and only the last part is free, so no two counters
-    share a name.
+    Teams and keys are named in letters, digits, `.`, `_` and `-`, and only the last part is free. In that,
+    a comma of a pattern's own is `\\,`, so no two counters share a name.
     """
     key = caller.key.name if limit.per_key else ""
     label = window.label if window else _LEVEL
-    return f"{limit.unit}/{caller.team.name}/{key}/{label}/{','.join(sorted(limit.models))}"
+    return f"{limit.unit}/{caller.team.name}/{key}/{label}/{','.join(map(_escaped, sorted(limit.models)))}"
+
+
+def _escaped(pattern: str) -> str:
+    return pattern.replace("\\", "\\\\").replace(",", "\\,")
 
 
 def window_of(limit: Limit, caller: Caller, now: float) -> Window | None:

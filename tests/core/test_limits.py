@@ -94,6 +94,17 @@ def test_the_order_of_a_limits_models_does_not_matter() -> None:
     assert counters_of(caller_with(one), NOON) == counters_of(caller_with(other), NOON)
 
 
+def test_patterns_that_hold_a_comma_have_counters_of_their_own() -> None:
+    lists = [("a", "b"), ("a,b",), ("a\\", "b"), ("a\\,b",), ("a\\\\", "b"), ("a", ",b")]
+    counters = [counters_of(caller_with(replace(limit(1), models=models)), NOON) for models in lists]
+    assert counters[:3] == [
+        ("jobs/marketing//2026-11-23/a,b",),
+        ("jobs/marketing//2026-11-23/a\\,b",),
+        ("jobs/marketing//2026-11-23/a\\\\,b",),
+    ]
+    assert len(set(counters)) == len(lists)
+
+
 def test_a_limit_for_models_takes_from_those_alone() -> None:
     veo = replace(limit(20, name="veo"), models=("Veo3",))
     assert claims_for(caller_with(veo), "Veo3-Fast", 0, 0, NOON) == ()
