@@ -35,8 +35,10 @@ def test_one_file_can_be_checked(shell: Shell) -> None:
 
 def test_what_cannot_be_read_is_status_2(shell: Shell, tmp_path: Path) -> None:
     checked = shell.run("check", str(tmp_path / "nowhere"))
-    assert checked.status == 2
+    assert (checked.status, checked.err) == (2, "")
     assert f"{tmp_path / 'nowhere'}:1:1: cannot be read" in checked.out
+    spoken = shell.run("check", str(tmp_path / "nowhere"), "--format", "json")
+    assert (spoken.status, json.loads(spoken.out)["valid"]) == (2, False)
 
 
 def test_the_sample_policies_are_valid_and_carry_no_key(shell: Shell) -> None:
