@@ -129,6 +129,22 @@ def check_declared(value: Any, parameter: Parameter) -> None:
     check_rule({parameter.name: value}, rule)
 
 
+def check_condition(name: str, value: Any, wanted: Iterable[Any]) -> None:
+    """Refuse a value that is no single one, or is one of `wanted` in other writing: upstream may take it for that one.
+
+    Case and blanks around it do not tell values apart here, nor does whether `true` is a text.
+    """
+    if isinstance(value, dict | list):
+        raise rejected(name, "price", f"`{name}` must be a single value: the price depends on it.")
+    alike = [each for each in wanted if same_value(_folded(value), _folded(each))]
+    if alike and not any(same_value(value, each) for each in alike):
+        raise rejected(name, "spelling", f"`{name}` must be written `{_literal(alike[0])}`: the price depends on it.")
+
+
+def _folded(value: str | float | None) -> str:
+    return _literal(value).strip().casefold()
+
+
 def rejected(parameter: str, rule: str, message: str, value: Any = None) -> Refusal:
     """400 `payload_rejected` with its siblings; the value only if it is a number, a truth value or a plain word."""
     siblings: dict[str, object] = {"parameter": shown(parameter), "rule": rule}

@@ -2,11 +2,11 @@
 
 Nothing is ever priced low because its quantity could not be read. The quantity stands in the parameter that the
 policy's price names, else in the one that the model's detail declares: upstream ignores every other. One that is no
-positive number, or none the model takes, is refused; a price that nobody states is None, and whether that stops the
-job is for `decide` to say.
+positive number, or none the model takes, is refused, as is a value that may be meant for what a price's `when` says; a
+price that nobody states is None, and whether that stops the job is for `decide` to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
@@ -16,7 +16,7 @@ from gateway.core.access import matches
 from gateway.core.detail import ModelDetail, Parameter
 from gateway.core.errors import Refusal
 from gateway.core.money import LARGEST, format_usd
-from gateway.core.payload import check_declared, check_spelling, number_of, rejected, same_value
+from gateway.core.payload import check_condition, check_declared, check_spelling, number_of, rejected, same_value
 from gateway.core.policy import Per, PolicySet, Price
 from gateway.core.wire import Payload
 
@@ -105,14 +105,27 @@ def has_price(policy: PolicySet, model: str, detail: ModelDetail | None) -> bool
 
 
 def _find_rate(policy: PolicySet, model: str, payload: Payload, detail: ModelDetail | None) -> _Rate | None:
-    for price in policy.prices:
-        if matches(price.models, model):
-            check_spelling(payload, price.when)
-            if all(_has(payload, detail, name, wanted) for name, wanted in price.when.items()):
-                origin = f"the policy's price for {', '.join(price.models)}"
-                return _Rate(price, origin, whole=price.per is Per.IMAGE)
+    prices = [price for price in policy.prices if matches(price.models, model)]
+    for price in prices:
+        check_spelling(payload, price.when)
+        for name in price.when:
+            _check_condition(name, [each.when[name] for each in prices if name in each.when], payload, detail)
+        if all(_has(payload, detail, name, wanted) for name, wanted in price.when.items()):
+            origin = f"the policy's price for {', '.join(price.models)}"
+            return _Rate(price, origin, whole=price.per is Per.IMAGE)
     stated = _stated_price(detail, payload)
     return _Rate(stated, "the model's price_info", whole=True) if stated is not None else None
+
+
+def _check_condition(name: str, wanted: Sequence[Any], payload: Payload, detail: ModelDetail | None) -> None:
+    """Refuse a value the price depends on where upstream may read another: it may be the one that costs more."""
+    given, parameter = payload.get(name), _parameter(detail, name)
+    if given is None:
+        return
+    if parameter is not None:
+        check_declared(given, parameter)
+    if parameter is None or not parameter.options:
+        check_condition(name, given, wanted)
 
 
 def _has(payload: Payload, detail: ModelDetail | None, name: str, wanted: Any) -> bool:

@@ -92,6 +92,57 @@ def test_az5_a_condition_in_another_spelling_is_refused() -> None:
     )
 
 
+SHARP = Price(("*",), 374_000, Per.SECOND, "duration", when={"resolution": "1080p"})
+SOFT = Price(("*",), 70_000, Per.SECOND, "duration")
+SIZES = Parameter("resolution", "enum", default="480p", options=("480p", "1080p"))
+
+
+@pytest.mark.parametrize("value", ["1080P", "1080p ", " 1080P", ["1080p"], 1080, {"value": "1080p"}, "720p", True, ""])
+def test_az5_a_condition_the_model_does_not_take_is_refused(value: Any) -> None:
+    detail = ModelDetail("m", (SIZES,))
+    refusal = refused({"duration": 1, "resolution": value}, SHARP, SOFT, detail=detail)
+    assert refusal.message == "`resolution` must be one of 480p, 1080p."
+    for declared, amount in (("1080p", 374_000), ("480p", 70_000), (None, 70_000)):
+        assert priced({"duration": 1, "resolution": declared}, SHARP, SOFT, detail=detail).amount == amount
+
+
+@pytest.mark.parametrize("detail", [None, ModelDetail("m", (Parameter("resolution", "string"),))])
+@pytest.mark.parametrize(
+    ("value", "message", "rule"),
+    [
+        ("1080P", "must be written `1080p`: the price depends on it.", "spelling"),
+        ("\t1080p ", "must be written `1080p`: the price depends on it.", "spelling"),
+        (["1080p"], "must be a single value: the price depends on it.", "price"),
+        ({"value": "1080p"}, "must be a single value: the price depends on it.", "price"),
+    ],
+)
+def test_az5_a_condition_in_another_writing_is_refused(
+    value: Any, message: str, rule: str, detail: ModelDetail | None
+) -> None:
+    refusal = refused({"duration": 1, "resolution": value}, SHARP, SOFT, detail=detail)
+    assert (refusal.message, refusal.siblings) == (f"`resolution` {message}", {"parameter": "resolution", "rule": rule})
+    assert priced({"duration": 1, "resolution": "720p"}, SHARP, SOFT, detail=detail).amount == 70_000
+
+
+def test_conditions_of_several_prices_may_differ_in_writing_alone() -> None:
+    loud = Price(("*",), 374_000, Per.SECOND, "duration", when={"resolution": "1080P"})
+    for written in ("1080p", "1080P"):
+        assert priced({"duration": 1, "resolution": written}, SHARP, loud, SOFT).amount == 374_000
+    sound = Price(("*",), 400_000, Per.SECOND, "duration", when={"sound": True, "fps": 24})
+    message = "`sound` must be written `true`: the price depends on it."
+    assert refused({"duration": 1, "sound": "True", "fps": 24}, sound, SOFT).message == message
+    message = "`fps` must be written `24`: the price depends on it."
+    assert refused({"duration": 1, "sound": True, "fps": "24 "}, sound, SOFT).message == message
+    assert priced({"duration": 1, "sound": True, "fps": "24.0"}, sound, SOFT).amount == 400_000
+    assert priced({"duration": 1, "sound": False, "fps": 24}, sound, SOFT).amount == 70_000
+
+
+def test_what_no_price_of_the_model_depends_on_may_be_anything() -> None:
+    other = Price(("seedance-*",), 374_000, Per.SECOND, "duration", when={"resolution": "1080p"})
+    detail = ModelDetail("Veo3", (SIZES,))
+    assert priced({"duration": 1, "resolution": ["1080P"]}, other, SOFT, detail=detail).amount == 70_000
+
+
 def test_a_job_has_one_price() -> None:
     quoted = priced({"duration": 5}, Price(("Kling-*",), 280_000, Per.JOB), model="Kling-V2.1")
     assert (quoted.amount, quoted.seconds) == (280_000, 5)
