@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.002
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 """A text line stays one line on every terminal, whatever its values hold."""
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def log_event(level: int, event: str, **fields: Any) -> None:

@@ -3,10 +3,11 @@
 A team that has `notify` is told as well, once per limit, percentage and window, whichever gateways saw it.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+
+import msgspec
 
 from gateway.context import Gateway
 from gateway.core.addresses import Target
@@ -19,6 +20,8 @@ from gateway.core.wording import limit_words, rfc3339
 from gateway.insistence import insist_quietly
 from gateway.ledger.delivery_values import Notice
 from gateway.logs import log_event
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 LIMIT = "limit"
 """The kind of delivery that tells of a limit filling up."""
@@ -71,4 +74,4 @@ def _warning(team: Team, claim: Claim, bound: Bound, percent: int, used: int, no
         "unit": limit.unit.value,
         "resets_at": None if claim.window_ends is None else rfc3339(claim.window_ends),
     }
-    return message("limit.warning", now, json.dumps(data).encode())
+    return message("limit.warning", now, _encode(data))

@@ -15,7 +15,7 @@ from gateway.core.fields import etag_of
 from gateway.core.freshness import follow_interval
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
-from gateway.core.money import MICRO, usd_number
+from gateway.core.money import MICRO
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
@@ -192,7 +192,7 @@ def _trace_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, tra
         "gateway.model": owner.model,
         "gateway.job": request_id,
         "gateway.outcome": outcome.value,
-        "gateway.usd": usd_number(owner.charge(outcome)),
+        "gateway.usd": owner.charge(outcome) / MICRO,
     }
     fault = outcome.value if outcome in (Outcome.FAILED, Outcome.EXPIRED) else ""
     gw.traces.record_job(trace, (owner.created_at, gw.now()), facts, fault)

@@ -154,6 +154,15 @@ async def test_a_level_warns_once_a_day_and_money_is_in_usd(open_house: OpenHous
     assert (by_limit["m"]["used"], by_limit["m"]["ceiling"], by_limit["m"]["unit"]) == (0.035, 0.07, "USD")
 
 
+async def test_a_millionth_of_a_dollar_is_told_plainly(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
+    files = notifying("[{limit: 0.000006 USD per month, warn: [50%], name: m}]")
+    prices = {"gateway.yaml": "prices: [{models: ['*'], usd: 0.000003, per: job}]"}
+    house = await open_house(files | prices, outside=outside(receiver))
+    assert (await house.client("key").create("seedream-5.0-lite")).status_code == 200
+    await house.eventually(lambda: len(receiver.requests) == 1)
+    assert b'"used":0.000003,"ceiling":0.000006,' in receiver.requests[0].body
+
+
 async def test_of_two_gateways_one_tells(open_house: OpenHouse, receiver: ScriptedUpstream, postgres: Server) -> None:
     ledger = postgres.ledger()
     files = notifying("[{limit: 2 jobs at once, warn: [50%], name: slots}, {limit: 8 jobs per day, warn: [50%]}]")

@@ -68,7 +68,8 @@ def run(call: Invocation) -> int:
         raise CannotRunError(str(error)) from None
     if call.options.format == "json":
         about = {"team": caller.team.name, "key": caller.key.name, "model": draft.model}
-        print(json.dumps(about | explained(explanation.decision) | {"notes": explanation.notes}, indent=2))
+        spoken = about | explained(explanation.decision) | {"notes": explanation.notes}
+        print(json.dumps(spoken, indent=2, default=float))
     else:
         _print_text(explanation)
     return 0 if explanation.decision.refusal is None else 1

@@ -83,7 +83,7 @@ def run(call: Invocation) -> int:
         raise CannotRunError(f"{names} holds no access line: give it what the gateway writes to stdout")
     notes = _notes(policy, rehearsal, result)
     if call.options.format == "json":
-        print(json.dumps(_values(result, notes), indent=2))
+        print(json.dumps(_values(result, notes), indent=2, default=float))
     else:
         _print_text(result, notes)
     return 1 if result.refused else 0

@@ -14,6 +14,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from gateway.cli.display import show_table
 from gateway.cli.invocation import CannotRunError, Invocation
@@ -56,7 +57,8 @@ def _print_json(months: Sequence[Month], found: Found) -> None:
     else:
         about = {"from": months[0].label, "to": months[-1].label}
         rows = [{"month": month.label, **_values(row)} for month, row in found]
-    print(json.dumps({**about, "rows": rows, "total": _values(_total(row for _, row in found))}, indent=2))
+    total = _values(_total(row for _, row in found))
+    print(json.dumps({**about, "rows": rows, "total": total}, indent=2, default=float))
 
 
 def _print_csv(months: Sequence[Month], found: Found) -> None:
@@ -92,7 +94,7 @@ def _total(rows: Iterable[UsageRow]) -> UsageRow:
 _NOTHING = UsageRow("", "", "", jobs=0, succeeded=0, failed=0, open=0, charged=0, held=0, refused=0, seconds=0)
 
 
-def _values(row: UsageRow) -> Mapping[str, str | float | None]:
+def _values(row: UsageRow) -> Mapping[str, str | int | Decimal | None]:
     """The row for programs: money in USD; the total has neither team, key nor model."""
     names = {"team": row.team, "key": row.key, "model": row.model} if row.team else {}
     return {

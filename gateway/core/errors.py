@@ -5,6 +5,7 @@ The table below is the source of the error bodies, of the metric label `reason`,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from gateway.core.headers import Headers
@@ -119,7 +120,7 @@ class RateLimit:
     """
 
     limit_type: str
-    limit: int | float
+    limit: int | Decimal
     interval_seconds: int
     retry_after_ms: int
 

@@ -34,6 +34,6 @@ def format_usd(micro: int) -> str:
     return f"{sign}{dollars}.{places}"
 
 
-def usd_number(micro: int) -> int | float:
-    """Dollars as the JSON number that bodies show; exact below nine billion dollars."""
-    return micro // MICRO if micro % MICRO == 0 else micro / MICRO
+def usd_number(micro: int) -> int | Decimal:
+    """Dollars as the JSON number that bodies show, exact and without an exponent: a float is written `1e-06`."""
+    return micro // MICRO if micro % MICRO == 0 else Decimal(micro) / MICRO

@@ -1,5 +1,7 @@
 """What is written down of a finished call: metrics with closed labels, and one access line."""
 
+from decimal import Decimal
+
 import msgspec
 
 from gateway.catalogue import is_on_offer
@@ -31,7 +33,7 @@ class AccessLine(msgspec.Struct, omit_defaults=True):
     team: str = ""
     key: str = ""
     model: str = ""
-    usd: float | None = None
+    usd: int | Decimal | None = None
     seconds: int | None = None
     job: str = ""
     replayed: bool = False

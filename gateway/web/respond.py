@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from gateway.core.wording import rfc3339
 
 _NAME = b"gmi-gateway"
 _NO_STORE = (b"cache-control", b"no-store")
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Stream(NamedTuple):
@@ -51,7 +52,7 @@ def json_reply(value: Any, *headers: Header) -> Reply:
     return Reply(200, _encode(value), (JSON, _NO_STORE, *headers))
 
 
-def amount_of(value: int, unit: Unit | str) -> int | float:
+def amount_of(value: int, unit: Unit | str) -> int | Decimal:
     """An amount as it is shown: USD as a number of dollars, everything else as it is counted."""
     return usd_number(value) if unit == Unit.USD else value
 

@@ -70,6 +70,8 @@ def test_bu2_what_is_written_reads_as_the_same_amount(micro: int) -> None:
 def test_bu2_the_json_number_is_exact(micro: int) -> None:
     number = usd_number(micro)
     assert Decimal(str(number)) * MICRO == micro
+    assert "E" not in str(number)
+    assert isinstance(number, int) or not str(number).endswith("0")
     assert isinstance(number, int) == (micro % MICRO == 0)
 
 

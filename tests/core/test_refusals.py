@@ -1,4 +1,5 @@
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ def test_bu1_a_budget_says_price_left_and_reset() -> None:
         "This takes 3.00 USD, but of 10.00 USD per month (limit 'money') only 1.20 USD are left; "
         "ask for less, or try again after 2026-12-01 00:00 Europe/Berlin."
     )
-    assert refusal.siblings == {"price": 3, "left": 1.2, "resets_at": "2026-11-30T23:00:00Z"}
+    assert refusal.siblings == {"price": 3, "left": Decimal("1.2"), "resets_at": "2026-11-30T23:00:00Z"}
     resets_at = at("2026-12-01T00:00", BERLIN)
     assert refusal.quota == Quota("money", 10_000_000, 8_800_000, "USD", resets_at)
     assert refusal.rate_limit is not None

@@ -33,6 +33,15 @@ async def test_one_line_a_call_with_names_and_times_alone(
     assert "canary" not in json.dumps([create, poll, unknown])
 
 
+async def test_bu2_a_millionth_of_a_dollar_is_written_plainly(
+    open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, client = await open_shop("prices: [{models: ['*'], usd: 0.000001, per: job}]", access_log="on")
+    await client.create("Veo3")
+    house.gw.access_log.flush()
+    assert '"usd":0.000001,' in capsys.readouterr().out
+
+
 async def test_the_line_of_a_create_says_what_it_would_cost_also_when_it_is_refused_or_repeated(
     open_shop: OpenShop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,14 @@ def test_every_code_becomes_contracts_error(code: Code) -> None:
     assert (reply.code, reply.message) == (code.value, "What to do.")
 
 
+def test_bu2_no_amount_of_money_is_written_with_an_exponent() -> None:
+    for micro, text in ((1, b"0.000001"), (10, b"0.00001"), (99, b"0.000099"), (400_000, b"0.4"), (3 * 10**6, b"3")):
+        assert json_reply({"usd": amount_of(micro, Unit.USD)}).body == b'{"usd":%s}' % text
+    quota = Quota("money", 9, 3, Unit.USD, None)
+    body = error_reply(Refusal(Code.BUDGET_EXCEEDED, "Too dear.", quota=quota), "request-1").body
+    assert b'"limit":0.000009,"used":0.000003,' in body
+
+
 def test_a_limits_refusal_tells_how_much_and_when() -> None:
     refusal = Refusal(
         Code.BUDGET_EXCEEDED,
@@ -74,7 +82,7 @@ def test_a_level_never_resets() -> None:
     [
         (8, Unit.JOBS, "8"),
         (3_200_000, Unit.USD, "3.2"),
-        (1, Unit.USD, "1e-6"),
+        (1, Unit.USD, "0.000001"),
         (5_000_000, Unit.USD, "5"),
         (0, Unit.USD, "0"),
     ],

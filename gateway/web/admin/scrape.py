@@ -104,7 +104,7 @@ def _show_limits(gw: Gateway, limits: Mapping[str, list[TeamLimit]]) -> None:
         for row in rows:
             limit = row.state.limit
             labels = (team, limit.name)
-            amounts[labels] = amount_of(row.state.ceiling, limit.unit)
-            used[labels] = max(used.get(labels, 0), amount_of(row.state.used, limit.unit))
+            amounts[labels] = float(amount_of(row.state.ceiling, limit.unit))
+            used[labels] = max(used.get(labels, 0.0), float(amount_of(row.state.used, limit.unit)))
     gw.metrics.quota_limit.show(amounts)
     gw.metrics.quota_used.show(used)
