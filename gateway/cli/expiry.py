@@ -15,7 +15,7 @@ NEVER = "never"
 FORMS = "`90d`, `2027-01-01`, an RFC 3339 instant, or `never`"
 
 _DURATION = re.compile(r"\s*[0-9.]+\s*(ms|s|min|h|d)\s*")
-_LAST = datetime(9998, 12, 31, tzinfo=UTC).timestamp()
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def read_expiry(text: str | None, timezone: str, now: float) -> str | None:
@@ -35,7 +35,7 @@ def read_expiry(text: str | None, timezone: str, now: float) -> str | None:
     if ends <= now:
         raise CannotRunError(f"--expires {text} is in the past: the key would never work")
     if ends > _LAST:
-        raise CannotRunError(f"--expires {text} is after the year 9998: write `never`")
+        raise CannotRunError(f"--expires {text} is after the year 9999: write `never`")
     return rfc3339(ends) if is_duration else text
 
 

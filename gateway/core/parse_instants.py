@@ -13,7 +13,10 @@ _INSTANT = re.compile(
 )
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
-"""Of these an instant can be told in every time zone; a day more on either side may not exist there."""
+"""Of these an instant can be told in every time zone; a day more on either side may not exist there.
+
+The year after the last is how people write never, and counts as the last.
+"""
 
 
 def read_instant(fields: Fields, name: str, timezone: str) -> float | None:
@@ -40,8 +43,9 @@ def parse_instant(text: str, timezone: str) -> float:
         instant = datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError(f"names a day or time that does not exist: {show(text)}") from None
-    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-        raise ValueError(f"must be of the years {_FIRST_YEAR} to {_LAST_YEAR}, not {show(text)}")
+    if instant.year < _FIRST_YEAR:
+        raise ValueError(f"must not be before the year {_FIRST_YEAR}, not {show(text)}")
+    instant = instant.replace(year=min(instant.year, _LAST_YEAR))
     if is_date:
         instant = instant.replace(tzinfo=zoneinfo.ZoneInfo(timezone))
     return instant.timestamp()

@@ -31,7 +31,7 @@ def test_an_end_is_a_date_an_instant_or_none(text: str | None, written: str | No
         ("0d", "0d is in the past: the key would never work"),
         ("2026-11-23", "2026-11-23 is in the past: the key would never work"),
         ("2026-11-31", "names a day or time that does not exist: `2026-11-31`"),
-        ("9999999d", "9999999d is after the year 9998: write `never`"),
+        ("9999999d", "9999999d is after the year 9999: write `never`"),
     ],
 )
 def test_what_is_no_end_or_leaves_no_time_is_said(text: str, why: str) -> None:
