@@ -11,9 +11,9 @@ from gateway.cache import Cache
 from gateway.core.errors import Refusal
 from gateway.leases import Leases
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
-from gateway.lines import Line
+from gateway.lines import Gate, Line
 from gateway.logs import AccessLog, log_event, place_of
-from gateway.memory import Gate, JobMemory
+from gateway.memory import JobMemory
 from gateway.outbound import Outbound
 from gateway.policies import Policies
 from gateway.refusals import Refusals

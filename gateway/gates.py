@@ -14,8 +14,7 @@ from math import ceil
 
 from gateway.context import Gateway
 from gateway.ledger.values import KeptAnswer
-from gateway.lines import Line
-from gateway.memory import Gate
+from gateway.lines import Gate, Line
 from gateway.upstream.client import Answer
 from gateway.waits import Wait
 

@@ -1,11 +1,23 @@
-"""A line of creates that wait for one model: each team's in the order they came, and the teams in turn."""
+"""A gate that upstream's refusal of a model closes, and the line of creates that wait for it to open.
+
+In the line each team's creates stand in the order they came, and the teams take turns.
+"""
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 from gateway.ledger.values import KeptAnswer
 
 _MOST_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock."""
+
+    opens_at: float
+    answer: KeptAnswer
 
 
 class Line:

@@ -9,7 +9,7 @@ import msgspec
 from cachetools import FIFOCache, LRUCache
 
 from gateway.core.errors import Code
-from gateway.ledger.values import KeptAnswer, Owner
+from gateway.ledger.values import Owner
 from gateway.upstream.client import Answer, Sent, UpstreamFailure
 
 OWNER_TRUSTED_FOR = 60.0
@@ -72,14 +72,6 @@ class Known(msgspec.Struct):
 
 _NOTHING = Known()
 """Of a job that is not remembered. Nobody writes to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock."""
-
-    opens_at: float
-    answer: KeptAnswer
 
 
 def _new_future() -> "asyncio.Future[Seen]":
