@@ -22,12 +22,17 @@ _RETRY_AFTER = b"retry-after"
 
 
 def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None:
-    """Upstream answered a create for the model with this 429: nobody asks again before its `Retry-After` is over."""
+    """Upstream answered a create for the model with this 429: nobody asks again before its `Retry-After` is over.
+
+    Of creates that were under way together the last answer may name a shorter time; the longer one holds.
+    """
     now = gw.ticks()
     for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now]:
         del gw.gates[place]
     reply = KeptAnswer(answer.status, answer.headers, answer.body)
-    gw.gates[credential, model] = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), reply)
+    gate = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), reply)
+    before = gw.gates.get((credential, model), gate)
+    gw.gates[credential, model] = max(gate, before, key=lambda each: each.opens_at)
     line = gw.lines.get((credential, model))
     if line is not None:
         line.slow_down(reply)

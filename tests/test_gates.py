@@ -46,6 +46,15 @@ async def test_up10_only_that_model_of_that_credential_is_closed_and_only_for_so
     assert closed_gate(gw, "default", "Veo3") is None
 
 
+async def test_up10_of_two_refusals_the_one_that_lasts_longer_counts(open_house: OpenHouse) -> None:
+    gw = (await open_house({"a.yaml": team("a", "key")})).gw
+    close_gate(gw, "default", "Veo3", REFUSAL)
+    close_gate(gw, "default", "Veo3", Answer(429, ((b"retry-after", b"2"),), b"{}"))
+    told = closed_gate(gw, "default", "Veo3")
+    assert told is not None
+    assert dict(told.headers)[b"retry-after"] == b"30"
+
+
 async def test_ca2_gates_that_opened_are_forgotten(open_house: OpenHouse) -> None:
     gw = (house := await open_house({"a.yaml": team("a", "key")})).gw
     for number in range(5):
