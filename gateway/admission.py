@@ -17,7 +17,7 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.refusals import refusal_for
 from gateway.core.repeats import refusal_in_doubt, refusal_of_another_body, refusal_of_repeat
 from gateway.failpoints import Point, reach
-from gateway.gates import await_turn, close_gate, closed_gate, line_for
+from gateway.gates import await_turn, close_gate, closed_gate, line_for, told_again
 from gateway.ledger.instances import LEASE
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import (
@@ -79,8 +79,8 @@ async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | In
 async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> Created:
     """Carry out the create when its turn has come; until then it holds nothing of what it will take."""
     if not await await_turn(line, wait):
-        told = closed_gate(gw, order.caller.team.credential, order.draft.model)
-        return Created(told or line.answer, {})
+        gate = gw.gates[order.caller.team.credential, order.draft.model]
+        return Created(told_again(gw, gate, order.draft.model), {})
     return await gw.tasks.shield(_carry_out_in_turn(gw, order, line), "create")
 
 

@@ -1,4 +1,4 @@
-"""A model that upstream wants left alone for a while: its own 429 is told again to everyone until then.
+"""A model that upstream wants left alone for a while: its 429 is told again to everyone until then.
 
 Upstream's limits are per organisation and model, so one team that runs into one would otherwise be followed by all the
 others, and each refused create would put off the moment at which upstream takes one again.
@@ -12,10 +12,13 @@ import asyncio
 from contextlib import suppress
 from math import ceil
 
+import msgspec
+
 from gateway.context import Gateway
+from gateway.core.headers import JSON
 from gateway.ledger.values import KeptAnswer
 from gateway.lines import Gate, Line
-from gateway.upstream.client import Answer
+from gateway.upstream.answer import Answer, stated_limit
 from gateway.waits import Wait
 
 _RETRY_AFTER = b"retry-after"
@@ -26,41 +29,46 @@ def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None
 
     Of creates that were under way together the last answer may name a shorter time; the longer one holds.
     """
-    now = gw.ticks()
-    for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now]:
+    now, here = gw.ticks(), (credential, model)
+    for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now and place not in gw.lines]:
         del gw.gates[place]
-    reply = KeptAnswer(answer.status, answer.headers, answer.body)
-    gate = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), reply)
-    before = gw.gates.get((credential, model), gate)
-    gw.gates[credential, model] = max(gate, before, key=lambda each: each.opens_at)
-    line = gw.lines.get((credential, model))
+    gate = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), stated_limit(answer.body))
+    gw.gates[here] = max(gate, gw.gates.get(here, gate), key=lambda each: each.opens_at)
+    line = gw.lines.get(here)
     if line is not None:
-        line.slow_down(reply)
+        line.slow_down()
 
 
 def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = False) -> KeptAnswer | None:
-    """Upstream's 429 with the seconds that are left of it; None if the model may be asked for.
+    """Upstream's 429 with the time that is left of it; None if the model may be asked for.
 
     While others wait in line it is told to everyone whose turn it is not.
     """
-    gate = gw.gates.get((credential, model))
-    left = 0.0 if gate is None else gate.opens_at - gw.ticks()
-    if gate is not None and left > 0:
-        return _told(gate.answer, left)
-    line = gw.lines.get((credential, model))
-    return _told(line.answer, 1) if line is not None and len(line) and not in_turn else None
+    gate, line = gw.gates.get((credential, model)), gw.lines.get((credential, model))
+    if gate is None:
+        return None
+    others_wait = line is not None and len(line) > 0 and not in_turn
+    return told_again(gw, gate, model) if others_wait or gate.opens_at > gw.ticks() else None
 
 
-def _told(answer: KeptAnswer, seconds: float) -> KeptAnswer:
-    headers = [header for header in answer.headers if header[0] != _RETRY_AFTER]
-    return KeptAnswer(answer.status, (*headers, (_RETRY_AFTER, b"%d" % ceil(seconds))), answer.body)
+def told_again(gw: Gateway, gate: Gate, model: str) -> KeptAnswer:
+    """Upstream's 429 in its own words and shape, with the seconds that are left. Its clients read them from the body.
+
+    Nothing else of the first answer is told: its words, its headers and a job it may name are the team's that got it.
+    """
+    seconds = max(1, ceil(gate.opens_at - gw.ticks()))
+    limit, interval = gate.limit.get("limit"), gate.limit.get("interval_seconds")
+    pace = "" if limit is None or interval is None else f": {limit} requests per {interval} seconds"
+    sentence = f"Rate limit exceeded for model {model}{pace}. Retry in {seconds * 1000} ms."
+    body = {"error": sentence, "rate_limit": {**gate.limit, "retry_after_ms": seconds * 1000}}
+    return KeptAnswer(429, (JSON, (_RETRY_AFTER, b"%d" % seconds)), msgspec.json.encode(body))
 
 
 def line_for(gw: Gateway, credential: str, model: str) -> Line | None:
     """The line that a create which can wait has to join; None if the model may be asked for at once."""
-    line, told = gw.lines.get((credential, model)), closed_gate(gw, credential, model)
-    if line is None and told is not None:
-        line = gw.lines[credential, model] = Line(told)
+    line = gw.lines.get((credential, model))
+    if line is None and closed_gate(gw, credential, model) is not None:
+        line = gw.lines[credential, model] = Line()
         gw.tasks.start(_serve(gw, (credential, model), line), "let creates through")
     return line
 

@@ -5,29 +5,31 @@ In the line each team's creates stand in the order they came, and the teams take
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from gateway.ledger.values import KeptAnswer
 
 _MOST_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock."""
+    """Upstream's refusal of a model, told again until `opens_at` on the monotonic clock.
+
+    `limit` is what it said of the limit that was reached, in its own names, and nothing else of its answer: that was
+    one team's.
+    """
 
     opens_at: float
-    answer: KeptAnswer
+    limit: Mapping[str, str | int]
 
 
 class Line:
     """Who waits, and how many are let through at once: one, until upstream takes it; then two, then four.
 
-    `answer` is upstream's refusal as last heard. `moved` is set when somebody else may be next.
+    `moved` is set when somebody else may be next.
     """
 
-    def __init__(self, answer: KeptAnswer) -> None:
-        self.answer = answer
+    def __init__(self) -> None:
         self.moved = asyncio.Event()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._under_way = 0
@@ -77,8 +79,7 @@ class Line:
             self._at_once = min(_MOST_AT_ONCE, 2 * self._at_once)
         self.moved.set()
 
-    def slow_down(self, answer: KeptAnswer) -> None:
+    def slow_down(self) -> None:
         """Upstream refuses again: one at a time."""
-        self.answer = answer
         self._at_once = 1
         self.moved.set()

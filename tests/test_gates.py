@@ -25,16 +25,38 @@ def pass_time(house: House, seconds: float) -> None:
         house.gw.gates[place] = replace(gate, opens_at=gate.opens_at - seconds)
 
 
+def told(seconds: int, pace: str = "", **limit: object) -> dict[str, object]:
+    """The body of upstream's refusal told again."""
+    sentence = f"Rate limit exceeded for model Veo3{pace}. Retry in {seconds * 1000} ms."
+    return {"error": sentence, "rate_limit": {**limit, "retry_after_ms": seconds * 1000}}
+
+
 async def test_up10_a_refusal_is_told_again_with_the_time_that_is_left(open_house: OpenHouse) -> None:
     gw = (house := await open_house({"a.yaml": team("a", "key")})).gw
-    close_gate(gw, "default", "Veo3", REFUSAL)
+    limit = {"limit_type": "RPM", "limit": 2, "interval_seconds": 60}
+    first = json.dumps({"error": "slow", "rate_limit": {**limit, "retry_after_ms": 29970}}).encode()
+    close_gate(gw, "default", "Veo3", Answer(429, ((b"retry-after", b"30"),), first))
     pass_time(house, 9.5)
 
-    told = closed_gate(gw, "default", "Veo3")
+    again = closed_gate(gw, "default", "Veo3")
 
-    assert told is not None
-    assert (told.status, told.body) == (429, BODY)
-    assert dict(told.headers) == {b"content-type": b"application/json", b"retry-after": b"21"}
+    assert again is not None
+    assert (again.status, json.loads(again.body)) == (429, told(21, ": 2 requests per 60 seconds", **limit))
+    assert again.headers == ((b"content-type", b"application/json"), (b"retry-after", b"21"))
+
+
+async def test_az7_nothing_else_of_the_first_answer_is_told_again(open_house: OpenHouse) -> None:
+    gw = (await open_house({"a.yaml": team("a", "key")})).gw
+    headers = ((b"content-type", b"text/html"), (b"retry-after", b"9"), (b"x-job-id", b"canary"))
+    canaries = {"error": "prompt canary", "request_id": "canary"}
+    body = {**canaries, "rate_limit": {"limit_type": "canary of a prompt: no short word", "limit": "canary", "more": 1}}
+    close_gate(gw, "default", "Veo3", Answer(429, headers, json.dumps(body).encode()))
+
+    again = closed_gate(gw, "default", "Veo3")
+
+    assert again is not None
+    assert json.loads(again.body) == told(9)
+    assert dict(again.headers) == {b"content-type": b"application/json", b"retry-after": b"9"}
 
 
 async def test_up10_only_that_model_of_that_credential_is_closed_and_only_for_so_long(open_house: OpenHouse) -> None:
@@ -50,9 +72,9 @@ async def test_up10_of_two_refusals_the_one_that_lasts_longer_counts(open_house:
     gw = (await open_house({"a.yaml": team("a", "key")})).gw
     close_gate(gw, "default", "Veo3", REFUSAL)
     close_gate(gw, "default", "Veo3", Answer(429, ((b"retry-after", b"2"),), b"{}"))
-    told = closed_gate(gw, "default", "Veo3")
-    assert told is not None
-    assert dict(told.headers)[b"retry-after"] == b"30"
+    again = closed_gate(gw, "default", "Veo3")
+    assert again is not None
+    assert dict(again.headers)[b"retry-after"] == b"30"
 
 
 async def test_ca2_gates_that_opened_are_forgotten(open_house: OpenHouse) -> None:
@@ -161,8 +183,8 @@ async def test_who_does_not_wait_is_told_at_once_and_overtakes_nobody(rush: Rush
         await rush.queue(name)
     rush.open()
     await rush.house.eventually(lambda: rush.sent() == ["a1"])
-    told = await client.create()
-    assert (told.status_code, told.content, told.headers["retry-after"]) == (429, BODY, "1")
+    refused = await client.create()
+    assert (refused.status_code, refused.json(), refused.headers["retry-after"]) == (429, told(1), "1")
     rush.upstream.go.set()
     await rush.finish()
     assert rush.sent() == ["a1", "a2"]
@@ -188,11 +210,25 @@ async def test_a_limit_is_checked_when_the_turn_has_come(rush: Rush) -> None:
     assert (await rush.house.used("jobs", "a"), len(rush.sent())) == (3, 3)
 
 
+async def test_the_refusal_is_remembered_as_long_as_creates_wait_in_line(rush: Rush) -> None:
+    rush.upstream.go.clear()
+    for name in ("a1", "a2"):
+        await rush.queue(name)
+    await rush.queue("b1", Prefer="wait=1")
+    rush.open()
+    close_gate(rush.house.gw, "default", "Kling", REFUSAL)
+    assert (await rush.house.client("key-c").create()).json() == (await rush.creates.pop("b1")).json() == told(1)
+    rush.upstream.go.set()
+    assert await rush.finish() == {"a1": 200, "a2": 200}
+
+
 async def test_a_wait_that_is_over_in_line_is_told_the_refusal_again(rush: Rush) -> None:
     await rush.queue("a1", Prefer="wait=1")
     answer = await rush.creates["a1"]
-    assert (answer.status_code, answer.content, answer.headers["preference-applied"]) == (429, BODY, "wait=1")
-    assert int(answer.headers["retry-after"]) in (298, 299)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (429, "wait=1")
+    left = int(answer.headers["retry-after"])
+    assert left in (298, 299)
+    assert answer.json() == told(left)
     await rush.house.eventually(lambda: rush.house.gw.lines == {})
     assert (rush.sent(), await rush.books()) == ([], (0, 0))
 

@@ -2,17 +2,14 @@
 
 import asyncio
 
-from gateway.ledger.values import KeptAnswer
 from gateway.lines import Line
-
-REFUSAL = KeptAnswer(429, (), b"later")
 
 
 class Queue:
     """A line whose creates have names, such as `a1`: the team, and which of its creates."""
 
     def __init__(self, *names: str) -> None:
-        self.line = Line(REFUSAL)
+        self.line = Line()
         self.turns: dict[str, asyncio.Future[None]] = {name: self.line.join(name[0]) for name in names}
         self._told: set[str] = set()
 
@@ -53,12 +50,11 @@ async def test_one_at_a_time_until_upstream_takes_them() -> None:
     assert queue.next() == ["a1", "a2"]
     queue.line.done(accepted=True)
     assert queue.next() == ["a3", "a4", "a5"]
-    queue.line.slow_down(KeptAnswer(429, (), b"again"))
+    queue.line.slow_down()
     for _ in range(4):
         assert queue.next() == []
         queue.line.done(accepted=False)
     assert queue.next() == ["a6"]
-    assert queue.line.answer.body == b"again"
 
 
 async def test_who_leaves_is_passed_over_and_its_team_with_its_last() -> None:

@@ -4,10 +4,11 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import chain
+from typing import Annotated
 
 import httpx
 import msgspec
@@ -192,6 +193,33 @@ def _body_seconds(body: bytes) -> float | None:
         return _decode_limited(body).rate_limit.retry_after_ms / 1000
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def stated_limit(body: bytes) -> dict[str, str | int]:
+    """What the body of a 429 says of upstream's limit in `rate_limit`, in GMI's names: plain, short values alone."""
+    try:
+        fields = _decode_stated(body).rate_limit
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    stated: dict[str, str | int] = {}
+    for name, decode in _STATED.items():
+        with suppress(KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            stated[name] = decode(fields[name])
+    return stated
+
+
+class _Stated(msgspec.Struct):
+    rate_limit: dict[str, msgspec.Raw]
+
+
+_Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,32}\Z")]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+_STATED: Mapping[str, Callable[[msgspec.Raw], str | int]] = {
+    "limit_type": msgspec.json.Decoder(_Word).decode,
+    "limit": msgspec.json.Decoder(_Count).decode,
+    "interval_seconds": msgspec.json.Decoder(_Count).decode,
+}
+_decode_stated = msgspec.json.Decoder(_Stated).decode
 
 
 class _RateLimit(msgspec.Struct):

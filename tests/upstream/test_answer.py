@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer, Intake, require_no_secret, require_result, retry_after
+from gateway.upstream.answer import Answer, Intake, require_no_secret, require_result, retry_after, stated_limit
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.reply import Reply
@@ -35,6 +35,26 @@ DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 )
 def test_up10_retry_after(headers: dict[str, str], body: bytes, seconds: int) -> None:
     assert retry_after(headers, body) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "stated"),
+    [
+        (
+            b'{"rate_limit":{"limit_type":"RPM","limit":2,"interval_seconds":60,"retry_after_ms":29970,"more":1}}',
+            {"limit_type": "RPM", "limit": 2, "interval_seconds": 60},
+        ),
+        (b'{"rate_limit":{"limit_type":"a prompt","limit":"2","interval_seconds":60}}', {"interval_seconds": 60}),
+        (b'{"rate_limit":{"limit_type":7,"limit":-1,"interval_seconds":1e30}}', {}),
+        (b'{"rate_limit":{"limit_type":"\\ud800","limit":true,"interval_seconds":null}}', {}),
+        (b'{"rate_limit":"RPM"}', {}),
+        (b'{"error":"slow"}', {}),
+        (b"[" * 5000, {}),
+        (b"\xff", {}),
+    ],
+)
+def test_up10_of_upstreams_limit_only_what_is_plain_and_short_is_read(body: bytes, stated: dict[str, object]) -> None:
+    assert stated_limit(body) == stated
 
 
 @pytest.mark.parametrize("media_type", [b"application/json", b"application/json; charset=utf-8", b"Application/JSON"])
