@@ -59,13 +59,31 @@ async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created
     order.on_decided(decision)
     if decision.refusal is not None:
         return await _repeat(gw, order, decision, decision.refusal)
-    if wait is not None and is_fair(order.policy, order.draft.model):
-        earlier = await _earlier(gw, order, decision)
-        if earlier is not None:
-            return _first_answer(earlier)
-        line = line_for(gw, order.caller.team.credential, order.draft.model)
+    credential, model = order.caller.team.credential, order.draft.model
+    if closed_gate(gw, credential, model) is not None or (credential, model) in gw.lines:
+        return await _meet_gate(gw, order, decision, wait)
+    pause = gw.upstream.circuits.pause_of(credential, gw.ticks())
+    if pause is not None:
+        return await _repeat(gw, order, decision, pause.as_refusal())
+    return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
+
+
+async def _meet_gate(gw: Gateway, order: Order, decision: Decision, wait: Wait | None) -> Created:
+    """Upstream wants the model left alone: wait in line, if the client can and policy calls the model fair.
+
+    Else it is told so at once. Nothing is taken for that: other creates of the team would be refused meanwhile.
+    """
+    earlier = await _earlier(gw, order, decision)
+    if earlier is not None:
+        return _first_answer(earlier)
+    credential, model = order.caller.team.credential, order.draft.model
+    if wait is not None and is_fair(order.policy, model):
+        line = line_for(gw, credential, model)
         if line is not None:
             return await _stand_in_line(gw, order, line, wait)
+    told = closed_gate(gw, credential, model)
+    if told is not None:
+        return Created(told, {})
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
 
 
@@ -119,7 +137,7 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: 
 
 
 async def _repeat(gw: Gateway, order: Order, decision: Decision, refusal: Refusal) -> Created:
-    """What the policy refuses today may be a repeat of what it did not refuse, and then gets that one's answer.
+    """What is refused today may be a repeat of what was not refused, and then gets that one's answer.
 
     A key that may not create jobs at all is not told of others' either.
     """

@@ -251,7 +251,7 @@ def _upstream(
 ) -> Upstream:
     limits = UpstreamLimits(settings.upstream_timeout, settings.create_timeout, settings.max_in_flight, budget.bodies)
     transport = build_transport(settings.max_in_flight + _SPARE_CONNECTIONS, trusted)
-    return Upstream(url, transport, credentials, metrics, limits)
+    return Upstream(url, transport, credentials, metrics, limits, time.perf_counter)
 
 
 def bind(settings: Settings) -> tuple[socket.socket, socket.socket]:

@@ -8,6 +8,7 @@ import pytest
 
 from gateway import recovery, settlement
 from gateway.context import Gateway
+from gateway.core.breaker import FAILURES_TO_OPEN
 from gateway.core.lifecycle import State
 from gateway.core.wire import Payload
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
@@ -278,6 +279,57 @@ async def test_up10_after_upstreams_429_the_next_creates_are_answered_alike_with
     assert house.received("create_request") == 1
     assert await house.used("jobs", "a") == 0
     assert (await house.client("key").create("Veo3-Fast")).status_code == 200
+
+
+def refuse_reservations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a create that takes anything is a mistake."""
+
+    async def reserve(*_: object) -> None:
+        raise AssertionError("nothing is to be taken")
+
+    monkeypatch.setattr(Ledger, "reserve", reserve)
+
+
+@pytest.mark.parametrize("fair", ["true", "false"])
+async def test_up10_a_create_that_is_told_upstreams_429_again_takes_nothing(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, fair: str
+) -> None:
+    queueing = f"queueing: [{{models: [Veo3], fair: {fair}}}]"
+    limited = team("a", "key", "limits: [3 jobs at once]\nduplicates: {window: 1 h}")
+    house = await open_house({"a.yaml": limited, "gateway.yaml": queueing})
+    client, again = house.client("key"), {"Idempotency-Key": "k"}
+    first, merged = await client.create(headers=again), await client.create(payload={"prompt": "another"})
+    house.break_upstream("create_request:429:1:1")
+    assert (await client.create(payload={"prompt": "a third"})).status_code == 429
+
+    refuse_reservations(monkeypatch)
+    told = await client.create(payload={"prompt": "a fourth"}, headers={"Idempotency-Key": "new"})
+    assert (told.status_code, "code" in told.json()) == (429, False)
+    assert "ratelimit" not in told.headers
+    assert (await client.create(headers=again)).content == first.content
+    assert (await client.create(payload={"prompt": "another"})).content == merged.content
+    other = await client.create(payload={"prompt": "another"}, headers=again)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    assert house.received("create_request") == 3
+    assert await house.gw.ledger.verify() == []
+
+
+async def test_up15_a_create_that_the_open_circuit_refuses_takes_nothing(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", "limits: [3 jobs at once]")})
+    client, again = house.client("key"), {"Idempotency-Key": "k"}
+    first = await client.create(headers=again)
+    now = house.gw.ticks()
+    for _ in range(FAILURES_TO_OPEN):
+        house.gw.upstream.circuits.note("default", now, now, works=False)
+
+    refuse_reservations(monkeypatch)
+    refused = await client.create()
+    assert (refused.status_code, refused.json()["code"]) == (503, "upstream_circuit_open")
+    assert "retry-after" in refused.headers
+    assert (await client.create(headers=again)).content == first.content
+    assert house.received("create_request") == 1
 
 
 async def test_a_team_that_merges_duplicates_pays_once_for_equal_creates(open_house: OpenHouse) -> None:

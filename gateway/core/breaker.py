@@ -52,11 +52,15 @@ class Breaker:
         """Whether a call may be made. In `half_open` only the one probe may."""
         if self.state is _CLOSED:
             return True
-        if now < self._until:
+        if self.is_resting(now):
             return False
         self.state = _HALF_OPEN
         self._until = now + PROBE_PATIENCE
         return True
+
+    def is_resting(self, now: float) -> bool:
+        """Whether no call may be made. Asking takes no probe's place."""
+        return self.state is not _CLOSED and now < self._until
 
     def succeed(self) -> None:
         """A call got an answer that shows upstream working."""

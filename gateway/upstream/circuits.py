@@ -31,6 +31,11 @@ class Circuits:
             raise self.is_open(credential, now)
         self._show()
 
+    def pause_of(self, credential: str, now: float) -> UpstreamFailure | None:
+        """Why a call would not be let through now; None if one would be, or might. Nothing changes by asking."""
+        breaker = self._breakers.get(credential)
+        return self.is_open(credential, now) if breaker is not None and breaker.is_resting(now) else None
+
     def is_open(self, credential: str, now: float) -> UpstreamFailure:
         """Why a call does not go out."""
         message, wait = "Upstream fails repeatedly and is given a pause; try again.", self.of(credential).wait(now)

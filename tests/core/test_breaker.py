@@ -44,6 +44,15 @@ def test_up15_one_probe_goes_and_its_success_closes() -> None:
     assert [breaker.admit(1.0) for _ in range(3)] == [True, True, True]
 
 
+def test_up15_to_ask_whether_it_rests_takes_no_probes_place() -> None:
+    breaker = opened()
+    assert [breaker.is_resting(0.5), breaker.is_resting(1.0), breaker.is_resting(1.0)] == [True, False, False]
+    assert breaker.admit(1.0)
+    assert breaker.is_resting(1.0)
+    breaker.succeed()
+    assert not breaker.is_resting(1.0)
+
+
 def test_up15_a_failed_probe_opens_for_twice_as_long_up_to_half_a_minute() -> None:
     breaker, now, waits = opened(), 0.0, []
     for _ in range(8):

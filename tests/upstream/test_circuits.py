@@ -39,6 +39,10 @@ def test_what_fails_with_one_key_says_nothing_of_anothers() -> None:
     with pytest.raises(UpstreamFailure) as refused:
         circuits.admit("default", 9.0)
     assert (refused.value.sent, refused.value.code) == (Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN)
+    pause = circuits.pause_of("default", 9.0)
+    assert pause is not None
+    assert (pause.code, pause.retry_after) == (Code.UPSTREAM_CIRCUIT_OPEN, refused.value.retry_after)
+    assert [circuits.pause_of(name, 60.0) for name in ("default", "studio", "new")] == [None, None, None]
     circuits.admit("default", 60.0)
     assert shown(metrics) == {"half_open", "closed"}
 
