@@ -29,7 +29,7 @@ from gateway.ledger.values import (
     Owner,
     Replay,
 )
-from gateway.lines import Line
+from gateway.lines import Line, Turn
 from gateway.logs import log_event
 from gateway.notices import report_limits, report_shadowed
 from gateway.orders import Created, Order, owner_of, reservation_of
@@ -109,20 +109,20 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
 
     The time does not change whether the policy refuses it, but which windows its claims fall into.
     """
-    accepted = False
+    accepted, turn = False, Turn(line)
     try:
         decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
         order.on_decided(decision)
         if decision.refusal is not None:
             raise decision.refusal
-        created = await _carry_out(gw, order, decision, in_turn=True)
+        created = await _carry_out(gw, order, decision, turn)
         accepted = created.answer.status in (200, 201) and not created.replayed
     finally:
-        line.done(accepted=accepted)
+        turn.end(accepted=accepted)
     return created
 
 
-async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: bool = False) -> Created:
+async def _carry_out(gw: Gateway, order: Order, decision: Decision, turn: Turn | None = None) -> Created:
     order.draft.forget_payload()
     reach(Point.ADMITTED)
     now = gw.now()
@@ -131,7 +131,7 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision, *, in_turn: 
         case Full(claim, used):
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
-            return await _fulfil(gw, order, decision, Taken(used, now), in_turn=in_turn)
+            return await _fulfil(gw, order, decision, Taken(used, now), turn)
         case _:
             return _first_answer(reserved)
 
@@ -158,9 +158,9 @@ def _first_answer(earlier: Replay | InProgress | Mismatch) -> Created:
             raise refusal_of_another_body()
 
 
-async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, *, in_turn: bool) -> Created:
+async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, turn: Turn | None) -> Created:
     """Send what is reserved, unless upstream has asked to be left alone with this model, and tell what came of it."""
-    told = closed_gate(gw, order.caller.team.credential, order.draft.model, in_turn=in_turn)
+    told = closed_gate(gw, order.caller.team.credential, order.draft.model, in_turn=turn is not None)
     if told is not None:
         await settlement.release(gw, order.reservation_id, None)
         return Created(told, {})
@@ -168,6 +168,8 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, *
     report = partial(report_limits, gw, order.caller.team, decision.claims, taken.used)
     owner = owner_of(order, decision.price, taken.at)
     await _mark_sent(gw, order)
+    if turn is not None:
+        turn.sent()
     try:
         answer = await _send(gw, order, report)
         reach(Point.ANSWERED)

@@ -7,8 +7,13 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 _MOST_AT_ONCE = 64
+
+PATIENCE = 2.0
+"""Seconds after which a create that upstream has not refused counts as taken: its 429 comes at once, but some models
+answer a create no sooner than the job has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +88,23 @@ class Line:
         """Upstream refuses again: one at a time."""
         self._at_once = 1
         self.moved.set()
+
+
+class Turn:
+    """A create that was let through, until the line knows what came of it."""
+
+    def __init__(self, line: Line) -> None:
+        self._line: Line | None = line
+        self._timer: asyncio.TimerHandle | None = None
+
+    def sent(self) -> None:
+        """Upstream has the create now. If it does not refuse it soon, others may go."""
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE, partial(self.end, accepted=True))
+
+    def end(self, *, accepted: bool) -> None:
+        """The create has its answer. Whatever comes after the line has been told is told it no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        line, self._line = self._line, None
+        if line is not None:
+            line.done(accepted=accepted)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from gateway import lines
 from gateway.gates import close_gate, closed_gate
 from gateway.lines import Line
 from gateway.upstream.client import Answer
@@ -189,6 +190,23 @@ async def test_who_does_not_wait_is_told_at_once_and_overtakes_nobody(rush: Rush
     await rush.finish()
     assert rush.sent() == ["a1", "a2"]
     assert (await client.create()).status_code == 200
+
+
+async def test_a_create_that_upstream_keeps_waiting_keeps_nobody_else_waiting(
+    rush: Rush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "PATIENCE", 0.2)
+    rush.upstream.go.clear()
+    for name in ("a1", "b1", "c1", "b2"):
+        await rush.queue(name)
+    rush.open()
+    await rush.house.eventually(lambda: rush.sent() == ["a1"])
+    await rush.house.eventually(lambda: rush.sent()[1:] == ["b1", "c1"])
+    await rush.house.eventually(lambda: rush.sent()[3:] == ["b2"])
+    await rush.house.eventually(lambda: rush.house.gw.lines == {})
+    rush.upstream.go.set()
+    assert set((await rush.finish()).values()) == {200}
+    assert await rush.books() == (0, 0)
 
 
 async def test_who_leaves_the_line_has_asked_for_nothing(rush: Rush) -> None:

@@ -2,7 +2,10 @@
 
 import asyncio
 
-from gateway.lines import Line
+import pytest
+
+from gateway import lines
+from gateway.lines import Line, Turn
 
 
 class Queue:
@@ -79,3 +82,41 @@ async def test_a_line_is_busy_until_the_last_has_its_answer() -> None:
     assert (len(queue.line), queue.line.is_busy) == (0, True)
     queue.line.done(accepted=True)
     assert not queue.line.is_busy
+
+
+async def test_a_create_that_is_not_refused_soon_counts_as_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "PATIENCE", 0.01)
+    queue = Queue(*(f"a{number}" for number in range(9)))
+    assert queue.next() == ["a0"]
+    turn = Turn(queue.line)
+    await asyncio.sleep(0.05)
+    assert queue.next() == []
+    turn.sent()
+    queue.line.moved.clear()
+    await queue.line.moved.wait()
+    assert queue.next() == ["a1", "a2"]
+    turn.end(accepted=True)
+    assert queue.next() == []
+
+
+async def test_a_create_that_is_refused_later_still_slows_the_line_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "PATIENCE", 0.01)
+    queue = Queue(*(f"a{number}" for number in range(9)))
+    assert queue.next() == ["a0"]
+    turn = Turn(queue.line)
+    turn.sent()
+    await asyncio.sleep(0.05)
+    queue.line.slow_down()
+    turn.end(accepted=False)
+    assert [queue.next(), queue.next()] == [["a1"], []]
+
+
+async def test_who_has_its_answer_soon_is_counted_by_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "PATIENCE", 0.01)
+    queue = Queue(*(f"a{number}" for number in range(9)))
+    assert queue.next() == ["a0"]
+    turn = Turn(queue.line)
+    turn.sent()
+    turn.end(accepted=False)
+    await asyncio.sleep(0.05)
+    assert [queue.next(), queue.next()] == [["a1"], []]
