@@ -251,6 +251,21 @@ async def test_a_wait_that_is_over_in_line_is_told_the_refusal_again(rush: Rush)
     assert (rush.sent(), await rush.books()) == ([], (0, 0))
 
 
+@pytest.mark.parametrize("change", ["revoked", "expired"])
+async def test_au8_no_create_stands_in_line_for_longer_than_its_key_is_good(rush: Rush, change: str) -> None:
+    for name in ("a1", "b1"):
+        await rush.queue(name)
+    without = team("b", "another")
+    expired = team("b", "key-b").replace("    hash", "    expires: 2026-01-01\n    hash")
+    (rush.house.policies / "b.yaml").write_text(without if change == "revoked" else expired)
+    async with asyncio.timeout(5):
+        answer = await rush.creates.pop("b1")
+    assert (answer.status_code, answer.json()["code"]) == (401, f"key_{'invalid' if change == 'revoked' else change}")
+    rush.open()
+    assert await rush.finish() == {"a1": 200}
+    assert (rush.sent(), await rush.books()) == (["a1"], (0, 0))
+
+
 async def test_a_repeat_has_its_answer_without_standing_in_line(rush: Rush) -> None:
     rush.open()
     client, sent = rush.house.client("key-b"), {"Idempotency-Key": "order-1"}

@@ -46,6 +46,8 @@ async def create(call: Call) -> Reply:
     wait = _preferred_wait(call, seconds) if seconds is not None else None
     created = await admission.create(call.gw, order, wait)
     del order  # and with it the body, which nobody needs while the job runs
+    if wait is not None and wait.is_over and created.answer.status == 429:
+        check_key_again(call)  # it stood in line, perhaps for as long as the key was good
     reply = await _answer(call, created, wait)
     return applied(reply, seconds) if wait is not None and seconds is not None else reply
 
