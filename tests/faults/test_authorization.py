@@ -157,6 +157,37 @@ async def test_az7_upstream_cannot_give_away_another_teams_job(world: World) -> 
     assert (await world.b.get(f"{Q}/requests/{job}")).status_code == 200
 
 
+@pytest.mark.parametrize("status", [400, 402, 404, 409, 413, 422, 429, 500, 503])
+async def test_az7_an_error_cannot_give_away_another_teams_job(
+    world: World, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    job = await first_job(world.b)
+    owner = await world.house.gw.ledger.owner_of(job)
+    body = json.dumps({"error": "refused", "request_id": job}).encode()
+    world.upstream.answers["POST", f"{Q}/requests"] = response(body, f"{status} No", f"X-Job-Id: {job}")
+    answer = Answer.of(await world.a.create(headers={"Idempotency-Key": "k"}))
+    refused(answer, 502, "upstream_invalid")
+    assert job not in str(answer)
+    assert [each.levelname for each in caplog.records if each.message == "upstream named another team's job"] == [
+        "ERROR"
+    ]
+    assert await world.books("a") in ([(0, 0, 0)] if status < 500 else [(1, 1, 1), (0, 0, 0)])
+    assert await world.books("b") == (1, 1, 0)
+    assert await world.house.gw.ledger.owner_of(job) == owner
+    again = Answer.of(await world.a.create(headers={"Idempotency-Key": "k"}))
+    assert job not in str(again)
+    assert (await world.a.get(f"{Q}/requests/{job}")).status_code == 404
+
+
+async def test_az7_a_refusal_may_name_a_job_of_the_teams_own(world: World) -> None:
+    job = await first_job(world.a)
+    body = json.dumps({"error": "a duplicate", "request_id": job}).encode()
+    world.upstream.answers["POST", f"{Q}/requests"] = response(body, "409 Conflict")
+    answer = Answer.of(await world.a.create())
+    assert (answer.status, answer.body) == (409, body)
+    assert await world.books("a") == (1, 1, 0)
+
+
 async def test_az8_the_admin_pages_are_not_on_the_public_listener(world: World) -> None:
     for path in (
         "/metrics",
