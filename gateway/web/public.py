@@ -34,6 +34,23 @@ from gateway.web.tracing import Randomness, request_id_of, trace_context
 _LARGE = 64 * 1024
 """Bytes of an answer's body up to which it is the connection's to send, and its call is over at once."""
 
+# A member read through its class costs as much as a call; this is read for every call.
+_SHADOW = Mode.SHADOW
+
+_READS = ("GET", "HEAD")
+_GUESSES = (Code.KEY_INVALID, Code.UNKNOWN_ROUTE)
+"""What a key or a token that is nobody's is answered with: whoever tries many is slowed down."""
+
+_UPSTREAMS_FAULTS = (502, 504)
+"""What the gateway answers when upstream let it wait in vain: that time is upstream's."""
+
+_LEDGER_UNAVAILABLE = Refusal(
+    Code.LEDGER_UNAVAILABLE, "The gateway cannot reach its ledger, so nothing was sent; try again.", retry_after=2
+)
+_INTERNAL_ERROR = Refusal(
+    Code.INTERNAL_ERROR, "The gateway failed on this request; report its request_id to your platform team."
+)
+
 
 class PublicApp:
     """Answers calls on the public listener."""
@@ -180,24 +197,6 @@ class PublicApp:
         if call.limits_shown:
             headers += ratelimit_fields(call.limits_shown)
         return headers
-
-
-# A member read through its class costs as much as a call; this is read for every call.
-_SHADOW = Mode.SHADOW
-
-_READS = ("GET", "HEAD")
-_GUESSES = (Code.KEY_INVALID, Code.UNKNOWN_ROUTE)
-"""What a key or a token that is nobody's is answered with: whoever tries many is slowed down."""
-
-_UPSTREAMS_FAULTS = (502, 504)
-"""What the gateway answers when upstream let it wait in vain: that time is upstream's."""
-
-_LEDGER_UNAVAILABLE = Refusal(
-    Code.LEDGER_UNAVAILABLE, "The gateway cannot reach its ledger, so nothing was sent; try again.", retry_after=2
-)
-_INTERNAL_ERROR = Refusal(
-    Code.INTERNAL_ERROR, "The gateway failed on this request; report its request_id to your platform team."
-)
 
 
 def _error_of(call: Call, fault: Exception) -> Reply:
