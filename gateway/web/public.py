@@ -66,7 +66,7 @@ class PublicApp:
         gw.metrics.in_flight.set_function(self._count_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call (ASGI HTTP). It has its place in the room until a large answer is taken, too."""
+        """Answer one call (ASGI HTTP). A team's has its place in the room until a large answer is taken, too."""
         call = self._begin(scope, receive)
         self._room.enter()
         try:
@@ -77,7 +77,7 @@ class PublicApp:
             if reply.stream is None:
                 headers, respond = self._headers(call, reply, elapsed), scope.get("respond")
                 if respond is None or not respond(reply.status, headers, reply.body):
-                    await _send(send, reply, headers)
+                    await self._send(call, send, reply, headers)
             else:
                 await self._stream(call, send, reply, elapsed)
                 elapsed = self._gw.ticks() - call.started
@@ -132,6 +132,18 @@ class PublicApp:
         except Exception:  # noqa: BLE001 - the edge: the status is out, so the client is shown an end too early
             logger.exception("unhandled", extra={"fields": {"request_id": call.request_id}})
         call.upstream_seconds += self._gw.ticks() - call.started - elapsed
+
+    async def _send(self, call: Call, send: Send, reply: Reply, headers: list[Header]) -> None:
+        """Answer with what has to wait until the client takes it. A call of nobody's takes up no room meanwhile.
+
+        It holds nothing: what an open route answers is the same memory for everybody, and a refusal is small. Else
+        whoever has no key could take up all the room by leaving answers unread.
+        """
+        if call.who is None:
+            with self._room.aside():
+                await _send(send, reply, headers)
+        else:
+            await _send(send, reply, headers)
 
     def _count_in_flight(self) -> int:
         return self._room.load.calls + self._room.load.aside

@@ -2,7 +2,8 @@
 
 A call holds its request's body while it lasts and a large answer until the client has taken it. One team gets a part
 of the room only: however much it leaves half sent or unread, the rest is there for the others. A call that does
-nothing but wait for a job steps aside: it costs a connection and a few kilobytes, and is bounded elsewhere.
+nothing but wait for a job steps aside, and so does one of nobody's whose answer is not taken: it costs a connection
+and a few kilobytes, and is bounded elsewhere.
 """
 
 from collections import defaultdict
@@ -60,9 +61,12 @@ class Room:
                 del self._teams[team]
 
     @contextmanager
-    def aside(self, team: str) -> Iterator[None]:
-        """A call of the team waits, and takes up no room for calls meanwhile. What it holds it goes on holding."""
-        both = (self.load, self._teams[team])
+    def aside(self, team: str | None = None) -> Iterator[None]:
+        """A call of the team, or of nobody, waits, and takes up no room for calls meanwhile.
+
+        What it holds it goes on holding.
+        """
+        both = (self.load,) if team is None else (self.load, self._teams[team])
         for load in both:
             load.calls -= 1
             load.aside += 1

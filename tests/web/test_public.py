@@ -185,6 +185,27 @@ async def test_rs5_answers_a_team_does_not_take_leave_room_for_the_others(
     await house.eventually(over)
 
 
+@pytest.mark.parametrize("path", ["/gateway/v1/openapi.json", "/gateway/"], ids=["large", "small"])
+async def test_qu8_answers_nobody_takes_leave_room_for_whoever_has_a_key(open_house: OpenHouse, path: str) -> None:
+    house, a, _ = await open_two(open_house, max_in_flight="3")
+    unread = [await connect(house) for _ in range(8)]
+    for _, writer in unread:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 2000)
+
+    async def taken_on() -> bool:
+        return await in_flight(house) == len(unread)
+
+    await house.eventually(taken_on)
+    assert [(await a.get(f"{Q}/models")).status_code, (await a.create()).status_code] == [200, 200]
+    for _, writer in unread:
+        writer.transport.abort()
+
+    async def over() -> bool:
+        return await in_flight(house) == 0
+
+    await house.eventually(over)
+
+
 async def test_large_answers_arrive_whole_on_a_connection_that_stays(open_shop: OpenShop) -> None:
     house, client = await open_shop(speed=1000)
     answer = await client.create(payload={"prompt": "p" * 240_000})

@@ -63,6 +63,17 @@ def test_a_call_of_nobody_counts_for_nobody() -> None:
     room.check(WRITES, "a")
 
 
+def test_qu8_a_call_of_nobody_that_waits_takes_up_no_room() -> None:
+    room = Room(calls=3, size=LEAST_BODIES)
+    for _ in range(4):
+        room.enter()
+    with room.aside():
+        room.check(WRITES)
+        assert (room.load.calls, room.load.aside, dict(room._teams)) == (3, 1, {})
+    with pytest.raises(Refusal):
+        room.check(WRITES)
+
+
 def test_rs5_one_team_holds_a_third_of_the_bytes_and_gives_them_back() -> None:
     room = Room(calls=300, size=LEAST_BODIES)
     filled(room, "a", 2)
