@@ -29,7 +29,7 @@ from gateway.web.room import READS, WRITES, Room
 from gateway.web.routes import Admit, RouteTable, method_of
 from gateway.web.spans import begin_span
 from gateway.web.streams import send_stream
-from gateway.web.tracing import Randomness, request_id_of, trace_context
+from gateway.web.tracing import Randomness, request_id_of, told_by, trace_context
 
 _LARGE = 64 * 1024
 """Bytes of an answer's body up to which it is the connection's to send, and its call is over at once."""
@@ -154,7 +154,8 @@ class PublicApp:
         request_id = fresh[:32]
         context: Headers = ()
         if b"x-request-id" in named:
-            request_id = request_id_of([value for name, value in headers if name == b"x-request-id"], request_id)
+            told = [value for name, value in told_by(headers) if name == b"x-request-id"]
+            request_id = request_id_of(told, request_id)
         if b"traceparent" in named:
             context = trace_context(headers, fresh)
         trace = Trace(request_id, context)

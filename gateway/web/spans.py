@@ -17,7 +17,8 @@ _BROKEN_OFF = "broken_off"
 
 def begin_span(call: Call) -> None:
     """Record the call from now until it is over. What it asks of upstream is a child of it."""
-    span = call.gw.traces.begin_call(callers_context(call.scope["headers"]) or ())
+    context = callers_context(call.scope["headers"]) if b"traceparent" in call.named else ()
+    span = call.gw.traces.begin_call(context or ())
     call.span = span
     call.trace = Trace(call.request_id, span.context, span.traceparent)
     call.ends.callback(partial(_end, call))

@@ -27,6 +27,14 @@ class Randomness:
         return self._digits[start : start + 48]
 
 
+def told_by(headers: list[Header]) -> list[Header]:
+    """The caller's headers without those that its `Connection` calls that connection's alone (RFC 9110 §7.6.1)."""
+    nominated = {
+        token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
+    }
+    return [header for header in headers if header[0] not in nominated]
+
+
 def request_id_of(values: list[bytes], fresh: str) -> str:
     """The caller's own id if there is exactly one and it is plain, else the fresh one."""
     if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
@@ -47,6 +55,7 @@ def trace_context(headers: list[Header], fresh: str) -> Headers:
 
 def callers_context(headers: list[Header]) -> Headers | None:
     """The caller's `traceparent` and `tracestate`: empty if it sends none, None if it is malformed."""
+    headers = told_by(headers)
     parents = [value for name, value in headers if name == b"traceparent"]
     if not parents:
         return ()

@@ -90,6 +90,16 @@ async def test_hd3_connection_cannot_nominate_the_gateways_own_headers(world: Wo
     await world.created()
 
 
+async def test_hd3_an_id_and_a_trace_that_connection_nominates_stay_here(world: World) -> None:
+    lines = ["X-Request-ID: canary-1", f"Traceparent: {TRACEPARENT}", "Tracestate: canary=2"]
+    answer = await world.closing(post(draft(), "Connection: close, traceparent, X-Request-ID", *lines))
+    assert answer.status == 200
+    (create,) = world.upstream.creates
+    assert not {"traceparent", "tracestate"} & {name for name, _ in create.headers}
+    assert create.header("x-request-id") == answer.headers["x-request-id"] != "canary-1"
+    await world.created()
+
+
 ADDED_HERE = {
     *("x-request-id", "server-timing", "ratelimit", "ratelimit-policy", "cache-control", "etag", "age", "cache-status"),
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.web.tracing import Randomness, request_id_of, trace_context
+from gateway.web.tracing import Randomness, callers_context, request_id_of, told_by, trace_context
 
 FRESH = "f" * 48
 SOUND = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -57,6 +57,25 @@ def test_hd9_a_sound_trace_goes_on_with_its_state(states: list[bytes], passed_on
     headers = [(b"traceparent", SOUND), *((b"tracestate", value) for value in states)]
     expected = ((b"traceparent", SOUND), *((b"tracestate", value) for value in passed_on))
     assert trace_context(headers, FRESH) == expected
+
+
+@pytest.mark.parametrize(
+    ("connection", "passed_on"),
+    [
+        ([b"close"], [b"traceparent", b"tracestate"]),
+        ([b"close, tracestate"], [b"traceparent"]),
+        ([b"keep-alive", b" ,TraceParent ,x"], []),
+    ],
+)
+def test_hd3_a_trace_that_connection_nominates_stays_here(connection: list[bytes], passed_on: list[bytes]) -> None:
+    headers = [(b"traceparent", SOUND), (b"tracestate", b"a=1"), *((b"connection", value) for value in connection)]
+    for context in (trace_context(headers, FRESH), callers_context(headers)):
+        assert context is not None
+        assert [name for name, _ in context] == passed_on
+
+
+def test_hd3_what_connection_nominates_is_not_told() -> None:
+    assert told_by([(b"x-request-id", b"a"), (b"connection", b"X-Request-ID"), (b"x", b"1")])[1:] == [(b"x", b"1")]
 
 
 def test_no_two_calls_get_the_same_digits() -> None:
