@@ -33,7 +33,8 @@ class ConnectionLimits:
     linger_bytes: int = 1536 * KIB
     """… and how much of it."""
     connections: int = 10_000
-    """Connections of this listener; one more is closed at once. Lowered to what the open-file limit allows."""
+    """Connections of this listener; for one more an idle one is closed, or it is. Lowered to what the open-file limit
+    allows."""
     sweep_seconds: float = 0.5
     """How often deadlines are looked at: they are kept this exactly."""
 

@@ -69,21 +69,31 @@ class HardenedProtocol(asyncio.Protocol):
         """Whether a request is being sent or a response is owed."""
         return self._running is not None or self._reader.phase is not _IDLE
 
+    @property
+    def idle_since(self) -> float:
+        """When its last request was answered, or it was made; NEVER unless all is taken and it waits for another."""
+        if self.busy or self._stage is not _OPEN or self.transport.is_closing():
+            return NEVER
+        if self.transport.get_write_buffer_size():
+            return NEVER
+        return max(self._made, self._deadline - self._limits.idle_seconds)
+
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.flow = Flow(self.transport)
-        if len(self.state.connections) >= self._limits.connections:
+        if not self.state.make_room():
             self.transport.abort()
             return
-        self.state.connections.add(self)
+        self.state.connections[self] = None
         self.server, self.client = addresses(self.transport)
         self.scheme = "https" if self.transport.get_extra_info("sslcontext") else "http"
-        self._deadline = self._clock() + self._limits.header_seconds
+        self._made = self._clock()
+        self._deadline = self._made + self._limits.header_seconds
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the same whoever ended it
-        self.state.connections.discard(self)
+        self.state.connections.pop(self, None)
         for exchange in (self._running, self._receiving, *self._queue):
             if exchange is not None:
                 exchange.disconnect()

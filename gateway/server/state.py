@@ -1,13 +1,16 @@
 """What the connections of one listener share."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gateway.afterwards import Afterwards
 from gateway.core.headers import CLOSE, Header
+from gateway.server.deadlines import NEVER
 from gateway.server.limits import ConnectionLimits
 
 if TYPE_CHECKING:
@@ -25,6 +28,10 @@ RenderRefusal = Callable[[str, str], tuple[int, list[Header], bytes]]
 Passed in because the one renderer of errors lives a layer above. Its headers come without `Connection`,
 `Content-Length` and `Date`, which are added here.
 """
+
+
+_LOOKED_AT = 64
+"""Connections of which one may have to go for a newcomer: so much work it makes at most."""
 
 
 class _StatusLines(dict[int, bytes]):
@@ -48,7 +55,8 @@ class ListenerState:
     limits: ConnectionLimits
     render_refusal: RenderRefusal
     loop: asyncio.AbstractEventLoop
-    connections: "set[HardenedProtocol]" = field(default_factory=set)
+    connections: "OrderedDict[HardenedProtocol, None]" = field(default_factory=OrderedDict)
+    """Those looked at when there was no room stand last, so that others are looked at next."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """The app's running calls."""
     writes: Afterwards = field(default_factory=Afterwards)
@@ -57,6 +65,24 @@ class ListenerState:
     """Sent with every response: the `Date` field's line (RFC 9110 §6.6.1)."""
     draining: bool = False
     """Every response says `Connection: close`."""
+
+    def make_room(self) -> bool:
+        """Whether one more connection may stay. If there are too many, it takes the place of one that is idle.
+
+        That is the one idle longest of the few looked at. It is not waited for: a client that takes its time to close
+        would keep the place.
+        """
+        if len(self.connections) < self.limits.connections:
+            return True
+        looked_at = list(islice(self.connections, _LOOKED_AT))
+        for connection in looked_at:
+            self.connections.move_to_end(connection)
+        idle = min(looked_at, key=lambda connection: connection.idle_since)
+        if idle.idle_since == NEVER:
+            return False
+        del self.connections[idle]
+        idle.cut_off()
+        return True
 
     def refusal(self, code: str, message: str) -> bytes:
         """A whole response that says why a request never reached the app, or what became of it, and closes."""

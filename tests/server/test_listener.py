@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from gateway.server.listener import Bind, bind_socket, listen
-from tests.server.conftest import App, Connect, Serve, Wire, get, render, talk, until
+from tests.server.conftest import App, Connect, Serve, Wire, get, post, render, talk, until
 
 
 async def test_port_0_becomes_a_real_one(serve: Serve) -> None:
@@ -35,17 +35,69 @@ async def test_every_response_has_a_date(serve: Serve) -> None:
     assert "server" not in answer.headers
 
 
-async def test_rs2_idle_connections_beyond_the_cap_are_closed_and_room_is_made_again(serve: Serve) -> None:
-    listener = await serve(connections=300, header_seconds=5)
-    idle = [await Wire.to(listener) for _ in range(300)]
-    excess = [await Wire.to(listener) for _ in range(20)]
-    assert [await wire.rest(2) for wire in excess] == [b""] * 20
-    await idle[0].send(get("/", "Connection: close"))
-    assert b"200 OK" in await idle[0].rest()
-    await until(lambda: len(listener._state.connections) == 299)
+async def closed(wires: list[Wire]) -> list[bool]:
+    """Which of these connections, of which nothing more is to be read, the server has closed."""
+
+    async def is_closed(wire: Wire) -> bool:
+        try:
+            return await wire.rest(0.2) == b""
+        except TimeoutError:
+            return False
+
+    return await asyncio.gather(*(is_closed(wire) for wire in wires))
+
+
+async def test_rs2_newcomers_beyond_the_cap_take_the_places_of_idle_connections(serve: Serve, connect: Connect) -> None:
+    listener = await serve(connections=300, header_seconds=9, idle_seconds=9)
+    idle = [await connect(listener) for _ in range(300)]
+    newcomers = [await connect(listener) for _ in range(20)]
+    for wire in newcomers:
+        await wire.send(get("/"), pause=0)
+        assert (await wire.answer()).status == 200
+    assert len(listener._state.connections) == 300
+    assert sum(await closed(idle)) == 20
+    assert not any(await closed(newcomers))
     assert [answer.status for answer in await talk(listener, get("/", "Connection: close"))] == [200]
-    for wire in idle:
-        wire.writer.transport.abort()
+
+
+@pytest.mark.parametrize(("used", "longest"), [((2, 0, 3, 1), 2), ((0,), 1)], ids=["kept alive", "never used"])
+async def test_rs2_the_connection_idle_longest_goes_for_a_newcomer(
+    serve: Serve, connect: Connect, used: tuple[int, ...], longest: int
+) -> None:
+    listener = await serve(connections=4, header_seconds=5, idle_seconds=9)
+    wires = [await connect(listener) for _ in range(4)]
+    await asyncio.sleep(0.02)
+    for wire in [wires[number] for number in used]:
+        await wire.send(get("/"))
+        assert (await wire.answer()).status == 200
+    assert [answer.status for answer in await talk(listener, get("/", "Connection: close"))] == [200]
+    assert await closed(wires) == [number == longest for number in range(4)]
+
+
+async def test_rs2_busy_connections_are_not_closed_for_a_newcomer(serve: Serve, connect: Connect, app: App) -> None:
+    listener = await serve(connections=4, header_seconds=5, body_seconds=5, write_seconds=5)
+    head, body, answer, taken = [await connect(listener) for _ in range(4)]
+    await head.send(get("/")[:20])
+    await body.send(post("/", "Content-Length: 3", body=b"a"))
+    await answer.send(get("/wait"))
+    await taken.send(get("/large"))
+    for _ in range(3):
+        assert await (await Wire.to(listener)).rest(2) == b""
+    app.go.set()
+    assert (await answer.answer()).status == 200
+    assert [answer.status for answer in await talk(listener, get("/", "Connection: close"))] == [200]
+    assert await closed([answer]) == [True]
+    await body.send(b"bc")
+    assert (await body.answer()).body == b"abc"
+
+
+async def test_rs2_a_connection_closed_for_a_newcomer_is_gone_at_once_though_its_client_keeps_it(
+    serve: Serve, connect: Connect
+) -> None:
+    listener = await serve(connections=1, header_seconds=5)
+    for _ in range(20):
+        await connect(listener)
+    await until(lambda: len(listener._state.connections) == 1)
 
 
 async def ask_until_closed(listener_address: tuple[str, int], stop: asyncio.Event) -> list[int]:
