@@ -5,6 +5,7 @@ slot is taken → the bytes go on to storage → the slot is used up | kept for 
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -28,6 +29,8 @@ UPLOADS_PATH = "/gateway/v1/uploads/"
 """Where uploads come; a token follows."""
 
 _TOKEN_BYTES = 32
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+"""What so many bytes look like in a URL (RFC 4648 §5)."""
 
 
 class Upload(NamedTuple):
@@ -82,8 +85,13 @@ async def hand_out(gw: Gateway, caller: Caller, file_type: str, answer: Answer) 
 
 
 async def find_upload(gw: Gateway, token: str) -> Upload | None:
-    """The upload of this token; None if there is none, or its key or team may not make it any more."""
+    """The upload of this token; None if there is none, or its key or team may not make it any more.
+
+    The ledger is only asked where it may know: anybody may send anything for a token.
+    """
     now = gw.now()
+    if not _TOKEN.fullmatch(token) or not any(team.uploads.relay for team in gw.policies.current.teams.values()):
+        return None
     slot = await gw.ledger.slots.find(_digest_of(token), now)
     team = gw.policies.current.teams.get(slot.team) if slot is not None else None
     if slot is None or team is None or not team.uploads.relay:

@@ -58,3 +58,26 @@ async def test_of_two_at_once_one_is_first(open_house: OpenHouse, monkeypatch: p
     answer = await house.http.put(url, content=b"x", headers=PNG)
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_route")
     assert house.received("put_object") == 0
+
+
+@pytest.mark.parametrize("policy", ["uploads: {relay: true}", "uploads: {relay: false}"])
+async def test_a_token_that_nobody_was_given_is_looked_up_only_if_it_may_have_been(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    house = await open_house({"a.yaml": team("a", "key", policy)}, public_url=PUBLIC)
+    looked_up: list[bytes] = []
+
+    async def find(_: Slots, digest: bytes, __: float) -> None:
+        looked_up.append(digest)
+
+    monkeypatch.setattr(Slots, "find", find)
+    tokens = ["x", "", "A" * 42, "A" * 44, "A" * 42 + "=", "A" * 42 + "~"]
+    answers = [
+        await house.http.put(
+            f"{house.running.public_url}/gateway/v1/uploads/{token}", headers=PNG | {"X-Request-ID": "x"}
+        )
+        for token in [*tokens, "A" * 43]
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.content for answer in answers}) == 1
+    assert len(looked_up) == ("true" in policy)

@@ -13,7 +13,7 @@ from gateway.web.routes import Method, Route, RouteTable, with_head
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _MODEL_ID = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2}){1,512}")
 _ANY_PART = re.compile(rb"[^/]*")
-"""A token is looked up, whatever it looks like: one that is malformed is no other than one that is wrong."""
+"""Taken for a token, whatever it looks like: one that is malformed is answered no otherwise than one that is wrong."""
 
 
 def public_routes() -> RouteTable:
