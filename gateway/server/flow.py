@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 HIGH_WATER_LIMIT = 64 * 1024
-"""Bytes that wait to be taken before no more are read."""
+"""Bytes that wait to be taken before no more are read, or written."""
 
 Address = tuple[str, int]
 
@@ -20,6 +20,7 @@ class Flow:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        transport.set_write_buffer_limits(HIGH_WATER_LIMIT)  # with TLS it would be eight times as much
         self._writable = asyncio.Event()
         self._writable.set()
         self._held = False

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.server.tls import Certificate, TLSFiles
-from tests.server.conftest import Serve, Wire, get
+from tests.server.conftest import Serve, Wire, get, until
 
 
 def make_certificate(folder: Path, name: str) -> TLSFiles:
@@ -124,3 +124,15 @@ def test_unusable_files_are_an_error_at_start(files: TLSFiles, made: dict[str, T
     files.key.unlink()
     with pytest.raises(FileNotFoundError):
         Certificate(files)
+
+
+async def test_rs4_a_client_that_takes_nothing_is_not_written_more_to_than_without_tls(
+    serve: Serve, files: TLSFiles
+) -> None:
+    listener = await serve(tls=files, write_seconds=5)
+    wire = await connect(listener.address, files, "old")
+    await wire.send(get("/large"))
+    (connection,) = listener._state.connections
+    await until(lambda: connection.flow.write_paused)
+    assert connection.transport.get_write_buffer_size() < 200_000
+    wire.writer.transport.abort()
