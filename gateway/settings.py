@@ -148,7 +148,9 @@ class Settings:
     )
     create_timeout: float = _setting(300.0, "Total time upstream has for a create.", parse_duration, above_zero=True)
     max_in_flight: int = _setting(
-        2000, "Calls worked on at once before the gateway sheds load; one team gets a third.", parse_count
+        2000,
+        "Calls worked on at once before the gateway sheds load; one team gets a third, or 50 if that is more.",
+        parse_count,
     )
     drain_delay: float = _setting(5.0, "After SIGTERM, how long it goes on accepting while not ready.", parse_duration)
     drain_timeout: float = _setting(320.0, "Then, how long calls in flight may take to end.", parse_duration)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gateway.core.errors import Code, Refusal
 
+LEAST_CALLS_OF_TEAM = 50
 TEAMS_SHARE = 1 / 3
 
 READS = 1.25
@@ -37,7 +38,7 @@ class Room:
         self.load = Load()
         self._teams: defaultdict[str, Load] = defaultdict(Load)
         self._calls = calls
-        self._calls_of_team = max(1, int(calls * TEAMS_SHARE))
+        self._calls_of_team = max(LEAST_CALLS_OF_TEAM, int(calls * TEAMS_SHARE))
         self._bytes = size
         self._bytes_of_team = int(self._bytes * TEAMS_SHARE)
 

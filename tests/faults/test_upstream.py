@@ -409,7 +409,7 @@ async def test_up16_after_three_hundred_clients_vanished_everything_works(open_h
 
 
 async def test_up17_what_is_too_much_is_refused_at_once_and_what_is_known_is_served(open_house: OpenHouse) -> None:
-    async with unruly_world(open_house, max_in_flight="24") as (world, upstream):
+    async with unruly_world(open_house, max_in_flight="8") as (world, upstream):
         upstream.go.clear()
         running = [asyncio.ensure_future(create(world)) for _ in range(8)]
         await world.house.eventually(lambda: len(upstream.creates) == 8)
