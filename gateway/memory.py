@@ -8,9 +8,8 @@ from math import inf
 import msgspec
 from cachetools import FIFOCache, LRUCache
 
-from gateway.core.errors import Code
 from gateway.ledger.values import Owner
-from gateway.upstream.client import Answer, Sent, UpstreamFailure
+from gateway.upstream.client import Answer, UpstreamFailure
 
 OWNER_TRUSTED_FOR = 60.0
 """Seconds an owner is believed without asking the ledger again."""
@@ -37,19 +36,9 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on.
-
-    The rest is what the failure said. It is not kept itself, because what led to it would be kept with it.
-    """
+    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
 
     asked_at: float
-    code: Code
-    message: str
-    retry_after: int | None = None
-
-    def again(self) -> UpstreamFailure:
-        """The failure, to be raised once more."""
-        return UpstreamFailure(Sent.ANSWERED, self.code, self.message, self.retry_after)
 
 
 class Known(msgspec.Struct):

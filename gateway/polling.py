@@ -49,8 +49,8 @@ async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
 async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     """The job's record: from memory while fresh or terminal, else from upstream, else stale for a minute.
 
-    An error of upstream's is told for a second before it is asked again. Where upstream answered with something that
-    is no record, it is the last record that is told so long; without one it is that failure.
+    An error of upstream's is told for a second before it is asked again, and so is the last record where upstream
+    answered with something that is none.
     """
     owner = gw.jobs.owner(request_id, gw.ticks())
     if owner is None or owner.team != caller.team.name:
@@ -82,16 +82,13 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
 def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[Seen] | None:
     """What upstream answered instead of a record less than a second ago, or for nonsense what it had answered before.
 
-    None if it is to be asked again. Raises the failure that nonsense is, if there is no record to tell in its place.
+    None if it is to be asked again.
     """
     if gw.ticks() - error.asked_at >= LIVE_RECORD_FRESH:
         return None
     if isinstance(error, Seen):
         return Served(error, _HIT, gw.ticks() - error.asked_at)
-    lately = last_seen(gw, request_id, How.STALE_ERROR)
-    if lately is None:
-        raise error.again()
-    return lately
+    return last_seen(gw, request_id, How.STALE_ERROR)
 
 
 async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:

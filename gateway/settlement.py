@@ -54,7 +54,7 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     except UpstreamFailure as failure:
         outcome = failure
         if failure.sent is Sent.ANSWERED:  # of what never came the circuit breaker sees to it that few ask again
-            gw.jobs.remember_error(request_id, Failed(asked_at, failure.code, failure.message, failure.retry_after))
+            gw.jobs.remember_error(request_id, Failed(asked_at))
         raise
     finally:
         gw.jobs.end_look(request_id, looking, outcome)

@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from gateway import memory
-from gateway.core.errors import Code
 from gateway.ledger.values import Owner
 from gateway.memory import DENIALS_APART, OWNER_TRUSTED_FOR, Failed, JobMemory, Seen
 from gateway.upstream.client import Answer, UpstreamFailure
@@ -226,20 +225,13 @@ def test_rs3_the_headers_of_a_record_count_as_well(small: JobMemory) -> None:
 
 def test_that_upstream_told_nonsense_is_known_unless_the_job_was_changed_since() -> None:
     jobs = JobMemory()
-    failed = Failed(5.0, Code.UPSTREAM_INVALID, "Nonsense")
+    failed = Failed(asked_at=5.0)
     jobs.remember_error("one", failed)
     assert jobs.of("one").error is failed
     assert jobs.asked_at("one") == 5.0
     jobs.outdate("one", 6.0)
     jobs.remember_error("one", failed)
     assert jobs.of("one").error is None
-
-
-def test_a_failure_that_is_remembered_says_again_what_it_said() -> None:
-    failed = Failed(5.0, Code.UPSTREAM_INVALID, "Nonsense", retry_after=3)
-    first, second = failed.again(), failed.again()
-    assert (first.code, first.message, first.retry_after) == (Code.UPSTREAM_INVALID, "Nonsense", 3)
-    assert first is not second
 
 
 def test_a_change_is_known_however_many_records_come_behind_it(small: JobMemory) -> None:

@@ -311,33 +311,6 @@ async def test_a_job_that_upstream_tells_nonsense_of_is_asked_for_once_a_second_
         assert (await poll(client, request_id)).headers["cache-status"] == "gmi-gateway; fwd=miss"
 
 
-@pytest.mark.parametrize(
-    ("nonsense", "code"),
-    [
-        (response(b"{}", "401 No"), "upstream_credentials_rejected"),
-        (response(b"not a record"), "upstream_invalid"),
-    ],
-    ids=["401", "no record"],
-)
-async def test_a_job_never_seen_that_upstream_tells_nonsense_of_is_asked_for_once_a_second_too(
-    open_house: OpenHouse, nonsense: bytes, code: str
-) -> None:
-    async with FakeUpstream() as upstream:
-        house = await open_house(FILES, upstream=upstream.url)
-        client = house.client("key-a")
-        request_id = await created(client)
-        upstream.answers["GET", f"{Q}/requests/{request_id}"] = nonsense
-        began, before = time.monotonic(), len(upstream.received)
-        answers = [await poll(client, request_id) for _ in range(50)]
-        asked, seconds = len(upstream.received) - before, int(time.monotonic() - began)
-        assert 1 <= asked <= 1 + seconds
-        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(502, code)}
-        assert len({answer.json()["error"] for answer in answers}) == 1
-        await asyncio.sleep(LIVE_RECORD_FRESH)
-        del upstream.answers["GET", f"{Q}/requests/{request_id}"]
-        assert (await poll(client, request_id)).headers["cache-status"] == "gmi-gateway; fwd=miss"
-
-
 async def test_2000_pollers_of_100_live_jobs_are_one_call_to_upstream_per_job_and_second(
     open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
