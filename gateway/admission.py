@@ -281,7 +281,7 @@ async def _settle_failure(gw: Gateway, order: Order, failure: UpstreamFailure, r
         return failure.as_refusal()
     report()
     await settlement.doubt(gw, order.reservation_id)
-    if failure.code is Code.UPSTREAM_INVALID:
+    if failure.sent is Sent.ANSWERED and failure.code is Code.UPSTREAM_INVALID:
         return failure.as_refusal()
     return refusal_in_doubt()  # whatever else it was: a client that is told to try again would pay twice
 

@@ -243,7 +243,7 @@ async def test_the_refusal_is_remembered_as_long_as_creates_wait_in_line(rush: R
 async def test_a_wait_that_is_over_in_line_is_told_the_refusal_again(rush: Rush) -> None:
     await rush.queue("a1", Prefer="wait=1")
     answer = await rush.creates["a1"]
-    assert (answer.status_code, answer.headers["preference-applied"]) == (429, "wait=1")
+    assert (answer.status_code, "preference-applied" in answer.headers) == (429, False)
     left = int(answer.headers["retry-after"])
     assert left in (298, 299)
     assert answer.json() == told(left)

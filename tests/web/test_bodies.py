@@ -84,7 +84,7 @@ async def test_a_body_is_held_by_its_call_as_it_grows() -> None:
 
 async def test_rs5_a_body_for_which_there_is_no_room_is_not_read_on() -> None:
     call = call_with(messages=(part(b"{", more=True), part(b"{", more=True)))
-    call.hold(LEAST_BODIES - 1)
+    call.room.hold("another", LEAST_BODIES - 1)
     with pytest.raises(Refusal) as refusal:
         await read_json_body(call, 9)
     assert (refusal.value.code, refusal.value.close) == (Code.OVERLOADED, True)
@@ -141,7 +141,7 @@ async def test_bo7_a_rest_that_breaks_off_makes_no_body() -> None:
 async def test_rs5_a_rest_for_which_there_is_no_room_is_not_asked_for() -> None:
     rest = Rest(bytes(100))
     call = call_of(100, rest.part(50))
-    call.hold(LEAST_BODIES - 99)
+    call.room.hold("another", LEAST_BODIES - 99)
     with pytest.raises(Refusal) as refusal:
         await read_json_body(call, 100)
     assert (refusal.value.code, refusal.value.close) == (Code.OVERLOADED, True)

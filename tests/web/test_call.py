@@ -26,6 +26,7 @@ def test_a_call_knows_what_it_holds() -> None:
     call.hold(3)
     call.hold(4)
     assert (call.held, call.room.load.held) == (7, 7)
+    call.room.hold("another", 1)
     with pytest.raises(Refusal):
         call.hold(10**10)
-    assert (call.held, call.room.load.held) == (7, 7)
+    assert (call.held, call.room.load.held) == (7, 8)
