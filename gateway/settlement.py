@@ -152,8 +152,7 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
 async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) -> None:
     """The job ended: its slot comes back, its money is kept or returned, once.
 
-    Should the ledger not take it, the job stays open there and the follower settles it on a later look. What came of
-    one that was closed without upstream's word is shown.
+    Should the ledger not take it, the job stays open there and the follower settles it on a later look.
     """
     if owner.outcome not in (None, Outcome.EXPIRED):
         return
@@ -267,7 +266,8 @@ def _was_seen(gw: Gateway, job: DueJob) -> bool:
 
 async def _follow_one(gw: Gateway, job: tuple[str, Owner]) -> None:
     """One look, and the end of a job that is too old, unless it has ended by upstream's word."""
-    (request_id, owner), has_ended = job, False
+    request_id, owner = job
+    has_ended = False
     gw.traces.resume(owner.trace)
     try:
         has_ended = (await look(gw, request_id, owner)).terminal

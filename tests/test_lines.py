@@ -32,6 +32,15 @@ class Queue:
         return order
 
 
+def sent_first() -> tuple[Queue, Turn]:
+    """Nine creates of one team, the first of which has been let through and sent."""
+    queue = Queue(*(f"a{number}" for number in range(9)))
+    assert queue.next() == ["a0"]
+    turn = Turn(queue.line)
+    turn.sent()
+    return queue, turn
+
+
 async def test_the_teams_take_turns_and_each_keeps_its_order() -> None:
     assert Queue("a1", "a2", "a3", "b1", "c1", "c2").in_order() == ["a1", "b1", "c1", "a2", "c2", "a3"]
 
@@ -101,10 +110,7 @@ async def test_a_create_that_is_not_refused_soon_counts_as_taken_once(monkeypatc
 
 async def test_a_create_that_is_refused_later_still_slows_the_line_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "PATIENCE", 0.01)
-    queue = Queue(*(f"a{number}" for number in range(9)))
-    assert queue.next() == ["a0"]
-    turn = Turn(queue.line)
-    turn.sent()
+    queue, turn = sent_first()
     await asyncio.sleep(0.05)
     queue.line.slow_down()
     turn.end(accepted=False)
@@ -113,10 +119,7 @@ async def test_a_create_that_is_refused_later_still_slows_the_line_down(monkeypa
 
 async def test_who_has_its_answer_soon_is_counted_by_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "PATIENCE", 0.01)
-    queue = Queue(*(f"a{number}" for number in range(9)))
-    assert queue.next() == ["a0"]
-    turn = Turn(queue.line)
-    turn.sent()
+    queue, turn = sent_first()
     turn.end(accepted=False)
     await asyncio.sleep(0.05)
     assert [queue.next(), queue.next()] == [["a1"], []]

@@ -186,7 +186,9 @@ class Upstream:
                 self._accepted_keys[call.credential] = keys[0]
             # A 500 is upstream's word on one question, which a team could repeat until all were refused. A create's 503
             # may be about one model's capacity: it shows neither that upstream works nor that it fails.
-            works = outcome.status not in UNAVAILABLE or (False if is_read else None)
+            works = True
+            if outcome.status in UNAVAILABLE:
+                works = False if is_read else None
         except asyncio.CancelledError as error:
             if not deadline.passed:
                 works = None  # whoever asked went away, which shows nothing of upstream
