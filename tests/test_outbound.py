@@ -263,7 +263,7 @@ async def test_of_a_huge_answer_only_the_beginning_is_read(certificates: Path, o
 
     async with ScriptedUpstream(huge, tls=tls(certificates)) as receiver:
         assert (await open_outbound(outside(receiver)).post(TARGET, {}, b"{}")).status_code == 200
-    assert sent < 20_000_000
+    assert sent < 100_000_000  # what kernels buffer by themselves, and far from all
 
 
 @pytest.mark.parametrize(

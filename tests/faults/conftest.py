@@ -18,6 +18,7 @@ import pytest
 from gateway.core.errors import FACTS, Code
 from gateway.core.limits import counters_of
 from gateway.core.policy import Caller
+from gateway.server.protocol import HardenedProtocol
 from tests.conftest import REAL_KEY, REAL_ORG, Client, House, OpenHouse, team
 from tests.fake_upstream import FakeUpstream, Q
 from tests.faults.wire import KEY_A, KEY_B, Answer, Wire, get, parse
@@ -33,6 +34,22 @@ _HEADERS = {
     *("host", "authorization", "x-organization-id", "accept", "accept-encoding", "content-type", "content-length"),
     *("user-agent", "traceparent", "tracestate", "x-request-id"),
 }
+
+
+@pytest.fixture
+def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes the gateway took from its clients, reading by reading. What a client could send is no measure:
+    most of it may lie in the kernel.
+    """
+    sizes: list[int] = []
+    receive = HardenedProtocol.data_received
+
+    def count(protocol: HardenedProtocol, data: bytes) -> None:
+        sizes.append(len(data))
+        receive(protocol, data)
+
+    monkeypatch.setattr(HardenedProtocol, "data_received", count)
+    return sizes
 
 
 @dataclass

@@ -1,13 +1,13 @@
 """What Prometheus sees."""
 
 import threading
-import time
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from gateway.telemetry import OTHER, Metrics
+from tests.quickly import quickly
 
 
 @pytest.fixture
@@ -114,14 +114,9 @@ def fill(metrics: Metrics, teams: int) -> None:
 
 def test_ca2_a_hundred_teams_are_scraped_within_bounds(metrics: Metrics) -> None:
     fill(metrics, teams=100)
-    taken = []
-    for _ in range(5):
-        started = time.thread_time()
-        body, _ = metrics.render("")
-        taken.append(time.thread_time() - started)
+    body, _ = quickly(lambda: metrics.render(""), within=0.1)
     assert len(body) < 1_000_000
     assert body.count(b"\n") > 3200
-    assert min(taken) < 0.1
 
 
 def test_ca2_a_thousand_reloads_do_not_grow_the_series(metrics: Metrics) -> None:
