@@ -9,9 +9,12 @@ and no backslash. In its place stands `NaN`, which is no JSON and which the rest
 that takes `NaN` for a value accepts the rest and meets as many as were put in, each stands where a value may: the two
 quotes were the first and the last of one text. Had they been anything else, such as the end of one text and the
 beginning of the next, a `NaN` would stand in a text, or the rest would be no JSON.
+
+A long text itself must be UTF-8. Control characters, which JSON wants escaped, are left to upstream to refuse: to look
+for them takes as long as all else about a large create, and a parser that puts up with them ends the text at the same
+quote.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 LONG = 64 * 1024
@@ -19,12 +22,9 @@ LONG = 64 * 1024
 
 PLACEHOLDER = "NaN"
 
-ReadText = Callable[[memoryview], str]
-"""The text that these bytes, with their quotes, are in JSON. Raises ValueError if they are none."""
-
 
 class Abridged(NamedTuple):
-    """A body without its long texts, which stand in `texts` with their quotes, in their order."""
+    """A body without its long texts, which stand in `texts` without their quotes, in their order."""
 
     rest: bytes
     texts: list[memoryview]
@@ -43,7 +43,7 @@ def abridge(body: bytes, long: int = LONG) -> Abridged | None:
             if closing >= 0 and body.find(b"\\", opening, closing) < 0:
                 kept.append(body[start:opening])
                 start = closing + 1
-                texts.append(view[opening:start])
+                texts.append(view[opening + 1 : closing])
                 closing = body.find(b'"', start)
         opening = closing
     kept.append(body[start:])
