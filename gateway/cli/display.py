@@ -5,10 +5,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 GOOD, BAD, DOUBTFUL, IDLE = "green", "bold red", "yellow", "dim"
 """Styles, for a terminal alone: no word is left to its colour."""
 
 NO_COLUMNS: frozenset[int] = frozenset()
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Marked(NamedTuple):
@@ -44,6 +49,11 @@ def show_line(text: str, style: str = "") -> None:
         _terminal().show_line(text, style)
     else:
         print(text)
+
+
+def print_json(value: Any) -> None:
+    """Print one document for programs. Decimals are numbers in plain digits: sums are exact."""
+    print(msgspec.json.format(_encode(value), indent=2).decode())
 
 
 def _terminal() -> Any:

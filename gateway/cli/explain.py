@@ -4,7 +4,6 @@ Nothing is charged, and nothing is sent but a question for the model's detail, w
 status 0 when the job would be allowed, 1 when it would be refused.
 """
 
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.cli.display import BAD, DOUBTFUL, GOOD, IDLE, Marked, show_line, show_marked
+from gateway.cli.display import BAD, DOUBTFUL, GOOD, IDLE, Marked, print_json, show_line, show_marked
 from gateway.cli.invocation import CannotRunError, Invocation, find_key, find_team
 from gateway.cli.model_detail import find_detail
 from gateway.cli.options import add_settings
@@ -69,7 +68,7 @@ def run(call: Invocation) -> int:
     if call.options.format == "json":
         about = {"team": caller.team.name, "key": caller.key.name, "model": draft.model}
         spoken = about | explained(explanation.decision) | {"notes": explanation.notes}
-        print(json.dumps(spoken, indent=2, default=float))
+        print_json(spoken)
     else:
         _print_text(explanation)
     return 0 if explanation.decision.refusal is None else 1

@@ -6,7 +6,6 @@ once would do. Every call counts at the time it came, on counters that begin emp
 newly be refused, 1 when some would.
 """
 
-import json
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cli.access_log import Asked, Ended, Unread, read_logs
-from gateway.cli.display import BAD, GOOD, show_line, show_table
+from gateway.cli.display import BAD, GOOD, print_json, show_line, show_table
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.options import add_settings
 from gateway.cli.rehearsal import Price, Rehearsal, has_slots, price_for
@@ -83,7 +82,7 @@ def run(call: Invocation) -> int:
         raise CannotRunError(f"{names} holds no access line: give it what the gateway writes to stdout")
     notes = _notes(policy, rehearsal, result)
     if call.options.format == "json":
-        print(json.dumps(_values(result, notes), indent=2, default=float))
+        print_json(_values(result, notes))
     else:
         _print_text(result, notes)
     return 1 if result.refused else 0

@@ -10,13 +10,12 @@ every two seconds.
 
 import csv
 import dataclasses
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from gateway.cli.display import show_table
+from gateway.cli.display import print_json, show_table
 from gateway.cli.invocation import CannotRunError, Invocation
 from gateway.cli.months import Month, add_months, monthly_usage, months_asked, teams_asked
 from gateway.cli.options import add_settings
@@ -58,7 +57,7 @@ def _print_json(months: Sequence[Month], found: Found) -> None:
         about = {"from": months[0].label, "to": months[-1].label}
         rows = [{"month": month.label, **_values(row)} for month, row in found]
     total = _values(_total(row for _, row in found))
-    print(json.dumps({**about, "rows": rows, "total": total}, indent=2, default=float))
+    print_json({**about, "rows": rows, "total": total})
 
 
 def _print_csv(months: Sequence[Month], found: Found) -> None:

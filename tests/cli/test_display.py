@@ -1,6 +1,9 @@
+from decimal import Decimal
+
 import pytest
 
-from gateway.cli.display import BAD, GOOD, Marked, render_table, show_line, show_marked, show_table
+from gateway.cli.display import BAD, GOOD, Marked, print_json, render_table, show_line, show_marked, show_table
+from gateway.core.money import usd_number
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -21,3 +24,8 @@ def test_what_is_no_terminal_gets_plain_text(capsys: pytest.CaptureFixture[str])
     show_table(("A", "B"), [("1", "2")])
     show_line("the end", BAD)
     assert capsys.readouterr().out == "  ✓ disk    has room\n  ✗ ledger  is gone\nA  B\n1  2\nthe end\n"
+
+
+def test_sums_for_programs_are_exact_and_have_no_exponent(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"usd": usd_number(1), "held_usd": usd_number(2_000_000), "most": Decimal("1234567890123.456789")})
+    assert capsys.readouterr().out == '{\n  "usd": 0.000001,\n  "held_usd": 2,\n  "most": 1234567890123.456789\n}\n'
