@@ -83,7 +83,7 @@ def quote(policy: PolicySet, model: str, payload: Payload, detail: ModelDetail |
         unread = refusal
     if rate is None:
         nobody = f"nobody states a price for {model}"
-        unasked = f"the policy states none for {model}, and upstream's could not be had"
+        unasked = f"the policy states none for {model}, and upstream's could not be had: see if GET …/models lists it"
         return Quote(None, seconds, nobody if detail is not None else unasked, unread)
     price = rate.price
     if quantity is None:

@@ -28,6 +28,7 @@ from gateway.core.wire import MOST_VALUES, Payload, fold_name
 from tests.core.worlds import NOON, caller_with, draft, limit, policies
 from tests.quickly import quickly
 
+UNPRICED = "the policy states none for Veo3, and upstream's could not be had: see if GET …/models lists it"
 VEO = Price(("Veo3*",), 400_000, Per.SECOND, "durationSeconds", 8)
 MONEY = limit(10_000_000, Unit.USD, Period.MONTH, "money")
 SECONDS = limit(60, Unit.SECONDS)
@@ -130,10 +131,7 @@ def test_bu3_a_team_with_a_budget_gets_nothing_without_a_price() -> None:
     assert refused(decided(caller_with(MONEY))) == (
         Code.PRICE_UNKNOWN,
         "price",
-        (
-            "The price is unknown (the policy states none for Veo3, and upstream's could not be had) "
-            "and team marketing has a budget; ask your platform team to add a price."
-        ),
+        (f"The price is unknown ({UNPRICED}) and team marketing has a budget; ask your platform team to add a price."),
     )
 
 
@@ -145,7 +143,7 @@ def test_an_unknown_price_counts_as_nothing_where_policy_says_free() -> None:
         Step(
             "price",
             Verdict.SKIP,
-            "The price is unknown (the policy states none for Veo3, and upstream's could not be had); it counts as 0.",
+            f"The price is unknown ({UNPRICED}); it counts as 0.",
         ),
         Step("limit.money", Verdict.SKIP, "Takes nothing of 10.00 USD per month."),
     )

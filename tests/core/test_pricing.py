@@ -168,7 +168,9 @@ def test_characters_are_priced_in_proportion() -> None:
 
 
 def test_bu3_a_price_nobody_states_is_unknown() -> None:
-    assert priced({}) == Quote(None, 0, "the policy states none for Veo3, and upstream's could not be had")
+    assert priced({}) == Quote(
+        None, 0, "the policy states none for Veo3, and upstream's could not be had: see if GET …/models lists it"
+    )
     assert priced({}, detail=ModelDetail("Veo3")) == Quote(None, 0, "nobody states a price for Veo3")
     assert priced({}, detail=stated("minute of fame")).amount is None
 
