@@ -1,9 +1,11 @@
 """What was measured becomes ratios, verdicts and tables."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.bench import interpreter
 from tests.bench.aims import AIMS, Aim, verdict
 from tests.bench.load import Result
 from tests.bench.many_teams import WORK, ManyTeams
@@ -20,6 +22,12 @@ from tests.bench.workers import Workers
 
 AT_MOST = Aim("cpu", "work", most=2.0)
 AT_LEAST = Aim("many", "work", least=80)
+
+
+@pytest.fixture(autouse=True)
+def _this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be measured is the Python at hand: finding the fastest and making it ready takes a minute."""
+    monkeypatch.setattr(interpreter, "python", lambda: sys.executable)
 
 
 def result(cpu_us: float, *, errors: int = 0, calls: float = 1.0) -> Result:
