@@ -20,7 +20,7 @@ from gateway.cli.rehearsal import Price, Rehearsal, has_slots, price_for
 from gateway.core.errors import Code, Refusal
 from gateway.core.money import format_usd, usd_number
 from gateway.core.policy import PolicySet
-from gateway.core.wire import shown
+from gateway.core.strict_json import shown
 from gateway.core.wording import rfc3339
 
 POLICY_CODES = frozenset(

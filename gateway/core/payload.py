@@ -14,7 +14,8 @@ from gateway.core.access import matches
 from gateway.core.detail import ModelDetail, Parameter
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import ParameterRule, Team
-from gateway.core.wire import Payload, fold_name, shown
+from gateway.core.strict_json import shown
+from gateway.core.wire import Payload, fold_name
 
 _LONGEST_NUMBER = 40
 _LARGEST_SHOWN = 2**53

@@ -24,7 +24,8 @@ from gateway.core.policy import (
     Unit,
     Unpriced,
 )
-from gateway.core.wire import MOST_VALUES, Payload, fold_name
+from gateway.core.strict_json import MOST_VALUES
+from gateway.core.wire import Payload, fold_name
 from tests.core.worlds import NOON, caller_with, draft, limit, policies
 from tests.quickly import quickly
 

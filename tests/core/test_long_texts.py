@@ -13,10 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.core import wire
+from gateway.core import strict_json
 from gateway.core.errors import Refusal
 from gateway.core.long_texts import LONG, Abridged, abridge
-from gateway.core.wire import MOST_VALUES, parse_create, skim_create
+from gateway.core.strict_json import MOST_VALUES
+from gateway.core.wire import parse_create, skim_create
 from tests.core.payloads import payloads
 from tests.quickly import quickly
 
@@ -25,7 +26,7 @@ IMAGE = b"A" * LONG
 
 def read(body: bytes, *, long: int = LONG) -> object:
     """What a create with this body is if it is skimmed, and read whole if that does not do."""
-    with patch("gateway.core.wire.abridge", partial(abridge, long=long)):
+    with patch("gateway.core.strict_json.abridge", partial(abridge, long=long)):
         draft = skim_create(body)
     return read_whole(body) if draft is None else (draft, list(draft.payload.items()))
 
@@ -41,10 +42,10 @@ def read_whole(body: bytes) -> object:
 
 def read_with_control_characters(body: bytes) -> object:
     """The same by a reader that puts up with them in texts."""
-    lenient = copy(wire._DECODER)
+    lenient = copy(strict_json._DECODER)
     lenient.strict = False
     lenient.scan_once = json.scanner.make_scanner(lenient)  # type: ignore[attr-defined]  # it kept what strict was
-    with patch("gateway.core.wire._DECODER", lenient):
+    with patch("gateway.core.strict_json._DECODER", lenient):
         return read_whole(body)
 
 
