@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from gateway.core.headers import CLOSE, Header
 from gateway.core.parts import Parts
 from gateway.server.filling import Filling
+from gateway.server.flow import HIGH_WATER_LIMIT
 from gateway.server.reader import Head
 from gateway.server.state import STATUS_LINES, ASGIApp, Message, Scope
 
@@ -187,9 +188,24 @@ class Exchange:
             await asyncio.sleep(0)  # or an app that waits for nothing else would write on, and nobody would be served
             return
         if message["type"] == "http.response.body":
-            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+            body = message.get("body", b"")
+            rest = await self._send_most(body) if flow.encrypted and len(body) > HIGH_WATER_LIMIT else body
+            if rest is not None:
+                self._send_body(rest, more=message.get("more_body", False))
         else:
             self._begin(message["status"], message["headers"])
+
+    async def _send_most(self, body: bytes) -> bytes | None:
+        """Send a body piece by piece, as the client takes it. Its last piece, unsent; None if the client is gone.
+
+        TLS makes a copy of all that is written to it at once, for each client its own.
+        """
+        start = 0
+        while len(body) - start > HIGH_WATER_LIMIT and not self.disconnected:
+            self._send_body(body[start : start + HIGH_WATER_LIMIT], more=True)
+            start += HIGH_WATER_LIMIT
+            await self._connection.flow.drain()
+        return None if self.disconnected else body[start:]
 
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Make the head. A response that starts before its request has ended, or while draining, is the last one.

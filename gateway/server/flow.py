@@ -1,6 +1,10 @@
 """When a connection reads and writes, and whose it is: what its transport is told and asked."""
 
 import asyncio
+import fcntl
+import struct
+import termios
+from contextlib import suppress
 from typing import Any
 
 HIGH_WATER_LIMIT = 64 * 1024
@@ -16,10 +20,11 @@ class Flow:
     enough was read already.
     """
 
-    __slots__ = ("_held", "_transport", "_writable", "read_paused", "write_paused")
+    __slots__ = ("_held", "_transport", "_writable", "encrypted", "read_paused", "write_paused")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self.encrypted = transport.get_extra_info("sslcontext") is not None
         transport.set_write_buffer_limits(HIGH_WATER_LIMIT)  # with TLS it would be eight times as much
         self._writable = asyncio.Event()
         self._writable.set()
@@ -30,6 +35,15 @@ class Flow:
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written, or is gone."""
         await self._writable.wait()
+
+    def is_taken(self) -> bool:
+        """Whether the client has taken all that was written, as far as can be told.
+
+        What TLS has encrypted may wait in a transport of its own, which is not shown; then the kernel's queue is full.
+        """
+        if self._transport.get_write_buffer_size():
+            return False
+        return not (self.encrypted and _in_kernel(self._transport))
 
     def pause_writing(self) -> None:
         """Let nothing more be written for now."""
@@ -62,6 +76,14 @@ class Flow:
         if self.read_paused and not self._held and not self._transport.is_closing():
             self.read_paused = False
             self._transport.resume_reading()
+
+
+def _in_kernel(transport: asyncio.Transport) -> int:
+    """Bytes that the client's system has not said to have; 0 where ours does not tell (tcp(7), SIOCOUTQ)."""
+    with suppress(OSError):
+        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return int(struct.unpack("i", queued)[0])
+    return 0
 
 
 def addresses(transport: asyncio.Transport) -> tuple[Address | None, Address | None]:

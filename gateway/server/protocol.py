@@ -72,9 +72,7 @@ class HardenedProtocol(asyncio.Protocol):
     @property
     def idle_since(self) -> float:
         """When its last request was answered, or it was made; NEVER unless all is taken and it waits for another."""
-        if self.busy or self._stage is not _OPEN or self.transport.is_closing():
-            return NEVER
-        if self.transport.get_write_buffer_size():
+        if self.busy or self._stage is not _OPEN or self.transport.is_closing() or not self.flow.is_taken():
             return NEVER
         return max(self._made, self._deadline - self._limits.idle_seconds)
 
@@ -88,7 +86,7 @@ class HardenedProtocol(asyncio.Protocol):
             return
         self.state.connections[self] = None
         self.server, self.client = addresses(self.transport)
-        self.scheme = "https" if self.transport.get_extra_info("sslcontext") else "http"
+        self.scheme = "https" if self.flow.encrypted else "http"
         self._made = self._clock()
         self._deadline = self._made + self._limits.header_seconds
 
@@ -270,7 +268,7 @@ class HardenedProtocol(asyncio.Protocol):
 
     def cut_off(self) -> bool:
         """End now, whatever is owed. True if a response, or some of one, was."""
-        owed = self._running is not None or self.transport.get_write_buffer_size() > 0
+        owed = self._running is not None or not self.flow.is_taken()
         self.transport.abort()
         return owed
 

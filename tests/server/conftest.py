@@ -69,6 +69,8 @@ class App:
             await self.go.wait()
         if scope["path"] == "/large":
             await self._respond_at_length(send)
+        elif scope["path"].startswith("/whole/"):
+            await respond(send, 200, bytes(int(scope["path"].rpartition("/")[2])))
         else:
             await respond(send, 200, call.body)
 

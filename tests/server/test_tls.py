@@ -2,12 +2,15 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from gateway.server.deadlines import NEVER
+from gateway.server.exchange import Exchange
 from gateway.server.tls import Certificate, TLSFiles
 from tests.server.conftest import Serve, Wire, get, until
 
@@ -51,6 +54,16 @@ def trusting(files: TLSFiles) -> ssl.SSLContext:
 
 async def connect(address: tuple[str, int], trust: TLSFiles, name: str) -> Wire:
     return Wire(*await asyncio.open_connection(*address, ssl=trusting(trust), server_hostname=name))
+
+
+async def connect_to_take_little(address: tuple[str, int], trust: TLSFiles | None) -> Wire:
+    """A client whose system keeps next to nothing for it."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await asyncio.get_running_loop().sock_connect(sock, address)
+    context, name = (None, None) if trust is None else (trusting(trust), "old")
+    return Wire(*await asyncio.open_connection(sock=sock, limit=1024, ssl=context, server_hostname=name))
 
 
 async def test_requests_over_tls(serve: Serve, files: TLSFiles) -> None:
@@ -135,4 +148,57 @@ async def test_rs4_a_client_that_takes_nothing_is_not_written_more_to_than_witho
     (connection,) = listener._state.connections
     await until(lambda: connection.flow.write_paused)
     assert connection.transport.get_write_buffer_size() < 200_000
+    wire.writer.transport.abort()
+
+
+async def test_rs5_an_answer_is_encrypted_as_the_client_takes_it(
+    serve: Serve, files: TLSFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    write = Exchange._write
+
+    def note(exchange: Exchange, body: bytes) -> None:
+        written.append(len(body))
+        write(exchange, body)
+
+    monkeypatch.setattr(Exchange, "_write", note)
+    listener = await serve(tls=files, write_seconds=5)
+    wire = await connect_to_take_little(listener.address, files)
+    await wire.send(get("/whole/20000000"))
+    (connection,) = listener._state.connections
+    await until(lambda: connection.flow.write_paused)
+    assert sum(written) < 10_000_000  # what the kernel takes, and little more
+    assert (await wire.answer()).body == bytes(20_000_000)
+    assert sum(written) == 20_000_000
+    wire.writer.transport.abort()
+
+
+async def test_rs4_a_client_that_goes_while_it_takes_a_large_answer_is_written_no_more(
+    serve: Serve, files: TLSFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = await serve(tls=files, write_seconds=5)
+    wire = await connect_to_take_little(listener.address, files)
+    await wire.send(get("/whole/20000000"))
+    (connection,) = listener._state.connections
+    await until(lambda: connection.flow.write_paused)
+    wire.writer.transport.abort()
+    await until(lambda: not listener._state.connections and not listener._state.tasks)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+async def test_rs2_who_is_still_taking_an_answer_does_not_go_for_a_newcomer(
+    serve: Serve, files: TLSFiles, scheme: str
+) -> None:
+    encryption = files if scheme == "https" else None
+    listener = await serve(tls=encryption, write_seconds=5, idle_seconds=5)
+    wire = await connect_to_take_little(listener.address, encryption)
+    await wire.send(get("/whole/300000"))
+    (connection,) = listener._state.connections
+    await until(lambda: not connection.busy)
+    assert connection.transport.get_write_buffer_size() == 0
+    # What the kernel has arrives whatever becomes of the connection, but TLS may keep more behind it.
+    assert (connection.idle_since == NEVER) == (scheme == "https")
+    assert (await wire.answer()).body == bytes(300_000)
+    await until(lambda: connection.idle_since != NEVER)
     wire.writer.transport.abort()
