@@ -6,7 +6,6 @@ list has shown, that there is no job. From the reservation on, the create runs t
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,8 +34,8 @@ from gateway.logs import log_event
 from gateway.notices import report_limits, report_shadowed
 from gateway.orders import Created, Order, owner_of, reservation_of
 from gateway.upstream.client import Answer, Sent, UpstreamFailure
-from gateway.upstream.translate import refused_request
 from gateway.waits import Wait
+from gateway.withholding import names_anothers_job
 
 REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 """Refusals of upstream that a repeat with the same idempotency key gets again: asking anew cannot change them."""
@@ -232,7 +231,7 @@ async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> 
         log_event(logging.ERROR, "upstream wants credits", credential=order.caller.team.credential)
     if answer.status == 429:
         close_gate(gw, order.caller.team.credential, order.draft.model, answer)
-    is_anothers = await _names_anothers_job(gw, order, owner, answer)
+    is_anothers = await names_anothers_job(gw, order, answer)
     reply = _kept(answer)
     if answer.status >= 500:
         await settlement.doubt(gw, order.reservation_id, refused=answer.status in (500, 503))
@@ -240,24 +239,8 @@ async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> 
         repeated = reply if answer.status in REPLAYED_STATUSES and not is_anothers else None
         await settlement.refuse(gw, order.reservation_id, answer, repeated)
     if is_anothers:
-        raise Refusal(Code.UPSTREAM_INVALID, "Upstream's answer names a job that is not yours and was withheld.")
+        raise Refusal(Code.UPSTREAM_INVALID, "Upstream's answer names a job that may not be yours and was withheld.")
     return reply
-
-
-async def _names_anothers_job(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> bool:
-    """Whether an error of upstream's names a job of another team's. One of the team's own it may well name.
-
-    Whose a job is never changes, so it may be asked before anything is done about the answer.
-    """
-    request_id, holder = refused_request(answer.body), None
-    if request_id is not None:
-        with suppress(LedgerUnavailable):
-            holder = await gw.ledger.owner_of(request_id)
-    if holder is None or holder.team == owner.team:
-        return False
-    event = "upstream named another team's job"
-    log_event(logging.ERROR, event, team=owner.team, reservation=order.reservation_id)
-    return True
 
 
 async def _commit(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> KeptAnswer:

@@ -211,7 +211,7 @@ def outcome_in(body: bytes) -> Any:
 
 def refused_request(body: bytes) -> str | None:
     """The id of the job that upstream keeps of a create it refused, where the error names one."""
-    fields = _read(body, _RefusedFields)
+    fields = _read(body, _RefusedFields) or _read(_without_surrogates(body), _RefusedFields)
     return fields.request_id if fields is not None and valid_request_id(fields.request_id) else None
 
 
