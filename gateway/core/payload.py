@@ -5,10 +5,11 @@ number, and true is none. Error bodies name parameter and rule; a payload's text
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import isfinite
 from typing import Any
+from unicodedata import normalize
 
 from gateway.core.access import matches
 from gateway.core.detail import ModelDetail, Parameter
@@ -130,20 +131,29 @@ def check_declared(value: Any, parameter: Parameter) -> None:
     check_rule({parameter.name: value}, rule)
 
 
-def check_condition(name: str, value: Any, wanted: Iterable[Any]) -> None:
-    """Refuse a value that is no single one, or is one of `wanted` in other writing: upstream may take it for that one.
+def check_condition(name: str, value: Any, wanted: Sequence[Any]) -> None:
+    """Refuse a value that is no single one, or that upstream may take for one of `wanted` although it is written else.
 
-    Case and blanks around it do not tell values apart here, nor does whether `true` is a text.
+    Texts are told apart by their letters and digits alone, in whatever case and width. Beside a number that is every
+    text with a digit in it that is no plain number, and beside a truth value all that is none.
     """
     if isinstance(value, dict | list):
         raise rejected(name, "price", f"`{name}` must be a single value: the price depends on it.")
-    alike = [each for each in wanted if same_value(_folded(value), _folded(each))]
-    if alike and not any(same_value(value, each) for each in alike):
-        raise rejected(name, "spelling", f"`{name}` must be written `{_literal(alike[0])}`: the price depends on it.")
+    if any(same_value(value, each) for each in wanted):
+        return
+    number = number_of(value)
+    alike = next((each for each in wanted if number is None and _folded(value) == _folded(each)), None)
+    if alike is not None:
+        raise rejected(name, "spelling", f"`{name}` must be written `{_literal(alike)}`: the price depends on it.")
+    if not isinstance(value, bool) and any(isinstance(each, bool) for each in wanted):
+        raise rejected(name, "spelling", f"`{name}` must be `true` or `false`: the price depends on it.")
+    may_be_number = isinstance(value, bool) or any(sign.isdigit() for sign in str(value))
+    if number is None and may_be_number and any(number_of(each) is not None for each in wanted):
+        raise rejected(name, "spelling", f"`{name}` must be a plain number: the price depends on it.")
 
 
 def _folded(value: str | float | None) -> str:
-    return _literal(value).strip().casefold()
+    return "".join(sign for sign in normalize("NFKC", _literal(value)).casefold() if sign.isalnum())
 
 
 def rejected(parameter: str, rule: str, message: str, value: Any = None) -> Refusal:

@@ -112,6 +112,10 @@ def test_az5_a_condition_the_model_does_not_take_is_refused(value: Any) -> None:
     [
         ("1080P", "must be written `1080p`: the price depends on it.", "spelling"),
         ("\t1080p ", "must be written `1080p`: the price depends on it.", "spelling"),
+        ("1080 p", "must be written `1080p`: the price depends on it.", "spelling"),
+        ("1080p\x00", "must be written `1080p`: the price depends on it.", "spelling"),
+        ("1080p\u200b", "must be written `1080p`: the price depends on it.", "spelling"),
+        ("\uff11080P", "must be written `1080p`: the price depends on it.", "spelling"),
         (["1080p"], "must be a single value: the price depends on it.", "price"),
         ({"value": "1080p"}, "must be a single value: the price depends on it.", "price"),
     ],
@@ -135,6 +139,31 @@ def test_conditions_of_several_prices_may_differ_in_writing_alone() -> None:
     assert refused({"duration": 1, "sound": True, "fps": "24 "}, sound, SOFT).message == message
     assert priced({"duration": 1, "sound": True, "fps": "24.0"}, sound, SOFT).amount == 400_000
     assert priced({"duration": 1, "sound": False, "fps": 24}, sound, SOFT).amount == 70_000
+
+
+NOT_PLAIN = ["01080", "+1080", "1080.", "1.08e3", "0x438", "1_080", "1080p", "\u0661080", " 1081", True, False]
+
+
+@pytest.mark.parametrize("value", NOT_PLAIN)
+def test_az5_beside_a_number_a_text_with_digits_is_a_plain_one(value: Any) -> None:
+    tall = Price(("*",), 374_000, Per.SECOND, "duration", when={"height": 1080})
+    refusal = refused({"duration": 1, "height": value}, tall, SOFT)
+    assert refusal.message in (
+        "`height` must be a plain number: the price depends on it.",
+        "`height` must be written `1080`: the price depends on it.",
+    )
+    for written, amount in ((1080, 374_000), ("1080.0", 374_000), (1.08e3, 374_000), (720, 70_000), ("108.0", 70_000)):
+        assert priced({"duration": 1, "height": written}, tall, SOFT).amount == amount
+    assert priced({"duration": 1, "height": "auto"}, tall, SOFT).amount == 70_000
+
+
+@pytest.mark.parametrize("value", [1, 0, "1", "yes", "on", "t", "", 1.0])
+def test_az5_beside_a_truth_value_there_is_no_other(value: Any) -> None:
+    sound = Price(("*",), 374_000, Per.SECOND, "duration", when={"sound": True})
+    message = "`sound` must be `true` or `false`: the price depends on it."
+    assert refused({"duration": 1, "sound": value}, sound, SOFT).message == message
+    for plain, amount in ((True, 374_000), (False, 70_000), (None, 70_000)):
+        assert priced({"duration": 1, "sound": plain}, sound, SOFT).amount == amount
 
 
 def test_what_no_price_of_the_model_depends_on_may_be_anything() -> None:
