@@ -107,9 +107,13 @@ class Policies:
     def adopt(self, words: bytes) -> bool:
         """Put in force what another process has `in_force`, if it came later than this one's. Whether it did.
 
-        The files themselves are as wrong as they were, and `problems` go on telling of them.
+        The files themselves are as wrong as they were, and `problems` go on telling of them. Of a process that ended
+        while it told them the words are half, and are passed over.
         """
-        since, sent = _decode(words)
+        try:
+            since, sent = _decode(words)
+        except msgspec.DecodeError:
+            return False
         with self._reloading:
             if since <= self.last_reload_at:
                 return False

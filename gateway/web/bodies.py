@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from io import BytesIO
 
 from gateway.core.errors import Code, Refusal
+from gateway.core.long_texts import LONG
 from gateway.core.parts import Parts
 from gateway.core.wire import Draft, parse_create, skim_create
 from gateway.web.call import Call
@@ -34,12 +35,12 @@ _ReceiveRest = Callable[[memoryview], Awaitable[bool]]
 async def read_draft(call: Call) -> Draft:
     """The create that the body holds. Raises Refusal 400 besides what `read_json_body` does."""
     body = await read_json_body(call, call.gw.settings.max_body)
-    if len(body) <= LARGEST_PARSED_AT_ONCE:
-        return parse_create(body)
-    if len(body) <= LARGEST_SKIMMED_AT_ONCE:
+    if LONG < len(body) <= LARGEST_SKIMMED_AT_ONCE:
         draft = skim_create(body)
         if draft is not None:
             return draft
+    if len(body) <= LARGEST_PARSED_AT_ONCE:
+        return parse_create(body)
     return await asyncio.to_thread(_parse_large, body)
 
 

@@ -356,6 +356,16 @@ def test_what_another_process_has_in_force_is_adopted_if_it_came_later(folder: P
     assert list(policies.current.teams) == ["a"]
 
 
+def test_half_of_what_another_process_has_in_force_changes_nothing(folder: Path, policies: Policies) -> None:
+    other, version = Policies(folder), policies.version
+    (folder / "b.yaml").write_text(team("b"))
+    assert other.reload(200.0)
+    words = other.in_force()
+    for size in (0, 1, len(words) // 2, len(words) - 1):
+        assert not policies.adopt(words[:size])
+    assert policies.version == version
+
+
 @pytest.mark.parametrize("name", ["ü.yaml", b"\xff.yaml"])
 def test_a_file_of_any_name_is_adopted(folder: Path, policies: Policies, name: str | bytes) -> None:
     other = Policies(folder)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ import pytest
 from gateway.budget import LEAST_BODIES
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
+from gateway.core.long_texts import LONG
 from gateway.core.wire import Draft, parse_create
 from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, LARGEST_SKIMMED_AT_ONCE, digest_body, read_draft, read_json_body
 from gateway.web.call import Call
@@ -192,6 +194,13 @@ async def test_bo6_what_takes_long_to_parse_is_parsed_beside_the_loop() -> None:
     assert not await is_read_at_once(with_image(LARGEST_PARSED_AT_ONCE + 1, escape))
     assert await is_read_at_once(with_image(LARGEST_SKIMMED_AT_ONCE))
     assert not await is_read_at_once(with_image(LARGEST_SKIMMED_AT_ONCE + 1))
+
+
+@pytest.mark.parametrize("size", [LONG + 1, 2 * LONG, LARGEST_PARSED_AT_ONCE, LARGEST_PARSED_AT_ONCE + LONG])
+async def test_a_long_text_is_one_value_in_a_body_of_any_size(size: int) -> None:
+    words = "a," * (size // 2 + 1)
+    draft = await reading(json.dumps({"model": "Veo3", "payload": {"prompt": words}}).encode())
+    assert draft.payload == {"prompt": words}
 
 
 async def test_bo1_a_long_body_that_is_no_json_is_refused_alike() -> None:
