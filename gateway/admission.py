@@ -12,7 +12,7 @@ from functools import partial
 from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.access import is_fair
-from gateway.core.decide import Decision, decide
+from gateway.core.decide import Decision, decide, describe_claim
 from gateway.core.errors import Code, Refusal
 from gateway.core.refusals import refusal_for
 from gateway.core.repeats import refusal_in_doubt, refusal_of_another_body, refusal_of_repeat
@@ -59,13 +59,13 @@ async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created
     decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
     order.on_decided(decision)
     if decision.refusal is not None:
-        return await _repeat(gw, order, decision, decision.refusal)
+        return await _first_answer_or_refuse(gw, order, decision, decision.refusal)
     credential, model = order.caller.team.credential, order.draft.model
     if closed_gate(gw, credential, model) is not None or (credential, model) in gw.lines:
         return await _meet_gate(gw, order, decision, wait)
     pause = gw.upstream.circuits.pause_of(credential, gw.ticks())
     if pause is not None:
-        return await _repeat(gw, order, decision, pause.as_refusal())
+        return await _first_answer_or_refuse(gw, order, decision, pause.as_refusal())
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
 
 
@@ -124,12 +124,14 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
 
 
 async def _carry_out(gw: Gateway, order: Order, decision: Decision, turn: Turn | None = None) -> Created:
+    """Take from the ledger all that the create costs, or nothing, and then send it."""
     order.draft.forget_payload()
     reach(Point.ADMITTED)
     now = gw.now()
     reserved = await gw.ledger.reserve(reservation_of(order, decision, now), now)
     match reserved:
         case Full(claim, used):
+            order.on_decided(describe_claim(decision, claim, used, order.caller))
             raise refusal_for(claim, used, order.caller, now, order.reservation_id)
         case Admitted(used):
             return await _fulfil(gw, order, decision, Taken(used, now), turn)
@@ -137,7 +139,7 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision, turn: Turn |
             return _first_answer(reserved)
 
 
-async def _repeat(gw: Gateway, order: Order, decision: Decision, refusal: Refusal) -> Created:
+async def _first_answer_or_refuse(gw: Gateway, order: Order, decision: Decision, refusal: Refusal) -> Created:
     """What is refused today may be a repeat of what was not refused, and then gets that one's answer.
 
     A key that may not create jobs at all is not told of others' either.

@@ -74,7 +74,7 @@ def line_for(gw: Gateway, credential: str, model: str) -> Line | None:
 
 
 async def await_turn(line: Line, wait: Wait) -> bool:
-    """Stand in line until it is this create's turn, which ends with `Line.done`.
+    """Stand in line until it is this create's turn, which ends with `Turn.end`.
 
     False if the wait is over first: the place in line is free, and nothing has happened.
     """

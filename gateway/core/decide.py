@@ -181,19 +181,19 @@ def describe_limits(decision: Decision, caller: Caller, used: Mapping[str, int],
 
     Nothing is taken; the first claim that does not fit, in the ledger's order, becomes the refusal.
     """
-    timezone = caller.team.timezone
-    described = {
-        _step_rule(bound.limit): _describe(bound, claim, used.get(claim.counter, 0), timezone)
-        for claim in decision.claims
-        for bound in claim.bounds
-    }
     refusal = decision.refusal
     for claim in decision.claims:
         before = used.get(claim.counter, 0)
         if refusal is None and claim.ceiling is not None and before + claim.amount > claim.ceiling:
             refusal = refusal_for(claim, before, caller, now, "")
-    steps = tuple(described.get(step.rule, step) for step in decision.steps)
-    return replace(decision, steps=steps, refusal=refusal)
+        decision = describe_claim(decision, claim, before, caller)
+    return replace(decision, refusal=refusal)
+
+
+def describe_claim(decision: Decision, claim: Claim, used: int, caller: Caller) -> Decision:
+    """The decision whose steps say of the limits behind this claim how full they are."""
+    described = {_step_rule(bound.limit): _describe(bound, claim, used, caller.team.timezone) for bound in claim.bounds}
+    return replace(decision, steps=tuple(described.get(step.rule, step) for step in decision.steps))
 
 
 def _describe(bound: Bound, claim: Claim, used: int, timezone: str) -> Step:

@@ -168,3 +168,18 @@ async def test_a_refused_create_is_kept_with_every_rule_and_each_call_says_when_
     seen = house.gw.key_uses.latest([])
     assert set(seen) == {("a", "main")}
     assert before <= seen["a", "main"] <= house.gw.now()
+
+
+async def test_a_create_refused_by_a_limit_is_kept_with_what_explain_says_of_it(open_house: OpenHouse) -> None:
+    limits = "limits: [{limit: 1 jobs per day, name: daily}, {limit: 9 jobs at once, name: slots}]"
+    house = await open_house({"a.yaml": team("a", "k", limits)})
+    client = house.client("k")
+    assert (await client.create()).status_code == 200
+    assert (await client.create()).status_code == 429
+    (denial,) = house.gw.denials.latest(5)
+    refusing = [(rule, text) for rule, verdict, text in denial.steps if verdict == "refuse"]
+    draft = {"model": "Veo3", "payload": {"prompt": "a lighthouse"}}
+    explained = (await client.call("POST", "/gateway/v1/explain", json=draft)).json()
+    assert refusing == [(step["rule"], step["text"]) for step in explained["steps"] if step["verdict"] == "refuse"]
+    assert [rule for rule, _ in refusing] == ["limit.daily"]
+    assert [verdict for rule, verdict, _ in denial.steps if rule == "limit.slots"] == ["pass"]
