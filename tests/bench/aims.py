@@ -42,7 +42,7 @@ def verdict(aim: Aim, values: Values | None) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
 AIMS = (
