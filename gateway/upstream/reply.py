@@ -6,7 +6,6 @@ before anybody is woken, so an answer that is followed by something else in the 
 
 import asyncio
 import re
-from collections import deque
 from enum import Enum
 from typing import Protocol, Self
 
@@ -98,7 +97,7 @@ class Reply(httpx.AsyncByteStream):
         self._source = source
         self._bodiless = bodiless
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<Reply {self.status or '?'}, {self.stage.value}>"
@@ -123,9 +122,8 @@ class Reply(httpx.AsyncByteStream):
         if self._barren > _LARGEST_HEAD:
             self.fail(httpx.RemoteProtocolError("upstream's answer was refused: too many bytes beside the body"))
             return
-        if self._held > _MOST_HELD and not self._paused:
-            self._paused = True
-            self._source.pause()
+        if self._held > _MOST_HELD:
+            self.pause()
         if self.stage is _BODY:
             self._wake()
 
@@ -165,11 +163,20 @@ class Reply(httpx.AsyncByteStream):
         if self.stage is not _WHOLE or self._paused:
             return None
         self._held = 0
-        if len(self._chunks) == 1:
-            return self._chunks.popleft()
-        body = b"".join(self._chunks)
+        return self._chunks.pop() if len(self._chunks) == 1 else self._all_held()
+
+    def _all_held(self) -> bytes:
+        """What has come of the body and nobody has taken."""
+        self._held = 0
+        held = b"".join(self._chunks)
         self._chunks.clear()
-        return body
+        return held
+
+    def pause(self) -> None:
+        """Have no more come until it is asked for, after what has come already was taken."""
+        if self.stage is _BODY and not self._paused:
+            self._paused = True
+            self._source.pause()
 
     def __aiter__(self) -> Self:
         return self
@@ -179,13 +186,11 @@ class Reply(httpx.AsyncByteStream):
             if self.stage is _WHOLE:
                 raise StopAsyncIteration
             self.raise_failure()
+            if self._paused:
+                self._paused = False
+                self._source.resume()
             await self.more()
-        chunk = self._chunks.popleft()
-        self._held -= len(chunk)
-        if self._paused and not self._held:
-            self._paused = False
-            self._source.resume()
-        return chunk
+        return self._all_held()
 
     async def aclose(self) -> None:
         """As `close`, for httpx."""

@@ -184,18 +184,36 @@ async def test_some_statuses_have_no_body(status: bytes) -> None:
     assert (await read(reply), reply.keep_for) == (b"", KEPT_IDLE)
 
 
-async def test_a_slow_reader_stops_the_connection_and_sets_it_going_again() -> None:
+async def test_a_slow_reader_stops_the_connection_and_sets_it_going_again_once_it_asks_for_more() -> None:
     source = Source()
     reply = Reply(source)
     reply.feed(HEAD + b"Content-Length: 1000000\r\n\r\n")
-    for _ in range(3):
+    for _ in range(4):
         reply.feed(b"x" * 100_000)
-    reply.feed(b"x" * 100_000)
     assert source.asked == ["pause"]
-    for _ in range(3):
-        await anext(reply)
+    assert await anext(reply) == b"x" * 400_000
     assert source.asked == ["pause"]
-    await anext(reply)
+    more = asyncio.ensure_future(anext(reply))
+    await asyncio.sleep(0)
+    assert source.asked == ["pause", "resume"]
+    reply.feed(b"y")
+    assert await more == b"y"
+
+
+async def test_a_reader_may_stop_the_connection_itself() -> None:
+    source = Source()
+    reply = Reply(source)
+    reply.feed(HEAD + b"Content-Length: 3\r\n\r\nx")
+    assert await anext(reply) == b"x"
+    reply.pause()
+    reply.pause()
+    assert source.asked == ["pause"]
+    more = asyncio.ensure_future(anext(reply))
+    await asyncio.sleep(0)
+    assert source.asked == ["pause", "resume"]
+    reply.feed(b"yz")
+    assert await more == b"yz"
+    reply.pause()
     assert source.asked == ["pause", "resume"]
 
 
