@@ -1,12 +1,10 @@
 """What upstream answered, made fit to be passed on: whole, uninflated, end-to-end fields only, without our key."""
 
-import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from functools import partial
 from itertools import chain
 from typing import Annotated
 
@@ -16,7 +14,8 @@ import msgspec
 from gateway.core.headers import Headers
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
-from gateway.upstream.reply import Reply
+from gateway.upstream.intake import Intake, Reading
+from gateway.upstream.reply import Reply, Stage
 from gateway.upstream.request import Operation
 
 LARGEST_BODY = 64 * 1024**2
@@ -69,36 +68,6 @@ class Answer(msgspec.Struct, frozen=True):
         return (self.header(b"content-type") or b"").decode("latin-1")
 
 
-class Intake:
-    """The answers that are being read: of all but the first of them, together, at most so many bytes.
-
-    What does not fit stays with upstream until others have been read. The one that began first is always read on, so
-    that none waits for ever, and one that is larger than all this comes in as well: a create's may have been paid for.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken: dict[object, int] = {}
-        self._changed = asyncio.Event()
-
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[int], Awaitable[None]]]:
-        """One more is read. What is given waits until so many bytes of it may be taken in."""
-        one = object()
-        self._taken[one] = 0
-        try:
-            yield partial(self._take, one)
-        finally:
-            del self._taken[one]
-            self._changed.set()
-
-    async def _take(self, one: object, size: int) -> None:
-        while sum(self._taken.values()) + size > self._most and next(iter(self._taken)) is not one:
-            self._changed.clear()
-            await self._changed.wait()
-        self._taken[one] += size
-
-
 def whole_body(reply: Reply) -> bytes | None:
     """The body of an answer that may be passed on by its head, if all of it has come; None if it must be waited for.
 
@@ -114,20 +83,24 @@ def whole_body(reply: Reply) -> bytes | None:
     return body
 
 
-async def read_body(reply: Reply, intake: Intake) -> bytes:
+async def read_body(reply: Reply, intake: Intake, reading: Reading) -> bytes:
     """The body, when all of it has come. Raises UpstreamFailure if that does not happen, or if it is too much."""
     chunks: list[bytes] = []
     size = 0
     try:
-        with intake.reading() as take:
-            async for chunk in reply:
-                size += len(chunk)
-                if size > LARGEST_BODY:
-                    raise _too_large()
-                await take(len(chunk))
-                chunks.append(chunk)
+        async for chunk in reply:
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise _too_large()
+            chunks.append(chunk)
+            intake.take(reading, len(chunk))
+            if not intake.has_room(reading) and reply.stage is Stage.BODY:
+                reply.pause()
+                await intake.wait(reading)
     except httpx.TransportError as error:
         raise UpstreamFailure.invalid("Upstream broke off in the middle of its answer") from error
+    finally:
+        intake.end(reading)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -20,18 +20,12 @@ from gateway.core.retry import UNAVAILABLE, RetryBudget, pause, reason_to_repeat
 from gateway.logs import log_event
 from gateway.telemetry import NO_SPAN, NO_TRACES, Metrics, Traces
 from gateway.upstream import request
-from gateway.upstream.answer import (
-    Answer,
-    headers_to_pass_on,
-    read_body,
-    require_no_secret,
-    require_result,
-    whole_body,
-)
+from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_no_secret, require_result, whole_body
 from gateway.upstream.circuits import Circuits
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadline, Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
+from gateway.upstream.intake import Reading
 from gateway.upstream.outgoing import with_body
 from gateway.upstream.reply import Stage
 from gateway.upstream.request import Operation, Question, Trace
@@ -273,7 +267,7 @@ class Upstream:
                 reply.raise_failure()
                 body = whole_body(reply)
                 if body is None:
-                    body = await read_body(reply, self._under_way.intake)
+                    body = await read_body(reply, self._under_way.intake, Reading(may_wait=not question.repeatable))
             finally:
                 reply.close()
             require_no_secret(reply, body, call.access.keys)

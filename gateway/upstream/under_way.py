@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer, Intake
+from gateway.upstream.answer import Answer
 from gateway.upstream.failures import Sent, UpstreamFailure
+from gateway.upstream.intake import Intake
 
 
 @dataclass(frozen=True, slots=True)

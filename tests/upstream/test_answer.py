@@ -1,12 +1,11 @@
 """What is taken for an answer, and how long the client is told to wait."""
 
-import asyncio
 from typing import cast
 
 import pytest
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer, Intake, require_no_secret, require_result, retry_after, stated_limit
+from gateway.upstream.answer import Answer, require_no_secret, require_result, retry_after, stated_limit
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.reply import Reply
@@ -111,39 +110,3 @@ def test_se2_json_escapes_hide_no_key(body: bytes) -> None:
 )
 def test_se2_what_only_looks_like_it_is_passed_on(body: bytes) -> None:
     require_no_secret(cast("Reply", Headless()), body, [Secret("a/key/of+ours")])
-
-
-async def test_rs5_of_what_is_read_the_first_is_always_read_on_and_the_others_wait() -> None:
-    intake = Intake(10)
-    order: list[str] = []
-
-    async def read(name: str, *sizes: int) -> None:
-        with intake.reading() as take:
-            for size in sizes:
-                await take(size)
-                order.append(name)
-                await asyncio.sleep(0)
-
-    async with asyncio.timeout(5):
-        gone = asyncio.ensure_future(read("a", 4, 4, 4, 4))
-        others = asyncio.gather(read("b", 4, 20), read("c", 4))
-        await asyncio.sleep(0.01)
-        await gone
-        await others
-    assert (order[:5], sorted(order[5:])) == (["a", "b", "a", "a", "a"], ["b", "c"])
-
-
-async def test_one_that_waits_to_be_read_and_goes_leaves_nothing() -> None:
-    intake = Intake(10)
-    with intake.reading() as first:
-        await first(10)
-
-        async def read() -> None:
-            with intake.reading() as take:
-                await take(1)
-
-        for _ in range(3):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(read(), 0.01)
-    with intake.reading() as take:
-        await asyncio.wait_for(take(100), 1)

@@ -14,7 +14,7 @@ from gateway.core.errors import Code
 from gateway.upstream import connection as upstream_connection
 from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailure
 from gateway.upstream.reply import Reply
-from tests.scripted_upstream import Connection, Script, ScriptedUpstream, answering, response
+from tests.scripted_upstream import Connection, Received, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import KEY, Connect, until
 from tests.upstream.test_spans import OneSpan
 
@@ -501,18 +501,68 @@ async def test_up15_a_500_to_a_read_is_an_answer_and_only_unavailability_is_an_o
         assert gmi.circuits.of("default").state is circuit
 
 
-async def test_rs5_answers_that_would_fill_the_memory_wait_with_upstream_until_they_fit(client: Connect) -> None:
-    bodies = [b'{"a":"%s"}' % (b"%d" % number * 600_000) for number in range(6)]
+LARGE = [b'{"a":"%s"}' % (b"%d" % number * 600_000) for number in range(6)]
+FEW = Limits(timeout=5, create_timeout=5, in_flight=50, answers=500_000)
 
-    async def talkative(connection: Connection) -> None:
-        while True:
-            request = await connection.request()
-            await connection.send(response(bodies[int(request.target[-1])]))
 
-    async with ScriptedUpstream(talkative) as upstream:
-        gmi = client(upstream.url, limits=Limits(timeout=5, create_timeout=5, in_flight=50, answers=500_000))
-        answers = await asyncio.gather(*(gmi.get_request("default", f"r{number}") for number in range(6)))
-        assert [answer.body for answer in answers] == bodies
+def _body_of(request: Received) -> bytes:
+    """The answer to a create or a read that names one of `LARGE` in its last digit."""
+    return LARGE[int((request.body or request.target.encode())[-1:])]
+
+
+async def _talkative(connection: Connection) -> None:
+    while True:
+        await connection.send(response(_body_of(await connection.request())))
+
+
+async def _stalling(connection: Connection) -> None:
+    """Stops in the middle of the answer to what names the first of `LARGE`, at 400 000 bytes."""
+    while True:
+        body = _body_of(await connection.request())
+        if body is LARGE[0]:
+            await connection.send(response(body)[:400_000])
+            await asyncio.sleep(60)
+        await connection.send(response(body))
+
+
+async def test_rs5_answers_to_creates_wait_with_upstream_until_there_is_memory(client: Connect) -> None:
+    async with ScriptedUpstream(_talkative) as upstream:
+        gmi = client(upstream.url, limits=FEW)
+        answers = await asyncio.gather(*(gmi.create_request("default", b"%d" % number) for number in range(6)))
+        assert [answer.body for answer in answers] == LARGE
+
+
+async def test_rs5_reads_that_find_no_memory_are_refused_and_say_nothing_of_upstream(client: Connect) -> None:
+    async with ScriptedUpstream(_stalling) as upstream:
+        gmi = client(upstream.url, limits=FEW)
+        create = asyncio.ensure_future(gmi.create_request("default", b"0"))
+        await until(lambda: gmi._under_way.intake._held > 300_000)
+        for _ in range(12):
+            failure = await failing(lambda: gmi.get_request("default", "r1"))
+            assert (failure.sent, failure.code, failure.as_refusal().retry_after) == (Sent.ANSWERED, Code.OVERLOADED, 1)
+        assert gmi.circuits.of("default").state is Circuit.CLOSED
+        create.cancel()
+
+
+async def test_rs5_a_read_larger_than_the_memory_for_answers_comes_in_alone(client: Connect) -> None:
+    async with ScriptedUpstream(_talkative) as upstream:
+        gmi = client(upstream.url, limits=FEW)
+        assert [(await gmi.get_request("default", f"r{number}")).body for number in range(6)] == LARGE
+
+
+async def test_rs5_a_create_whose_answer_stalls_holds_up_no_other(
+    client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.upstream.intake.PATIENCE", 0.1)
+    async with ScriptedUpstream(_stalling) as upstream:
+        gmi = client(upstream.url, limits=FEW)
+        stalled = asyncio.ensure_future(gmi.create_request("default", b"0"))
+        await until(lambda: gmi._under_way.intake._held > 300_000)
+        async with asyncio.timeout(3):
+            others = (gmi.create_request("default", b"%d" % number) for number in range(1, 6))
+            answers = await asyncio.gather(*others)
+        assert [answer.body for answer in answers] == LARGE[1:]
+        stalled.cancel()
 
 
 async def test_up14_an_answer_that_is_refused_is_gone_at_once(client: Connect) -> None:
