@@ -61,6 +61,12 @@ class _Call(msgspec.Struct):
     sent: Sent = _NEVER
     is_probe: bool = False
     deadline: Deadline | None = None
+    reading: Reading | None = None
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether upstream's answer is there, and our memory what it waits for."""
+        return self.reading is not None and self.reading.waits
 
 
 class Upstream:
@@ -187,6 +193,7 @@ class Upstream:
             if not deadline.passed:
                 works = None  # whoever asked went away, which shows nothing of upstream
                 raise
+            works = None if call.waits_for_room else False
             raise UpstreamFailure(call.sent, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
         except UpstreamFailure as failure:
             works = failure.sent is Sent.ANSWERED
@@ -267,7 +274,8 @@ class Upstream:
                 reply.raise_failure()
                 body = whole_body(reply)
                 if body is None:
-                    body = await read_body(reply, self._under_way.intake, Reading(may_wait=not question.repeatable))
+                    call.reading = Reading(may_wait=not question.repeatable)
+                    body = await read_body(reply, self._under_way.intake, call.reading)
             finally:
                 reply.close()
             require_no_secret(reply, body, call.access.keys)

@@ -17,11 +17,15 @@ _PART = 256 * 1024
 
 
 class Reading(msgspec.Struct, eq=False):
-    """One answer that is being read. Of the bytes counted as `held`, those that are set apart for it are `ahead`."""
+    """One answer that is being read: how much of it is `held`, or set apart for it.
+
+    `waits` tells, also of one that was broken off, whether it stood in the line.
+    """
 
     may_wait: bool
     held: int = 0
     ahead: int = 0
+    waits: bool = False
 
 
 class Intake:
@@ -60,6 +64,7 @@ class Intake:
             message = "Answers of upstream fill the memory set apart for them; try again."
             raise UpstreamFailure(Sent.ANSWERED, Code.OVERLOADED, message, retry_after=1)
         may_go = self._line[one] = asyncio.Event()
+        one.waits = True
         self._let_on()
         while not may_go.is_set():
             with suppress(TimeoutError):
@@ -67,6 +72,7 @@ class Intake:
             if asyncio.get_running_loop().time() - self._moved >= PATIENCE:
                 self._beyond = None
                 self._let_on()
+        one.waits = False
 
     def end(self, one: Reading) -> None:
         """It has been read, or given up."""

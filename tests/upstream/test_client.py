@@ -13,6 +13,7 @@ from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.upstream import connection as upstream_connection
 from gateway.upstream.client import Limits, Sent, Trace, Upstream, UpstreamFailure
+from gateway.upstream.intake import Reading
 from gateway.upstream.reply import Reply
 from tests.scripted_upstream import Connection, Received, Script, ScriptedUpstream, answering, response
 from tests.upstream.conftest import KEY, Connect, until
@@ -563,6 +564,24 @@ async def test_rs5_a_create_whose_answer_stalls_holds_up_no_other(
             answers = await asyncio.gather(*others)
         assert [answer.body for answer in answers] == LARGE[1:]
         stalled.cancel()
+
+
+async def test_rs5_a_create_whose_time_ends_while_it_waits_for_memory_says_nothing_of_upstream(
+    client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedUpstream(_stalling) as upstream:
+        gmi = client(upstream.url, limits=Limits(timeout=5, create_timeout=0.3, in_flight=50, answers=500_000))
+        noted: list[bool] = []
+        monkeypatch.setattr(gmi.circuits, "note", lambda *_, works: noted.append(works))
+        assert (await failing(lambda: gmi.create_request("default", b"0"))).code is Code.UPSTREAM_TIMEOUT
+        assert noted == [False]
+        other = Reading(may_wait=True)
+        gmi._under_way.intake.take(other, 1_000_000)
+        await gmi._under_way.intake.wait(other)
+        failure = await failing(lambda: gmi.create_request("default", b"1"))
+        assert (failure.sent, failure.code, noted) == (Sent.MAYBE, Code.UPSTREAM_TIMEOUT, [False])
+        gmi._under_way.intake.end(other)
+        assert (await gmi.create_request("default", b"1")).body == LARGE[1]
 
 
 async def test_up14_an_answer_that_is_refused_is_gone_at_once(client: Connect) -> None:

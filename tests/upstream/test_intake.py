@@ -117,9 +117,10 @@ async def test_a_create_larger_than_all_there_is_comes_in_and_the_next_after_it(
         assert intake.has_room(first)
     waiting = asyncio.ensure_future(intake.wait(second))
     await asyncio.sleep(0.01)
-    assert not waiting.done()
+    assert (waiting.done(), second.waits) == (False, True)
     intake.end(first)
     await asyncio.wait_for(waiting, 1)
+    assert not second.waits
     assert intake.has_room(second)
 
 
