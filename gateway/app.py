@@ -40,6 +40,7 @@ from gateway.stand_in import StandIn, simulated
 from gateway.starting import StartError, begin_traces, open_ledger
 from gateway.storage import Storage
 from gateway.telemetry import Metrics
+from gateway.turns import Turns
 from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
@@ -131,8 +132,7 @@ async def opened(
 ) -> AsyncIterator[tuple[Gateway, StandIn | None]]:
     """Everything but the listeners: policies read, ledger open, loops going. Closed in the opposite order.
 
-    Beside it what stands in for upstream, if anything does.
-    Raises StartError.
+    Beside it what stands in for upstream, if anything does. Raises StartError.
     """
     settings, budget = _prepared(settings)
     clock = LedgerClock(_now, time.perf_counter)
@@ -178,6 +178,7 @@ async def opened(
             siblings=Siblings(None, "") if seat is None else Siblings(seat.folder, seat.post.name),
             access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
             tasks=Tasks(),
+            turns=Turns(settings.max_in_flight),
             now=clock,
             ticks=time.perf_counter,
             draining=asyncio.Event(),

@@ -89,6 +89,8 @@ class Gateway:
     siblings: Siblings
     access_log: AccessLog
     tasks: Tasks
+    turns: Turns
+    """In which jobs are followed."""
     now: Callable[[], float]
     ticks: Callable[[], float]
     draining: asyncio.Event
@@ -101,7 +103,5 @@ class Gateway:
     """By credential and model: what upstream wants left alone for a while."""
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
     """By credential and model: the creates that wait for their turn there."""
-    turns: Turns = field(default_factory=Turns)
-    """In which jobs are followed."""
     traces: Traces = NO_TRACES
     """Where spans of calls and jobs are told."""

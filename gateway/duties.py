@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gateway import recovery, settlement, webhooks
+from gateway import following, recovery, webhooks
 from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
@@ -45,7 +45,7 @@ def begin_duties(gw: Gateway, clock: LedgerClock) -> Callable[[], Awaitable[None
 def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]:
     """What is done all the while: its name, one round of it, and the pause after a round."""
     yield "attend", partial(attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
-    yield "follow", partial(_settle, gw, partial(settlement.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
+    yield "follow", partial(_settle, gw, partial(following.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)

@@ -157,7 +157,8 @@ class JobMemory:
     def remember_error(self, request_id: str, error: Seen | Failed) -> None:
         """This came instead of a record. What was seen before is still known."""
         is_small = isinstance(error, Failed) or error.answer.size <= _LARGEST_ERROR
-        known = Known(self.seen(request_id), error if is_small and not self._is_outdated(request_id, error) else None)
+        before, is_true = self.of(request_id), is_small and not self._is_outdated(request_id, error)
+        known = Known(before.seen, error if is_true else None, before.unwritten)
         if known.size > self._known.maxsize:
             known.error = None
         self._keep(request_id, known)

@@ -6,13 +6,11 @@ about. Money comes back only on upstream's word, never by guess.
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from gateway.context import Gateway
 from gateway.core.fields import etag_of
-from gateway.core.freshness import follow_interval
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.core.money import MICRO
@@ -20,7 +18,7 @@ from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.ledger.values import DueJob, KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
+from gateway.ledger.values import KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 from gateway.logs import log_event
 from gateway.memory import Failed, Seen
 from gateway.telemetry import OTHER
@@ -30,10 +28,11 @@ from gateway.upstream.translate import RecordHead, record_head, refused_request,
 MISSING_CONFIRMATIONS = 2
 """Times upstream must deny an owned job, asked anew each time, before its slot is freed."""
 
+_PATIENCE = 0.25
+"""Seconds that an answer waits for its record to be written down: that mostly takes a hundredth of it."""
+
 MISSING_AT_FIRST = 60.0
 """Seconds after its create in which a job that upstream denies is not held to be missing."""
-
-_LOOKS_A_ROUND = 256
 
 
 async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
@@ -97,10 +96,12 @@ def _sighting(head: RecordHead, body: bytes) -> Sighting:
 async def recall(gw: Gateway, request_id: str) -> Seen | None:
     """The terminal record from the ledger, if it was kept whole; it is in memory afterwards.
 
-    What was last seen of a job that was closed without upstream's word is no terminal record.
+    What was last seen of a job that was closed without upstream's word is none, unless it ended after that.
     """
     job = await gw.ledger.job(request_id)
-    if job is None or job.record is None or not job.complete or job.outcome in (None, Outcome.EXPIRED):
+    if job is None or job.record is None or not job.complete or job.outcome is None:
+        return None
+    if job.outcome is Outcome.EXPIRED and not _says_end(job.record):
         return None
     ended_at = gw.now() if job.settled_at is None else job.settled_at
     asked_at = gw.ticks() - max(0.0, gw.now() - ended_at)
@@ -108,6 +109,11 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
     gw.jobs.remember(request_id, seen)
     gw.jobs.tell(request_id, seen)
     return seen
+
+
+def _says_end(record: bytes) -> bool:
+    head = record_head(record)
+    return head is not None and outcome_of(head.status) is not None
 
 
 async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: KeptAnswer) -> str | None:
@@ -168,7 +174,7 @@ async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) ->
         _count_end(gw, seen.request_id, owner, outcome)
 
 
-async def _expire(gw: Gateway, request_id: str, owner: Owner) -> None:
+async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:
     """The job is closed without upstream's word, and keeps the record last seen."""
     await settle(gw, Sighting(request_id, Outcome.EXPIRED.value, None), owner, Outcome.EXPIRED)
 
@@ -206,13 +212,28 @@ def model_label(gw: Gateway, team: str, model: str) -> str:
 
 
 async def _write_down(gw: Gateway, seen: Sighting, *, said: bool) -> None:
-    """Keep a live record for the team's list. If the ledger does not take it, the next look does that; said once."""
+    """Keep a live record for the team's list. If the ledger does not take it, a later look does that; said once.
+
+    Whoever asked sees it in the list afterwards, but does not wait for a ledger that is away.
+    """
+    if gw.ledger.healthy:
+        writing = gw.tasks.start(_observe(gw, seen, said=said), "write a record down")
+        await asyncio.wait([writing], timeout=_PATIENCE)
+    else:
+        _note_unwritten(gw, seen, said=said)
+
+
+async def _observe(gw: Gateway, seen: Sighting, *, said: bool) -> None:
     try:
         await gw.ledger.observe(seen, gw.now())
     except LedgerUnavailable:
-        gw.jobs.note_unwritten(seen.request_id)
-        if not said:
-            log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
+        _note_unwritten(gw, seen, said=said)
+
+
+def _note_unwritten(gw: Gateway, seen: Sighting, *, said: bool) -> None:
+    gw.jobs.note_unwritten(seen.request_id)
+    if not said:
+        log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
 
 
 async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
@@ -225,56 +246,13 @@ async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
         return
     if gw.jobs.note_denial(request_id, now) >= MISSING_CONFIRMATIONS:
         gw.jobs.forget_denials(request_id)
-        await _expire(gw, request_id, owner)
-
-
-async def follow(gw: Gateway) -> None:
-    """One round of following: jobs whose turn it is get one look each, and no look that lasts holds up another.
-
-    A job that clients poll is passed over, so that any number of those costs a round next to nothing.
-    """
-    waiting: list[str] = []
-    more = True
-    while more and len(waiting) < _LOOKS_A_ROUND:
-        due = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
-        waiting += [job.request_id for job in due if not _was_seen(gw, job)]
-        more = len(due) == _LOOKS_A_ROUND
-    if not waiting:
-        return
-    with suppress(LedgerUnavailable):  # then they are due again later than they might be
-        await gw.ledger.looks.begin(waiting, gw.now())
-    owners = await gw.ledger.owners(waiting)
-    await gw.turns.take(owners.items(), partial(_follow_one, gw), gw.tasks.start, "follow")
+        await expire(gw, request_id, owner)
 
 
 def timeout_of(gw: Gateway, owner: Owner) -> float:
     """Seconds after its create at which the owner's job, without end, frees its slot: by the policy of now."""
     team = gw.policies.current.teams.get(owner.team)
     return JOB_TIMEOUT if team is None else team.job_timeout
-
-
-def _was_seen(gw: Gateway, job: DueJob) -> bool:
-    """Whether upstream said that the job lives so lately that it need not be asked, or is being asked right now."""
-    age = gw.now() - job.created_at
-    seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
-    if owner is None or age >= timeout_of(gw, owner):
-        return False
-    if gw.jobs.look_under_way(job.request_id) is not None:
-        return True
-    return seen is not None and not seen.terminal and gw.ticks() - seen.asked_at < follow_interval(age)
-
-
-async def _follow_one(gw: Gateway, job: tuple[str, Owner]) -> None:
-    """One look, and the end of a job that is too old, unless it has ended by upstream's word."""
-    request_id, owner = job
-    has_ended = False
-    gw.traces.resume(owner.trace)
-    try:
-        has_ended = (await look(gw, request_id, owner)).terminal
-    except UpstreamFailure:
-        log_event(logging.DEBUG, "look failed", request_id=request_id)
-    if not has_ended and gw.now() - owner.created_at >= timeout_of(gw, owner):
-        await _expire(gw, request_id, owner)
 
 
 async def release(gw: Gateway, reservation_id: str, reply: KeptAnswer | None) -> None:

@@ -1,7 +1,7 @@
 """The same work for many, a few at a time: what nobody waits for must not crowd out the clients' calls to upstream."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -11,24 +11,35 @@ PATIENCE = 1.0
 """Seconds after which work is slow."""
 
 MOST_SLOW = 512
-"""Far fewer than the calls that may be under way to upstream."""
+"""Pieces of slow work that go on beside others, and no more than a quarter of the calls that may be under way."""
 
 Start = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 class Turns:
-    """Rounds of work, in which what is slow does not hold up the rest: it goes on beside the rounds that follow."""
+    """Rounds of work, in which what is slow does not hold up the rest: it goes on beside the rounds that follow.
 
-    def __init__(self) -> None:
-        self._slow = asyncio.Semaphore(MOST_SLOW)
+    It is for so many calls to upstream at once as `most_calls`.
+    """
+
+    def __init__(self, most_calls: int) -> None:
+        self._slow = asyncio.Semaphore(max(1, min(MOST_SLOW, most_calls // 4)))
+        self._under_way: set[str] = set()
 
     async def take(
-        self, items: Iterable[T], work: Callable[[T], Coroutine[Any, Any, None]], start: Start, name: str
+        self, items: Mapping[str, T], work: Callable[[str, T], Coroutine[Any, Any, None]], start: Start, name: str
     ) -> None:
-        """As `in_turns`, until all are done or slow. `start` makes a task of each piece of work, by this name."""
+        """As `in_turns`, until all are done or slow. `start` makes a task of each piece of work, by this name.
 
-        async def take_turn(item: T) -> None:
-            task = start(work(item), name)
+        An item whose work of an earlier round goes on is left out.
+        """
+
+        async def take_turn(item: tuple[str, T]) -> None:
+            if item[0] in self._under_way:
+                return
+            self._under_way.add(item[0])
+            task = start(work(*item), name)
+            task.add_done_callback(lambda _: self._under_way.discard(item[0]))
             await asyncio.wait([task], timeout=PATIENCE)
             if task.done():
                 task.result()
@@ -36,7 +47,7 @@ class Turns:
             await self._slow.acquire()
             task.add_done_callback(lambda _: self._slow.release())
 
-        await in_turns(items, take_turn)
+        await in_turns(items.items(), take_turn)
 
 
 async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:

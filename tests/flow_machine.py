@@ -17,7 +17,7 @@ import httpx
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from gateway import failpoints, recovery, settlement
+from gateway import failpoints, following, recovery
 from gateway.failpoints import Action, Point
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.reloading import reload_policies
@@ -131,7 +131,7 @@ class FlowMachine(FlowWorld):
     def follow(self, seconds: float) -> None:
         life = self.step()
         self.pass_time(seconds)
-        self.do(life, _round(settlement.follow(life.gw)))
+        self.do(life, _round(following.follow(life.gw)))
         self.model.learn(None, self.clock.now)
 
     @rule(seconds=st.sampled_from([1.0, 12.0, 400.0]))

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from gateway import duties, settlement
+from gateway import duties, following
 from gateway.app import opened
 from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
@@ -44,7 +44,7 @@ async def test_a_round_that_fails_is_reported_and_the_next_one_comes(
         rounds.release()
         raise RuntimeError("a fault nobody foresaw")
 
-    monkeypatch.setattr(settlement, "follow", follow)
+    monkeypatch.setattr(following, "follow", follow)
     monkeypatch.setattr(duties, "SETTLE_EVERY", 0.01)
     async with opened(read_settings(environment, {}), environment):
         logger.addHandler(caplog.handler)

@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from gateway import settlement
+from gateway import following, settlement
 from gateway.core.lifecycle import Outcome, State
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import OwnedByAnother, Placement
 from gateway.logs import logger
+from gateway.memory import Failed
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
-from tests.ledger_troubles import no_writes
+from tests.ledger_troubles import file_of, held_by_another, no_writes
 from tests.scripted_upstream import response
 
 __all__ = ["wall_clock"]
@@ -94,7 +95,7 @@ async def test_bu4_two_gateways_a_poller_and_the_follower_refund_once(
 
     wall_clock.advance(FOLLOWED)
     polls = [each.client("key").get(f"{Q}/requests/{one}") for each in (house, other) for one in request_ids * 5]
-    rounds = [settlement.follow(each.gw) for each in (house, other) for _ in range(2)]
+    rounds = [following.follow(each.gw) for each in (house, other) for _ in range(2)]
     answers, _ = await asyncio.gather(asyncio.gather(*polls), asyncio.gather(*rounds))
 
     assert {answer.json()["status"] for answer in answers} == {"failed"}
@@ -163,7 +164,7 @@ async def test_a_job_that_clients_poll_is_not_asked_about_again(open_house: Open
     await client.get(f"{Q}/requests/{polled}")
 
     wall_clock.advance(FOLLOWED)
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
 
     assert house.received("get_request") == 2
     assert house.gw.jobs.seen(unpolled) is not None
@@ -178,7 +179,7 @@ async def test_a_job_that_clients_poll_is_put_off_for_longer(
     polled, unpolled = await created(client), await created(client)
     wall_clock.advance(60)
     await client.get(f"{Q}/requests/{polled}")
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
 
     for seconds, due in ((7, [unpolled]), (18, [polled])):
         wall_clock.advance(seconds)
@@ -197,7 +198,7 @@ async def test_a_ledger_that_takes_no_word_of_a_look_does_not_keep_it_from_being
         raise LedgerUnavailable("lock timeout")
 
     monkeypatch.setattr(house.gw.ledger.looks, "begin", unavailable)
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
     assert house.gw.jobs.seen(request_id) is not None
 
 
@@ -222,11 +223,11 @@ async def test_a_job_without_end_is_closed_after_a_day_and_keeps_its_money(
     client = house.client("key")
     request_id = await created(client, "vidu-q1")
     wall_clock.advance(JOB_TIMEOUT - 60)
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
     assert await books(house) == (1, 1, 200_000)
 
     wall_clock.advance(120)
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
     assert await books(house) == (1, 0, 200_000)
     job = await house.gw.ledger.job(request_id)
     assert job is not None
@@ -244,7 +245,7 @@ async def test_a_job_that_ended_unseen_is_settled_however_old_it_is(
         _, _, charged = await books(house)
         upstream.jobs[request_id]["status"] = status
         wall_clock.advance(JOB_TIMEOUT + 60)
-        await settlement.follow(house.gw)
+        await following.follow(house.gw)
         assert await books(house) == (1, 0, charged if status == "success" else 0)
 
 
@@ -257,7 +258,7 @@ async def test_what_comes_of_a_job_after_it_was_closed_is_shown_and_changes_noth
         request_id = await created(client)
         _, _, charged = await books(house)
         wall_clock.advance(JOB_TIMEOUT + 60)
-        await settlement.follow(house.gw)
+        await following.follow(house.gw)
         upstream.jobs[request_id]["status"] = "failed"
         house.gw.jobs.forget(request_id)
         assert (await client.get(f"{Q}/requests/{request_id}")).json()["status"] == "failed"
@@ -282,7 +283,7 @@ async def test_a_look_that_upstream_does_not_answer_holds_up_no_other(
             upstream.jobs[other]["status"] = "success" if count == 2 else "processing"
             house.gw.jobs.forget(other)
             wall_clock.advance(FOLLOWED)
-            await asyncio.wait_for(settlement.follow(house.gw), 5)
+            await asyncio.wait_for(following.follow(house.gw), 5)
             assert len(upstream.calls("GET", f"{Q}/requests/{other}")) == count
         assert [len(upstream.calls("GET", f"{Q}/requests/{each}")) for each in hung] == [1, 1]
         assert (await books(house))[:2] == (3, 2)
@@ -292,11 +293,11 @@ async def test_a_team_says_how_long_its_jobs_may_go_on(open_house: OpenHouse, wa
     house = await open_house({"a.yaml": team("a", "key", LIMITS) + "job_timeout: 90 s\n"})
     request_id = await created(house.client("key"), "vidu-q1")
     wall_clock.advance(60)
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
     assert await books(house) == (1, 1, 200_000)
 
     wall_clock.advance(60)
-    await settlement.follow(house.gw)
+    await following.follow(house.gw)
     assert await books(house) == (1, 0, 200_000)
     job = await house.gw.ledger.job(request_id)
     assert job is not None
@@ -393,7 +394,7 @@ async def test_a_job_the_ledger_could_not_settle_is_settled_later(open_house: Op
     await house.eventually(settled)
 
 
-async def test_a_record_the_ledger_did_not_take_is_written_by_the_next_look(
+async def test_a_record_the_ledger_did_not_take_is_written_by_a_later_look(
     open_house: OpenHouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger.addHandler(caplog.handler)
@@ -413,8 +414,51 @@ async def test_a_record_the_ledger_did_not_take_is_written_by_the_next_look(
         async with no_writes(house):
             assert [await polled_and_listed() for _ in range(2)] == [["processing", "queued"]] * 2
         assert [record.getMessage() for record in caplog.records].count("record not kept") == 1
+
+        async def well() -> bool:
+            return bool(house.gw.ledger.healthy)
+
+        await house.eventually(well)
+        house.gw.jobs.remember_error(request_id, Failed(0.0))
         assert await polled_and_listed() == ["processing", "processing"]
     logger.removeHandler(caplog.handler)
+
+
+async def test_le2_polls_do_not_wait_for_a_ledger_that_is_locked(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        client = house.client("key")
+        request_id = await created(client)
+        with held_by_another(file_of(house)):
+            for status in ("processing", "processing", "running", "running"):
+                upstream.jobs[request_id]["status"] = status
+                house.gw.jobs.outdate(request_id, house.gw.ticks())
+                async with asyncio.timeout(1):
+                    answer = await client.get(f"{Q}/requests/{request_id}")
+                assert (answer.status_code, answer.json()["status"]) == (200, status)
+
+
+async def test_a_job_that_ended_after_it_was_closed_is_told_without_upstream(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        client = house.client("key")
+        request_id = await created(client)
+        wall_clock.advance(JOB_TIMEOUT + 1)
+        await following.follow(house.gw)
+        house.gw.jobs.forget(request_id)
+        path = f"{Q}/requests/{request_id}"
+        upstream.answers["GET", path] = response(b"{}", "503 Service Unavailable")
+        assert (await client.get(path)).status_code == 503
+        del upstream.answers["GET", path]
+        upstream.jobs[request_id]["status"] = "success"
+        house.gw.jobs.forget(request_id)
+        assert (await client.get(path)).json()["status"] == "success"
+        upstream.answers["GET", path] = response(b"{}", "503 Service Unavailable")
+        house.gw.jobs.forget(request_id)
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["status"]) == (200, "success")
 
 
 async def test_a_cancelled_job_gives_its_money_back(open_house: OpenHouse) -> None:

@@ -37,35 +37,62 @@ async def test_only_so_many_are_done_at_once() -> None:
     assert most == AT_ONCE
 
 
-async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+def named(*items: int) -> dict[str, int]:
+    return {str(item): item for item in items}
+
+
+@pytest.mark.parametrize(("most_calls", "most_slow", "allowed"), [(4 * AT_ONCE + 4, 512, AT_ONCE + 1), (2000, 33, 33)])
+async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(
+    monkeypatch: pytest.MonkeyPatch, most_calls: int, most_slow: int, allowed: int
+) -> None:
     monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
-    monkeypatch.setattr("gateway.turns.MOST_SLOW", AT_ONCE + 1)
-    turns, go, tasks = Turns(), asyncio.Event(), Tasks()
+    monkeypatch.setattr("gateway.turns.MOST_SLOW", most_slow)
+    turns, go, tasks = Turns(most_calls), asyncio.Event(), Tasks()
     begun: list[int] = []
 
-    async def work(item: int) -> None:
+    async def work(_: str, item: int) -> None:
         begun.append(item)
         await go.wait()
 
-    await turns.take(range(AT_ONCE), work, tasks.start, "work")
-    await turns.take([AT_ONCE], work, tasks.start, "work")
-    crowded = asyncio.ensure_future(turns.take([AT_ONCE + 1], work, tasks.start, "work"))
+    await turns.take(named(*range(AT_ONCE)), work, tasks.start, "work")
+    await turns.take(named(*range(AT_ONCE, allowed)), work, tasks.start, "work")
+    crowded = asyncio.ensure_future(turns.take(named(allowed), work, tasks.start, "work"))
     await asyncio.sleep(0.05)
-    assert (begun, crowded.done()) == ([*range(AT_ONCE + 2)], False)
+    assert (begun, crowded.done()) == ([*range(allowed + 1)], False)
     go.set()
     await asyncio.wait_for(crowded, 5)
 
 
+async def test_what_goes_on_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
+    turns, go, tasks = Turns(8), asyncio.Event(), Tasks()
+    begun: list[str] = []
+
+    async def work(name: str, _: int) -> None:
+        begun.append(name)
+        await go.wait()
+
+    for _ in range(4):
+        await asyncio.wait_for(turns.take({"hung": 0}, work, tasks.start, "work"), 5)
+    assert begun == ["hung"]
+    await turns.take({"hung": 0, "other": 0}, work, tasks.start, "work")
+    assert begun == ["hung", "other"]
+    go.set()
+    await asyncio.sleep(0.01)
+    await turns.take({"hung": 0}, work, tasks.start, "work")
+    assert begun == ["hung", "other", "hung"]
+
+
 async def test_what_fails_in_a_round_is_told_when_all_are_done() -> None:
-    turns, tasks = Turns(), Tasks()
+    turns, tasks = Turns(100), Tasks()
     done: list[int] = []
 
-    async def work(item: int) -> None:
+    async def work(_: str, item: int) -> None:
         if not item:
             raise LedgerUnavailable("away")
         await asyncio.sleep(0.01)
         done.append(item)
 
     with pytest.raises(LedgerUnavailable):
-        await turns.take(range(3), work, tasks.start, "work")
+        await turns.take(named(0, 1, 2), work, tasks.start, "work")
     assert done == [1, 2]

@@ -1,0 +1,66 @@
+"""FLOW open jobs are followed to their end, whether a client asks about them or not."""
+
+import logging
+from contextlib import suppress
+from functools import partial
+
+from gateway import settlement
+from gateway.context import Gateway
+from gateway.core.errors import Code
+from gateway.core.freshness import follow_interval
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.values import DueJob, Owner
+from gateway.logs import log_event
+from gateway.upstream.client import UpstreamFailure
+
+_LOOKS_A_ROUND = 256
+
+_NOT_ASKED = (Code.OVERLOADED, Code.UPSTREAM_CIRCUIT_OPEN)
+"""Failures of a look for which upstream was not asked, or not heard."""
+
+UNASKED_AT_MOST = 3600.0
+"""Seconds beyond its age after which a job is closed although upstream could not be asked about it."""
+
+
+async def follow(gw: Gateway) -> None:
+    """One round of following: jobs whose turn it is get one look each, and no look that lasts holds up another.
+
+    A job that clients poll is passed over, so that any number of those costs a round next to nothing.
+    """
+    waiting: list[str] = []
+    more = True
+    while more and len(waiting) < _LOOKS_A_ROUND:
+        due = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
+        waiting += [job.request_id for job in due if not _was_seen(gw, job)]
+        more = len(due) == _LOOKS_A_ROUND
+    if not waiting:
+        return
+    with suppress(LedgerUnavailable):  # then they are due again later than they might be
+        await gw.ledger.looks.begin(waiting, gw.now())
+    owners = await gw.ledger.owners(waiting)
+    await gw.turns.take(owners, partial(_follow_one, gw), gw.tasks.start, "follow")
+
+
+def _was_seen(gw: Gateway, job: DueJob) -> bool:
+    """Whether upstream said that the job lives so lately that it need not be asked, or is being asked right now."""
+    age = gw.now() - job.created_at
+    seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
+    if owner is None or age >= settlement.timeout_of(gw, owner):
+        return False
+    if gw.jobs.look_under_way(job.request_id) is not None:
+        return True
+    return seen is not None and not seen.terminal and gw.ticks() - seen.asked_at < follow_interval(age)
+
+
+async def _follow_one(gw: Gateway, request_id: str, owner: Owner) -> None:
+    """One look, and the end of a job that is too old, unless it has ended by upstream's word."""
+    has_ended, was_asked = False, True
+    gw.traces.resume(owner.trace)
+    try:
+        has_ended = (await settlement.look(gw, request_id, owner)).terminal
+    except UpstreamFailure as failure:
+        was_asked = failure.code not in _NOT_ASKED
+        log_event(logging.DEBUG, "look failed", request_id=request_id)
+    overdue = gw.now() - owner.created_at - settlement.timeout_of(gw, owner)
+    if not has_ended and overdue >= (0 if was_asked else UNASKED_AT_MOST):
+        await settlement.expire(gw, request_id, owner)

@@ -1,0 +1,74 @@
+"""Jobs that nobody asks about, or that upstream does not answer for. How a round goes on: also test_settlement.py."""
+
+import asyncio
+
+import pytest
+
+from gateway import following
+from gateway.core.lifecycle import Outcome
+from gateway.core.policy import JOB_TIMEOUT
+from gateway.following import UNASKED_AT_MOST
+from tests.clocks import WallClock, wall_clock
+from tests.conftest import House, OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
+from tests.test_settlement import LIMITS, books, created
+
+__all__ = ["wall_clock"]
+
+
+async def test_a_job_is_not_closed_for_its_age_because_there_was_no_asking(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_id = await created(house.client("key"))
+        upstream.jobs[request_id]["status"] = "failed"
+        wall_clock.advance(JOB_TIMEOUT + 1)
+        crowd(house, 10**6)
+        await following.follow(house.gw)
+        crowd(house, -(10**6))
+        assert upstream.calls("GET", f"{Q}/requests/{request_id}") == []
+        assert await outcome(house, request_id) is None
+        wall_clock.advance(60)
+        await following.follow(house.gw)
+        assert await outcome(house, request_id) is Outcome.FAILED
+        assert await books(house) == (1, 0, 0)
+
+
+async def test_a_job_is_closed_in_the_end_though_upstream_can_never_be_asked(
+    open_house: OpenHouse, wall_clock: WallClock
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_id = await created(house.client("key"))
+        crowd(house, 10**6)
+        wall_clock.advance(JOB_TIMEOUT + UNASKED_AT_MOST + 1)
+        await following.follow(house.gw)
+        crowd(house, -(10**6))
+        assert await outcome(house, request_id) is Outcome.EXPIRED
+
+
+async def test_a_job_that_hangs_is_followed_once_however_often_it_is_due(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_id = await created(house.client("key"))
+        upstream.hung.add(f"{Q}/requests/{request_id}")
+        for _ in range(4):
+            wall_clock.advance(60)
+            house.gw.jobs._owners.clear()
+            await asyncio.wait_for(following.follow(house.gw), 5)
+        assert [task.get_name() for task in asyncio.all_tasks()].count("follow") == 1
+
+
+def crowd(house: House, calls: int) -> None:
+    """Let so many more calls to upstream be under way than there are."""
+    house.gw.upstream._under_way.reads += calls
+
+
+async def outcome(house: House, request_id: str) -> Outcome | None:
+    job = await house.gw.ledger.job(request_id)
+    assert job is not None
+    return job.outcome
