@@ -36,10 +36,10 @@ async def _ask(call: Invocation, policy: PolicySet, seconds: float) -> list[Find
     names = sorted({team.credential for team in policy.teams.values()})
     single = {name: _one_key_each(policy.credentials[name]) for name in names}
     every = {name: credential for each in single.values() for name, credential in each.items()}
-    access = Credentials(every.get, call.environment).access
+    credentials = Credentials(every.get, call.environment)
     async with open_upstream(call, replace(policy, credentials=every), seconds) as upstream:
         for each in single.values():
-            told = [_whose(credential, access(name)) for name, credential in each.items()]
+            told = [_whose(credential, credentials, credentials.access(name)) for name, credential in each.items()]
             results = [await _try_key(upstream, name) for name in each]
             accepted = [name for name, result in zip(each, results, strict=True) if result.accepted]
             usable += accepted[:1]
@@ -74,8 +74,11 @@ async def _try_key(upstream: Upstream, name: str) -> Tried:
     return Tried(accepted=False, text=f"upstream answers {answer.status}")
 
 
-def _whose(credential: Credential, access: Access) -> str:
-    text = f"credential {credential.name!r}, key from {source_text(credential.api_keys[0])}"
+def _whose(credential: Credential, credentials: Credentials, access: Access) -> str:
+    """The credential, and the places where what is sent for it really stands."""
+    (key,) = credential.api_keys
+    path = credentials.path_of(key)
+    text = f"credential {credential.name!r}, key from {f'file:{path}' if path else source_text(key)}"
     if credential.organization is None or access.organization is None:
         return f"{text}, no organisation"
     return f"{text}, organisation from {source_text(credential.organization)}"

@@ -123,7 +123,7 @@ class Credentials:
         organization = self._read(credential.organization) if credential.organization is not None else ""
         access = _access(tuple([self._read(source) for source in credential.api_keys]), organization)
         sources = (*credential.api_keys, credential.organization)
-        if not any(self._path_of(source) for source in sources if source is not None):
+        if not any(self.path_of(source) for source in sources if source is not None):
             self._lasting[name] = (credential, access)
         return access
 
@@ -152,7 +152,7 @@ class Credentials:
 
     def fault(self, source: Source) -> str:
         """Why there is nothing in the source that could be sent, without the text it holds."""
-        place, path = source.value, self._path_of(source)
+        place, path = source.value, self.path_of(source)
         if source == _DEFAULT_KEY and not self._environment.get(source.value):
             place = f"{_DEFAULT_KEY_FILE} {path}" if path else f"{source.value} or {_DEFAULT_KEY_FILE}"
         if self._read(source).strip():
@@ -167,7 +167,7 @@ class Credentials:
             readable = False
         return f"{place} is empty" if readable else f"{place} is no small text file"
 
-    def _path_of(self, source: Source) -> str:
+    def path_of(self, source: Source) -> str:
         """The file the source's text stands in; empty if it stands elsewhere."""
         if source.kind == "file":
             return source.value
@@ -176,7 +176,7 @@ class Credentials:
         return ""
 
     def _read(self, source: Source) -> str:
-        if path := self._path_of(source):
+        if path := self.path_of(source):
             return self._read_file(path)
         return self._environment.get(source.value, "") if source.kind == "env" else source.value
 

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,16 @@ async def test_a_missing_key_says_which(doctor: Shell, upstream: str) -> None:
     assert outcome.status == 1
     said = "✗ credential 'default': no API key: GMI_API_KEY or GMI_API_KEY_FILE is not set → set it"
     assert checks(outcome)["upstream key"].startswith(said)
+
+
+async def test_the_file_a_key_stands_in_is_named(doctor: Shell, tmp_path: Path, upstream: str) -> None:
+    (tmp_path / "real-key").write_text("canary-wrong-key\n")
+    doctor.environment |= {"GATEWAY_UPSTREAM_URL": upstream, "GMI_API_KEY_FILE": str(tmp_path / "real-key")}
+    del doctor.environment["GMI_API_KEY"]
+    outcome = await doctor.run_beside("doctor")
+    whose = f"✗ credential 'default', key from file:{tmp_path}/real-key, organisation from env:GMI_ORG_ID: "
+    assert checks(outcome)["upstream key"].startswith(whose)
+    assert "canary" not in outcome.out + outcome.err
 
 
 @pytest.fixture
