@@ -11,7 +11,9 @@ PATIENCE = 1.0
 """Seconds after which work is slow."""
 
 MOST_SLOW = 512
-"""Pieces of slow work that go on beside others, and no more than a quarter of the calls that may be under way."""
+
+SHARE = 4
+"""One in so many of the calls that may be under way to upstream may be made for rounds: the others are clients'."""
 
 Start = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
@@ -19,11 +21,13 @@ Start = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 class Turns:
     """Rounds of work, in which what is slow does not hold up the rest: it goes on beside the rounds that follow.
 
-    It is for so many calls to upstream at once as `most_calls`.
+    `most_calls` may be under way to upstream, whoever makes them.
     """
 
     def __init__(self, most_calls: int) -> None:
-        self._slow = asyncio.Semaphore(max(1, min(MOST_SLOW, most_calls // 4)))
+        share = max(2, most_calls // SHARE)
+        self._at_once = min(AT_ONCE, share // 2)
+        self._slow = asyncio.Semaphore(min(MOST_SLOW, share - self._at_once))
         self._under_way: set[str] = set()
 
     async def take(
@@ -47,15 +51,15 @@ class Turns:
             await self._slow.acquire()
             task.add_done_callback(lambda _: self._slow.release())
 
-        await in_turns(items.items(), take_turn)
+        await in_turns(items.items(), take_turn, self._at_once)
 
 
-async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int | None = None) -> None:
     """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls.
 
     Raises what the first that failed raised, when all are done: none goes on beside the next round.
     """
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns = asyncio.Semaphore(AT_ONCE if at_once is None else at_once)
 
     async def take_turn(item: T) -> None:
         async with turns:
