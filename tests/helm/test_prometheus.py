@@ -77,6 +77,7 @@ async def make_everything_happen(house: House) -> None:
     house.break_upstream()
     for reason in ("internal_error", "overloaded"):  # which nobody can bring about from outside
         house.gw.metrics.denied("a", reason).inc()
+    house.gw.metrics.jobs_finished("a", "Veo3", "expired").inc()  # nor wait a day for
 
 
 @pytest.mark.timeout(180)
