@@ -6,7 +6,7 @@ list has shown, that there is no job. From the reservation on, the create runs t
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway import settlement
@@ -104,14 +104,14 @@ async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> C
 
 
 async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
-    """Carry out the create by the time it is now, and tell the line whether upstream takes them again.
+    """Carry out the create by the policy and the time of now, and tell the line whether upstream takes them again.
 
     A first answer given again says nothing about that: upstream was not asked.
-
-    The time does not change whether the policy refuses it, but which windows its claims fall into.
     """
     accepted, turn = False, Turn(line)
     try:
+        policy = gw.policies.current
+        order = replace(order, policy=policy, caller=policy.callers.get(order.caller.key.digest, order.caller))
         decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
         order.on_decided(decision)
         if decision.refusal is not None:

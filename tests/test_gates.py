@@ -11,6 +11,7 @@ import pytest
 from gateway import lines
 from gateway.gates import close_gate, closed_gate
 from gateway.lines import Line
+from gateway.reloading import reload_policies
 from gateway.upstream.client import Answer
 from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
@@ -264,6 +265,24 @@ async def test_au8_no_create_stands_in_line_for_longer_than_its_key_is_good(rush
     rush.open()
     assert await rush.finish() == {"a1": 200}
     assert (rush.sent(), await rush.books()) == (["a1"], (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("limits: [0 jobs per day]", 429),
+        ("models: {allow: [Sora]}", 403),
+        ("models: {allow: ['*'], deny: [Veo3]}", 403),
+    ],
+)
+async def test_qu6_a_create_in_line_is_judged_by_the_policy_of_its_turn(rush: Rush, change: str, status: int) -> None:
+    for name in ("b1", "c1", "b2"):
+        await rush.queue(name)
+    (rush.house.policies / "b.yaml").write_text(team("b", "key-b", change))
+    assert await reload_policies(rush.house.gw)
+    rush.open()
+    assert await rush.finish() == {"b1": status, "c1": 200, "b2": status}
+    assert (rush.sent(), await rush.books()) == (["c1"], (0, 0))
 
 
 async def test_a_repeat_has_its_answer_without_standing_in_line(rush: Rush) -> None:
