@@ -26,6 +26,7 @@ from gateway.ledger.operation import Together, Work, Writing, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.readers import Readers
 from gateway.ledger.slots import Slots
+from gateway.ledger.usage_reads import UsageReads
 from gateway.ledger.values import (
     Admitted,
     Full,
@@ -74,6 +75,7 @@ class Ledger:
         self._writer: Writing | None = None
         self._readers: Readers | None = None
         self._look_ups = LookUps(self.owners)
+        self._usage_reads = UsageReads(lambda *wanted: self._read("usage", usage.usage, *wanted))
         self.outbox = Outbox(self._write, self._read)
         self.looks = Looks(self._write)
         self.slots = Slots(self._write, self._read)
@@ -238,7 +240,7 @@ class Ledger:
 
     async def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
         """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""
-        return await self._read("usage", usage.usage, team, starts, ends)
+        return await self._usage_reads.usage((team, starts, ends))
 
     async def open_counts(self) -> OpenCounts:
         """What is under way right now, for metrics."""

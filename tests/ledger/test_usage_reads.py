@@ -1,0 +1,71 @@
+"""Of one team one read is under way at most, and none is answered by what was read before it asked."""
+
+import asyncio
+
+import pytest
+
+from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.usage_reads import UsageReads
+from gateway.ledger.values import UsageRow
+
+
+class Ledger:
+    """Jobs that a test counts up, and whose usage was read; each read waits for `go`."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.read_for: list[str | None] = []
+        self.go = asyncio.Event()
+        self.away = False
+
+    async def read(self, team: str | None, _starts: float, _ends: float) -> list[UsageRow]:
+        self.read_for.append(team)
+        rows = [UsageRow(team or "", "web", "Veo3", self.jobs, *[0] * 7)]
+        await self.go.wait()
+        if self.away:
+            raise LedgerUnavailable("away")
+        return rows
+
+
+async def asking(reads: UsageReads, *teams: str) -> "asyncio.Future[list[list[UsageRow]]]":
+    """Ask for all of them at once, and give whatever can begin the time to."""
+    answers = asyncio.ensure_future(asyncio.gather(*(reads.usage((team, 0.0, 1.0)) for team in teams)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return answers
+
+
+async def test_qu8_a_team_that_asks_often_has_one_read_at_a_time_and_others_theirs() -> None:
+    ledger = Ledger()
+    reads = UsageReads(ledger.read)
+    first = await asking(reads, "a")
+    ledger.jobs = 1
+    more = await asking(reads, *["a"] * 50, "b")
+    assert ledger.read_for == ["a", "b"]
+    ledger.go.set()
+    assert [row.jobs for (row,) in await first] == [0]
+    assert [row.jobs for (row,) in await more] == [1] * 51
+    assert ledger.read_for == ["a", "b", "a"]
+    ledger.jobs = 2
+    assert [row.jobs for (row,) in await (await asking(reads, "a"))] == [2]
+    assert (reads._next, reads._latest) == ({}, {})
+
+
+async def test_whoever_leaves_takes_nobodys_answer_away() -> None:
+    ledger = Ledger()
+    reads = UsageReads(ledger.read)
+    leaving, staying = await asking(reads, "a"), await asking(reads, "a")
+    leaving.cancel()
+    ledger.go.set()
+    assert [row.jobs for (row,) in await staying] == [0]
+
+
+async def test_a_read_that_fails_fails_those_who_share_it_alone() -> None:
+    ledger = Ledger()
+    ledger.away = True
+    reads = UsageReads(ledger.read)
+    ledger.go.set()
+    with pytest.raises(LedgerUnavailable):
+        await (await asking(reads, "a", "a"))
+    ledger.away = False
+    assert [row.team for (row,) in await (await asking(reads, "a"))] == ["a"]
