@@ -90,13 +90,13 @@ class Fields:
         return None
 
     def choice(self, name: str, kind: type[E], default: E) -> E:
-        """One of an enumeration's words."""
+        """One of an enumeration's words. The problem names them all: the most similar one may mean the opposite."""
         text = self.text(name)
         if text is None:
             return default
         if text in list(kind):
             return kind(text)
-        self.report.error(self.place(name), f"`{name}` must be {one_of(kind)}, not {show(text)}{suggest(text, kind)}")
+        self.report.error(self.place(name), f"`{name}` must be {one_of(kind)}, not {show(text)}")
         return default
 
     def items(self, name: str) -> tuple[Node, ...]:

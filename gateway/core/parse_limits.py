@@ -84,7 +84,7 @@ def read_limit(node: Node, report: Report) -> PlacedLimit | None:
     if fields is None:
         return None
     limit = _read_kind(fields) if fields.require("limit") else None
-    warn = tuple(sorted(int(item.text[:-1]) for item in fields.texts("warn") if _is_percent(item, report)))
+    warn = _percentages(fields)
     mode, given = fields.choice("mode", Mode, Mode.ENFORCE), fields.name("name")
     if limit is None:
         return None
@@ -189,10 +189,19 @@ def _read_kind(fields: Fields) -> Limit | None:
     return replace(limit, models=models, per_key=fields.has("per"))
 
 
+def _percentages(fields: Fields) -> tuple[int, ...]:
+    """What `warn` lists, ascending. A bare number lacks its sign, not the quotes that other texts are told to take."""
+    bare = [item for item in fields.items("warn") if isinstance(item, Scalar) and isinstance(item.value, int | float)]
+    items = bare or fields.texts("warn")
+    return tuple(sorted(int(item.text[:-1]) for item in items if _is_percent(item, fields.report)))
+
+
 def _is_percent(item: Scalar, report: Report) -> bool:
     if _WARN.fullmatch(item.text):
         return True
-    report.error(item.mark, f"{show(item.text)} is not a percentage from `1%` to `100%`")
+    meant = f"{item.text}%"
+    hint = f": write `{meant}`" if _WARN.fullmatch(meant) else ""
+    report.error(item.mark, f"{show(item.text)} is not a percentage from `1%` to `100%`{hint}")
     return False
 
 

@@ -41,8 +41,8 @@ def compose(text: str, file: str, report: Report) -> Node | None:
             if not composer.take(event):
                 return None
     except yaml.MarkedYAMLError as error:
-        hint = _ALIAS_HINT if "alias" in str(error.context) else ""
-        report.error(composer.mark(error.problem_mark), f"this is not YAML: {error.problem}{hint}")
+        mark = composer.mark(error.problem_mark)
+        report.error(mark, f"this is not YAML: {_describe(error, text[mark.offset : mark.offset + 1])}")
         return None
     except yaml.YAMLError:
         report.error(Mark(file), "this is not YAML: it holds characters that YAML does not allow")
@@ -50,6 +50,17 @@ def compose(text: str, file: str, report: Report) -> Node | None:
     if composer.root is None:
         report.error(Mark(file), "the file holds nothing: write a policy into it or remove it")
     return composer.root
+
+
+def _describe(error: yaml.MarkedYAMLError, letter: str) -> str:
+    """What YAML's reader says of the letter it stopped at, and what to do. The reader names neither."""
+    if letter == "\t":
+        return "a tab stands here: indent with spaces"
+    if "alias" in str(error.context):
+        return f"{error.problem}{_ALIAS_HINT}"
+    if "cannot start any token" in str(error.problem):
+        return f"{error.problem}: put a text that begins with {show(letter)} in quotes"
+    return str(error.problem)
 
 
 def resolve(text: str) -> str | int | float | bool | None:
