@@ -89,6 +89,9 @@ def _draft(model: str, payload: str | None) -> Draft:
     except Refusal as refusal:
         raise CannotRunError(f"--payload {payload}: {refusal.message}") from None
     except OSError as error:
+        if payload and payload.lstrip().startswith("{"):
+            told = "--payload takes the name of a file, or `-` for stdin, and not the JSON itself"
+            raise CannotRunError(told) from None
         raise CannotRunError(f"--payload {payload}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CannotRunError(f"--payload {payload}: this is not UTF-8 text") from None

@@ -115,6 +115,10 @@ def test_a_team_without_keys_can_be_asked_about(shell: Shell, payload: str) -> N
         (("--team", "flims"), "there is no team `flims`; did you mean `films`?"),
         (("--team", "films", "--key", "wep"), "films has no key `wep`; did you mean `web`?"),
         (("--team", "films", "--payload", "/nowhere"), "--payload /nowhere: No such file or directory"),
+        (
+            ("--team", "films", "--payload", '{"prompt": "canary"}'),
+            "--payload takes the name of a file, or `-` for stdin, and not the JSON itself",
+        ),
     ],
 )
 def test_what_cannot_be_explained_is_status_2(shell: Shell, arguments: tuple[str, ...], why: str) -> None:
