@@ -1,7 +1,7 @@
 """Make, rotate, revoke and list the teams' keys.
 
 A new key is printed once, alone, on stdout; policy files hold only its hash. The team's file is edited in place, with
-comments and order kept, and stays as it was when the result would not be valid. Running gateways follow within 2 s.
+comments and order kept, and stays as it was when the result would not be valid. Gateways reading it follow within 2 s.
 """
 
 import json
@@ -30,7 +30,7 @@ from gateway.policies.load import parse_reading
 
 DEFAULT_OVERLAP = "7d"
 
-_FOLLOWED = "running gateways take it within 2 s"
+_READERS = "gateways that read this folder"
 
 _HELP = {
     "new": (
@@ -43,7 +43,7 @@ _HELP = {
     ),
     "revoke": (
         "remove a key",
-        "Remove a key from the team's file. Running gateways refuse it within 2 s.",
+        "Remove a key from the team's file. Gateways that read it refuse the key within 2 s.",
     ),
     "list": (
         "names, scopes, expiry and state, never the keys",
@@ -115,7 +115,7 @@ def _new(call: Invocation) -> int:
         _print_lines(team, key, key_snippet(options.name, digest(key), expires), options.scopes)
         return 0
     file = _edit(call, added)
-    _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}: {_FOLLOWED}")
+    _tell(f"key `{options.name}` of {team.name}, {_until(expires)}, added to {file}: {_READERS} take it within 2 s")
     _tell("this is the only time the key is shown:")
     print(key)
     return 0
@@ -147,7 +147,7 @@ def _rotate(call: Invocation) -> int:
         _tell(f"and let the old key `{old.name}` end: `expires: {rfc3339(last)}`")
         return 0
     file = _edit(call, rotated)
-    _tell(f"key `{name}` of {team.name}, {_until(expires)}, added to {file}: {_FOLLOWED}")
+    _tell(f"key `{name}` of {team.name}, {_until(expires)}, added to {file}: {_READERS} take it within 2 s")
     _tell(f"the old key `{old.name}` works until {rfc3339(last)}")
     _tell("this is the only time the new key is shown:")
     print(key)
@@ -176,7 +176,7 @@ def _revoke(call: Invocation) -> int:
     team = _team(call)
     find_key(team, name)
     file = _edit(call, lambda text: revoke_key(text, name))
-    _tell(f"key `{name}` of {team.name} removed from {file}: running gateways refuse it within 2 s")
+    _tell(f"key `{name}` of {team.name} removed from {file}: {_READERS} refuse it within 2 s")
     return 0
 
 

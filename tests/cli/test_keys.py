@@ -10,6 +10,8 @@ from gateway.core.policy import Scope
 from gateway.policies import load
 from tests.command_line import FILMS, NOW, Shell
 
+FOLLOWED = "gateways that read this folder take it within 2 s"
+
 
 def films(shell: Shell) -> Path:
     return shell.policies / "films.yaml"
@@ -24,7 +26,7 @@ def test_new_prints_the_key_alone_and_keeps_only_its_hash(shell: Shell) -> None:
     assert f"  - name: batch\n    hash: sha256:{digest(key)}\n" in text
     assert key not in text + made.err
     assert made.err.splitlines() == [
-        f"key `batch` of films, without expiry, added to {films(shell)}: running gateways take it within 2 s",
+        f"key `batch` of films, without expiry, added to {films(shell)}: {FOLLOWED}",
         "this is the only time the key is shown:",
     ]
 
@@ -152,7 +154,7 @@ def test_rotate_adds_a_key_with_the_same_scopes_and_ends_the_old_one(shell: Shel
     assert (new.name, new.digest, new.expires, new.scopes) == ("web-2", digest(key), None, old.scopes)
     assert "  - name: web # the web app\n" in films(shell).read_text()
     assert made.err.splitlines()[:2] == [
-        f"key `web-2` of films, without expiry, added to {films(shell)}: running gateways take it within 2 s",
+        f"key `web-2` of films, without expiry, added to {films(shell)}: {FOLLOWED}",
         "the old key `web` works until 2026-11-25T12:00:00Z",
     ]
 
@@ -207,7 +209,7 @@ def test_revoke_removes_the_key_and_nothing_else(shell: Shell) -> None:
     shell.run("keys", "new", "films", "--name", "batch")
     revoked = shell.run("keys", "revoke", "films", "--name", "batch")
     assert (revoked.status, revoked.out) == (0, "")
-    assert "running gateways refuse it within 2 s" in revoked.err
+    assert "gateways that read this folder refuse it within 2 s" in revoked.err
     assert films(shell).read_text() == FILMS
 
 
