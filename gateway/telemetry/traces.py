@@ -113,7 +113,7 @@ def open_traces(environment: Mapping[str, str], now: Callable[[], float], versio
         library = import_module("gateway.telemetry.otel")
     except ModuleNotFoundError:
         told = "spans are to be exported, but OpenTelemetry is not installed"
-        remedy = "install it (pip install 'gmi-gateway[otel]'), or set OTEL_SDK_DISABLED=true"
+        remedy = "install it (pip install '.[otel]' in the checkout), or set OTEL_SDK_DISABLED=true"
         raise TracesError(f"{_variable(environment)}: {told}; {remedy}") from None
     try:
         return cast("Traces", library.OpenTelemetry(where, now, version))

@@ -286,7 +286,7 @@ async def test_without_the_extra_a_start_says_what_to_install(scene: Scene) -> N
         assert await gateway.ends() == 2
     told = "".join(gateway.said)
     assert "OTEL_EXPORTER_OTLP_ENDPOINT: " in told
-    assert "pip install 'gmi-gateway[otel]'" in told
+    assert "pip install '.[otel]'" in told
 
 
 async def test_without_the_extra_and_without_the_wish_nothing_lacks(scene: Scene) -> None:

@@ -74,7 +74,7 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
         open_traces(COLLECTOR, lambda: 0.0, "1")
     assert str(raised.value) == (
         f"{BASE}: spans are to be exported, but OpenTelemetry is not installed; "
-        "install it (pip install 'gmi-gateway[otel]'), or set OTEL_SDK_DISABLED=true"
+        "install it (pip install '.[otel]' in the checkout), or set OTEL_SDK_DISABLED=true"
     )
 
 
