@@ -175,8 +175,9 @@ class Ledger:
         return await self._write("settle", jobs.end, seen, outcome, now)
 
     async def observe(self, seen: Sighting, now: float) -> bool:
-        """Keep what was last seen of a job that lives. False if there is none such."""
-        return await self._write("observe", jobs.observe, seen, now)
+        """Keep what was last seen of a job that lives, one after the other. False if there is none such."""
+        work = partial(jobs.observe, seen=seen, now=now)
+        return await self._submit("observe", work, work, seen.request_id)
 
     async def take(self, claims: Iterable[Claim]) -> Admitted | Full:
         """Take claims that no job holds (uploads), all or none: the first that does not fit is returned."""

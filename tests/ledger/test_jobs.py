@@ -76,6 +76,16 @@ async def test_a_live_record_is_kept_as_last_seen(ledger: Ledger) -> None:
     assert not await ledger.observe(Sighting("nobody's", "processing", b"new"), NOW)
 
 
+async def test_of_records_that_are_kept_at_once_the_last_one_stays(ledger: Ledger) -> None:
+    request_id = await create(ledger, reservation("a"))
+    statuses = [f"step-{number}" for number in range(40)]
+    sightings = [Sighting(request_id, status, b"{}") for status in statuses]
+    assert all(await asyncio.gather(*(ledger.observe(seen, NOW) for seen in sightings)))
+    job = await ledger.job(request_id)
+    assert job is not None
+    assert job.status == statuses[-1]
+
+
 async def test_the_end_keeps_the_last_record_where_it_brings_none(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a"))
     await ledger.observe(Sighting(request_id, "processing", b"seen", complete=False), NOW)
