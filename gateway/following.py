@@ -47,7 +47,7 @@ def _was_seen(gw: Gateway, job: DueJob) -> bool:
     seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
     if owner is None or age >= settlement.timeout_of(gw, owner):
         return False
-    if gw.jobs.look_under_way(job.request_id) is not None:
+    if gw.jobs.is_looked_at(job.request_id):
         return True
     return seen is not None and not seen.terminal and gw.ticks() - seen.asked_at < follow_interval(age)
 

@@ -8,6 +8,7 @@ from math import inf
 import msgspec
 from cachetools import FIFOCache, LRUCache
 
+from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.ledger.values import Owner
 from gateway.upstream.client import Answer, UpstreamFailure
 
@@ -16,6 +17,9 @@ OWNER_TRUSTED_FOR = 60.0
 
 DENIALS_APART = 10.0
 """Seconds between two denials of a job, so that they are two and not one heard twice."""
+
+MOST_LOOKS = 2
+"""Looks at one job that may be under way: one that hangs does not keep the others from their answer."""
 
 _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
@@ -67,6 +71,16 @@ def _new_future() -> "asyncio.Future[Seen]":
     return asyncio.get_running_loop().create_future()
 
 
+class Look(msgspec.Struct, frozen=True, eq=False):
+    """A call to upstream under way for one job, begun at `asked_at` on the monotonic clock, and what will come of it.
+
+    Whoever shares it waits for `news`.
+    """
+
+    asked_at: float
+    news: "asyncio.Future[Seen]" = msgspec.field(default_factory=_new_future)
+
+
 @dataclass(slots=True)
 class Audience:
     """Those who wait for one job to change. `news` is the next sight of it that is not the last one again.
@@ -91,7 +105,7 @@ class JobMemory:
         self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
         self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._expected: set[tuple[str, str]] = set()
-        self._looking: dict[str, asyncio.Future[Seen]] = {}
+        self._looking: dict[str, list[Look]] = {}
         self._looked_up: dict[str, tuple[float, float]] = {}
         self._audiences: dict[str, Audience] = {}
 
@@ -121,6 +135,8 @@ class JobMemory:
         last = known.seen
         if last is None or last.terminal or last.answer.body != answer.body or answer.status != 200 or known.unwritten:
             return None
+        if last.asked_at > asked_at:
+            return last
         seen = Seen(answer, asked_at, terminal=False, etag=last.etag)
         is_news = known.error is not None or request_id in self._denials or request_id in self._changed
         if not is_news and last.answer.headers == answer.headers:
@@ -219,24 +235,41 @@ class JobMemory:
         """Whether the ledger may yet call the job the team's."""
         return (request_id, team) in self._expected
 
-    def look_under_way(self, request_id: str) -> "asyncio.Future[Seen] | None":
-        """What the call to upstream that is being made will bring: others may wait for it as well."""
-        return self._looking.get(request_id)
+    def is_looked_at(self, request_id: str) -> bool:
+        """Whether upstream is being asked for the job."""
+        return request_id in self._looking
 
-    def begin_look(self, request_id: str) -> "asyncio.Future[Seen]":
+    def look_to_share(self, request_id: str, ticks: float) -> "asyncio.Future[Seen] | None":
+        """What the last call to upstream for the job will bring, if that is to be waited for instead of asking again.
+
+        What was asked a second ago may be older than a record may be: it will do only where no more calls may be made.
+        """
+        looks = self._looking.get(request_id)
+        if looks is None or (len(looks) < MOST_LOOKS and ticks - looks[-1].asked_at >= LIVE_RECORD_FRESH):
+            return None
+        return looks[-1].news
+
+    def begin_look(self, request_id: str, ticks: float) -> Look:
         """A call to upstream is about to be made. Others wait for what it brings until `end_look` says so."""
-        look = self._looking[request_id] = _new_future()
+        look = Look(ticks)
+        self._looking.setdefault(request_id, []).append(look)
         return look
 
-    def end_look(self, request_id: str, look: "asyncio.Future[Seen]", outcome: Seen | UpstreamFailure | None) -> None:
+    def end_look(self, request_id: str, look: Look, outcome: Seen | UpstreamFailure | None) -> None:
         """The call is over, and this came of it; None if whoever made it was broken off."""
-        if self._looking.get(request_id) is look:
-            del self._looking[request_id]
+        looks = [other for other in self._looking.pop(request_id, ()) if other is not look]
+        if looks:
+            self._looking[request_id] = looks
         if isinstance(outcome, Seen):
-            look.set_result(outcome)
+            look.news.set_result(outcome)
         else:
-            look.set_exception(outcome or UpstreamFailure.broken_off())
-            look.exception()  # nobody may be waiting, and that is no fault
+            look.news.set_exception(outcome or UpstreamFailure.broken_off())
+            look.news.exception()  # nobody may be waiting, and that is no fault
+
+    def seen_since(self, request_id: str, asked_at: float) -> Seen | None:
+        """The record that a call begun after `asked_at` has brought: what was asked then is no news any more."""
+        seen = self.of(request_id).seen
+        return seen if seen is not None and seen.asked_at > asked_at else None
 
     def note_denial(self, request_id: str, now: float) -> int:
         """Upstream says there is no such job. How often it has said so by now, each time well after the last."""

@@ -18,7 +18,7 @@ from gateway.core.freshness import LIVE_RECORD_FRESH, LIVE_RECORD_STALE
 from gateway.core.policy import Caller
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Owner
-from gateway.memory import Audience, Failed, Seen
+from gateway.memory import MOST_LOOKS, Audience, Failed, Seen
 from gateway.settlement import MISSING_AT_FIRST
 from gateway.upstream.client import UpstreamFailure
 from gateway.waits import Wait
@@ -66,7 +66,7 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
             return Served(kept, _HIT, gw.ticks() - kept.asked_at)
-    shared = gw.jobs.look_under_way(request_id) is not None
+    shared = gw.jobs.look_to_share(request_id, now) is not None
     try:
         fresh = await settlement.look(gw, request_id, owner)
     except UpstreamFailure:
@@ -180,9 +180,10 @@ def _attending(gw: Gateway, request_id: str, owner: Owner) -> Iterator[Audience]
 async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
     """Look at the job once a second, while its end is not remembered. A look of somebody else's spares one.
 
-    Whatever a look fails with, another one follows: nobody else looks on behalf of those who wait.
+    Whatever a look fails with, another one follows, and beside one that takes long as well: nobody else looks on behalf
+    of those who wait.
     """
-    asked_at = -inf
+    asked_at, looks = -inf, set[asyncio.Task[Seen]]()
     while True:
         seen = gw.jobs.seen(request_id)
         ended = seen is not None and seen.terminal
@@ -193,4 +194,6 @@ async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
             await asyncio.sleep(pause)
             continue
         asked_at = gw.ticks()
-        await asyncio.wait((gw.tasks.start(settlement.look(gw, request_id, owner), "look"),))
+        looks.add(gw.tasks.start(settlement.look(gw, request_id, owner), "look"))
+        patience = LIVE_RECORD_FRESH if len(looks) < MOST_LOOKS else None
+        _, looks = await asyncio.wait(looks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)

@@ -40,10 +40,11 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
 
     Raises UpstreamFailure. Whoever comes first asks for all: one that may be cancelled lets a task of its own do it.
     """
-    under_way = gw.jobs.look_under_way(request_id)
-    if under_way is not None:
-        return await asyncio.shield(under_way)
-    looking, asked_at = gw.jobs.begin_look(request_id), gw.ticks()
+    asked_at = gw.ticks()
+    shared = gw.jobs.look_to_share(request_id, asked_at)
+    if shared is not None:
+        return await asyncio.shield(shared)
+    looking = gw.jobs.begin_look(request_id, asked_at)
     outcome: Seen | UpstreamFailure | None = None
     try:
         answer = await gw.upstream.get_request(owner.credential, request_id)
@@ -61,11 +62,17 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
 
 
 async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, asked_at: float) -> Seen:
-    """What the answer says of the job that was not known before: a record, or an error of upstream's."""
-    if answer.status == 404:
-        await _deny(gw, request_id, owner)
+    """What the answer says of the job that was not known before: a record, or an error of upstream's.
+
+    Where a later look was answered sooner, that stands; but an end is an end, whenever it is told.
+    """
     if answer.status == 200:
         return await _read(gw, request_id, owner, answer, asked_at)
+    later = gw.jobs.seen_since(request_id, asked_at)
+    if later is not None:
+        return later
+    if answer.status == 404:
+        await _deny(gw, request_id, owner)
     error = Seen(answer, asked_at, terminal=False, etag=b"")
     gw.jobs.remember_error(request_id, error)
     return error
@@ -77,6 +84,9 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, aske
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
+    later = gw.jobs.seen_since(request_id, asked_at)
+    if later is not None and (outcome is None or later.terminal):
+        return later
     seen = Seen(answer, asked_at, outcome is not None, etag_of(answer.body))
     if outcome is not None:
         await settle(gw, _sighting(head, answer.body), owner, outcome)

@@ -33,6 +33,8 @@ class FakeUpstream:
         """By method and target: a whole response to give instead."""
         self.hung: set[str] = set()
         """Targets that are never answered."""
+        self.held: dict[str, asyncio.Event] = {}
+        """Targets whose answer, as it is when they are asked for, comes when the event is set."""
         self.go = asyncio.Event()
         """Clear it to hold every answer to a create back."""
         self.go.set()
@@ -72,6 +74,8 @@ class FakeUpstream:
                 await self.go.wait()
             if request.target in self.hung:
                 await asyncio.Event().wait()
+            if request.target in self.held:
+                await self.held[request.target].wait()
             await connection.send(answer)
 
     def _answer(self, request: Received) -> bytes:

@@ -269,6 +269,104 @@ async def test_a_poll_goes_on_when_the_client_that_began_it_hangs_up(open_house:
     assert house.received("get_request") == 1
 
 
+async def test_ch2_a_look_that_hangs_does_not_keep_the_next_second_waiting(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        target = f"{Q}/requests/{request_id}"
+        upstream.hung.add(target)
+        hanging = asyncio.ensure_future(poll(client, request_id))
+        await house.eventually(lambda: len(upstream.calls("GET", target)) == 1)
+        upstream.hung.clear()
+        await asyncio.sleep(LIVE_RECORD_FRESH)
+        for seconds in (0, LIVE_RECORD_FRESH):
+            await asyncio.sleep(seconds)
+            answer = await asyncio.wait_for(poll(client, request_id), 5)
+            assert answer.headers["cache-status"] == "gmi-gateway; fwd=miss"
+        waited = await asyncio.wait_for(poll(client, request_id, headers={"prefer": "wait=1"}), 5)
+        assert waited.json()["status"] == "queued"
+        assert not hanging.done()
+        hanging.cancel()
+
+
+async def test_ch2_where_upstream_hangs_a_job_is_asked_for_twice_and_no_more(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        target = f"{Q}/requests/{request_id}"
+        upstream.held[target] = asyncio.Event()
+        waiting = {"prefer": "wait=60"}
+        polls = [asyncio.ensure_future(poll(client, request_id, headers=waiting))]
+        for _ in range(6):
+            polls += [asyncio.ensure_future(poll(client, request_id)) for _ in range(5)]
+            await asyncio.sleep(LIVE_RECORD_FRESH / 2)
+        assert len(upstream.calls("GET", target)) == 2
+        for each in polls:
+            each.cancel()
+
+
+async def test_ch2_what_a_slow_look_brings_late_is_no_news(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        target = f"{Q}/requests/{request_id}"
+        release = upstream.held[target] = asyncio.Event()
+        slow = asyncio.ensure_future(poll(client, request_id))
+        await house.eventually(lambda: len(upstream.calls("GET", target)) == 1)
+        del upstream.held[target]
+        upstream.jobs[request_id]["status"] = "processing"
+        await asyncio.sleep(LIVE_RECORD_FRESH)
+        assert (await poll(client, request_id)).json()["status"] == "processing"
+        release.set()
+        assert (await slow).json()["status"] == "processing"
+        assert (await poll(client, request_id)).json()["status"] == "processing"
+        listed = (await client.get(f"{Q}/requests")).json()["requests"]
+        assert [job["status"] for job in listed] == ["processing"]
+
+
+@pytest.mark.parametrize("late", ["404 Not Found", "429 Too Many Requests", "200 OK"])
+async def test_ch2_an_error_that_comes_late_is_no_news_either(open_house: OpenHouse, late: str) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        target = f"{Q}/requests/{request_id}"
+        upstream.answers["GET", target] = response(b'{"error":"no"}', late)
+        release = upstream.held[target] = asyncio.Event()
+        slow = asyncio.ensure_future(poll(client, request_id))
+        await house.eventually(lambda: len(upstream.calls("GET", target)) == 1)
+        del upstream.held[target], upstream.answers["GET", target]
+        await asyncio.sleep(LIVE_RECORD_FRESH)
+        assert (await poll(client, request_id)).status_code == 200
+        release.set()
+        assert (await slow).status_code == 200
+        assert (await poll(client, request_id)).status_code == 200
+
+
+async def test_ch2_an_end_is_an_end_however_late_it_is_told(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        target = f"{Q}/requests/{request_id}"
+        upstream.jobs[request_id]["status"] = "success"
+        release = upstream.held[target] = asyncio.Event()
+        slow = asyncio.ensure_future(poll(client, request_id))
+        await house.eventually(lambda: len(upstream.calls("GET", target)) == 1)
+        del upstream.held[target]
+        upstream.jobs[request_id]["status"] = "processing"
+        await asyncio.sleep(LIVE_RECORD_FRESH)
+        assert (await poll(client, request_id)).json()["status"] == "processing"
+        release.set()
+        assert (await slow).json()["status"] == "success"
+        asked = len(upstream.received)
+        assert (await poll(client, request_id)).json()["status"] == "success"
+        assert len(upstream.received) == asked
+
+
 async def test_up8_an_error_of_upstreams_passes_untouched_and_is_kept_for_a_second(open_house: OpenHouse) -> None:
     house = await open_house(FILES, speed=1)
     client = house.client("key-a")
