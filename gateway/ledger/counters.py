@@ -17,6 +17,9 @@ from gateway.ledger.values import Admitted, Full
 UNBOUNDED = 2**62
 """The ceiling of a claim that has none, and of one that takes nothing. No sum of amounts below it overflows."""
 
+_AT_ONCE = 5000
+"""Counters looked up by one statement."""
+
 _name, _amount, _ceiling = text("counter"), integer("amount"), integer("ceiling")
 _ends = cast(instant("ends"), Double)  # PostgreSQL would take a NULL here for a text
 _value = counters.c.value
@@ -139,6 +142,10 @@ def value_of(connection: Connection, counter: str) -> int:
 
 
 def values_of(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """What is used of each counter."""
-    found = connection.execute(select(counters.c.name, _value).where(counters.c.name.in_(names)))
-    return dict.fromkeys(names, 0) | {row.name: row.value for row in found}
+    """What is used of each counter. Asked for in parts: the databases take a bounded number of parameters at a time."""
+    values = dict.fromkeys(names, 0)
+    for start in range(0, len(names), _AT_ONCE):
+        part = counters.c.name.in_(names[start : start + _AT_ONCE])
+        found = connection.execute(select(counters.c.name, _value).where(part))
+        values.update((name, value) for name, value in found)
+    return values

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from gateway.telemetry.calls import CacheRequests, Calls, UpstreamCalls
 from gateway.telemetry.denials import OTHER
+from gateway.telemetry.shown import Shown
 from gateway.telemetry.together import Together, dump
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -19,7 +20,6 @@ OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 _JOB = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 86400)
 
 M = TypeVar("M", Counter, Gauge, Histogram)
-L = TypeVar("L", bound=tuple[str, ...])
 
 
 class Family(Generic[M]):
@@ -40,18 +40,8 @@ class Family(Generic[M]):
     def keep(self, wanted: Collection[str]) -> None:
         """Drop the children whose first label (a team) is not wanted any more, so removed teams leave no series."""
         for labels in [labels for labels in self.children if labels[0] not in wanted]:
-            self._drop(labels)
-
-    def show(self: "Family[Gauge]", values: Mapping[L, float]) -> None:
-        """Make a gauge show exactly these values: series that are not among them are dropped."""
-        for labels in [labels for labels in self.children if labels not in values]:
-            self._drop(labels)
-        for labels, value in values.items():
-            self(*labels).set(value)
-
-    def _drop(self, labels: tuple[str, ...]) -> None:
-        del self.children[labels]
-        self.metric.remove(*labels)
+            del self.children[labels]
+            self.metric.remove(*labels)
 
 
 class Metrics:
@@ -61,8 +51,8 @@ class Metrics:
         # each `_created` series would double a counter to say what a restart shows anyway
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left this one untyped
         self.registry = CollectorRegistry()
-        self._by_team: list[Family[Counter] | Family[Gauge]] = []
-        counter, gauge, histogram = self._counter, self._gauge, self._histogram
+        self._by_team: list[Family[Counter]] = []
+        counter, gauge, histogram, shown = self._counter, self._gauge, self._histogram, self._shown
         self.calls = Calls(SECONDS, OVERHEAD)
         self.registry.register(self.calls)
         self.in_flight = gauge("requests_in_flight", "Calls being worked on.")()
@@ -70,16 +60,16 @@ class Metrics:
         self.upstream_calls = UpstreamCalls(SECONDS)
         self.registry.register(self.upstream_calls)
         self.upstream_retries = counter("upstream_retries", "Calls repeated to upstream.", "operation", "reason")
-        self.circuit = gauge("upstream_circuit_state", "1 for each state that a credential's circuit is in.", "state")
+        self.circuit = shown("upstream_circuit_state", "1 for each state that a credential's circuit is in.", "state")
         self.jobs_created = counter("jobs_created", "Jobs upstream accepted.", "team", "model")
         self.jobs_finished = counter("jobs_finished", "Jobs that ended.", "team", "model", "outcome")
-        self.jobs_active = gauge("jobs_active", "Jobs that have not ended.", "team", "model")
+        self.jobs_active = shown("jobs_active", "Jobs that have not ended.", "team", "model")
         self.job_duration = histogram("job_duration_seconds", "Time from create to the end of a job.", _JOB, "model")
         self.job_cost = counter("job_cost_usd", "Money kept for ended jobs, in USD.", "team", "model")
-        self.quota_limit = gauge("quota_limit", "A limit's amount in force (USD for money).", "team", "limit")
-        self.quota_used = gauge("quota_used", "What is used of a limit in its window.", "team", "limit")
+        self.quota_limit = shown("quota_limit", "A limit's amount in force (USD for money).", "team", "limit")
+        self.quota_used = shown("quota_used", "What is used of a limit in its window.", "team", "limit")
         self.shadow_denied = counter("quota_shadow_denied", "Calls a shadow limit would have refused.", "team", "limit")
-        self.reservations_open = gauge("reservations_open", "Reservations that still hold their claims.", "state")
+        self.reservations_open = shown("reservations_open", "Reservations that still hold their claims.", "state")
         self.reservation_age = gauge("reservation_age_max_seconds", "Age of the oldest reservation without a job.")()
         self.settlement_errors = counter("settlement_errors", "Attempts to settle or commit that failed.")()
         self.cache_requests = CacheRequests()
@@ -88,14 +78,14 @@ class Metrics:
         self.uploads = counter("uploads", "Upload URLs issued.", "team", "file_type")
         self.reload_ok = gauge("policy_last_reload_successful", "Whether the last policy load was accepted.")()
         self.reload_time = gauge("policy_last_reload_timestamp_seconds", "When policies were last swapped in.")()
-        self.policy_info = gauge("policy_info", "1 for the policy generation in force.", "hash")
+        self.policy_info = shown("policy_info", "1 for the policy generation in force.", "hash")
         self.ledger_up = gauge("ledger_up", "Whether the ledger answers.")()
         self.ledger_duration = histogram(
             "ledger_operation_duration_seconds", "Time of a ledger operation.", OVERHEAD, "operation"
         )
-        self.key_expiry = gauge("key_expiry_timestamp_seconds", "When a team key expires.", "team", "key")
-        self.build_info = gauge("build_info", "1 for the version that runs.", "version")
-        self.build_info(version).set(1)
+        self.key_expiry = shown("key_expiry_timestamp_seconds", "When a team key expires.", "team", "key")
+        self.build_info = shown("build_info", "1 for the version that runs.", "version")
+        self.build_info.show({(version,): 1})
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Family[Counter]:
         family = Family(Counter(f"gateway_{name}", meaning, labels, registry=self.registry))
@@ -104,16 +94,18 @@ class Metrics:
         return family
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Family[Gauge]:
-        family = Family(Gauge(f"gateway_{name}", meaning, labels, registry=self.registry))
-        if labels[:1] == ("team",):
-            self._by_team.append(family)
-        return family
+        return Family(Gauge(f"gateway_{name}", meaning, labels, registry=self.registry))
+
+    def _shown(self, name: str, meaning: str, *labels: str) -> Shown:
+        gauge = Shown(f"gateway_{name}", meaning, *labels)
+        self.registry.register(gauge)
+        return gauge
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family[Histogram]:
         return Family(Histogram(f"gateway_{name}", meaning, labels, buckets=buckets, registry=self.registry))
 
     def keep_teams(self, teams: Collection[str]) -> None:
-        """Drop the series of every team but these and `other`."""
+        """Drop what is counted for every team but these and `other`."""
         wanted = {*teams, OTHER}
         self.calls.keep(wanted)
         for family in self._by_team:

@@ -60,5 +60,4 @@ class Circuits:
 
     def _show(self) -> None:
         found = {breaker.state for breaker in self._breakers.values()} or {Circuit.CLOSED}
-        for state in Circuit:
-            self._metrics.circuit(state.value).set(state in found)
+        self._metrics.circuit.show({(state.value,): int(state in found) for state in Circuit})

@@ -33,6 +33,15 @@ async def test_giving_back_more_than_there_is_changes_nothing(ledger: Ledger) ->
     assert await ledger.used(["c", "never used"]) == {"c": 1, "never used": 0}
 
 
+async def test_as_many_counters_are_looked_up_as_a_policy_has(ledger: Ledger) -> None:
+    names = [f"jobs/team-{number}//2026-11/" for number in range(100_000)]  # PostgreSQL takes 65 535 parameters
+    taken = names[::30_000]
+    await ledger.take([claim(name) for name in taken])
+    used = await ledger.used(names)
+    assert list(used) == names
+    assert [name for name, value in used.items() if value] == taken
+
+
 async def test_requests_are_taken_ahead_as_far_as_they_fit(ledger: Ledger) -> None:
     assert await ledger.take_ahead("r", 6, 10, NOW) == (6, 6)
     assert await ledger.take_ahead("r", 6, 10, NOW) == (4, 10)

@@ -61,18 +61,10 @@ def test_every_other_scraper_gets_text(metrics: Metrics, accept: str) -> None:
     assert b"# TYPE gateway_ledger_up gauge" in body
 
 
-def test_a_shown_gauge_has_no_series_but_those_shown(metrics: Metrics) -> None:
-    metrics.policy_info.show({("old",): 1})
-    metrics.policy_info.show({("new",): 1})
-    assert series(metrics, "gateway_policy_info") == {("new",): 1}
-    metrics.policy_info.show({("new",): 1, ("third",): 0})
-    assert series(metrics, "gateway_policy_info") == {("new",): 1, ("third",): 0}
-
-
 def test_ca2_removed_teams_leave_no_series(metrics: Metrics) -> None:
     for team in ("marketing", "studio", OTHER):
         metrics.calls.of(team, "/requests", "GET", 200).note(1.0, 0.1)
-        metrics.quota_used(team, "jobs-day").set(3)
+        metrics.denied(team, "rate_limited").inc()
     metrics.upstream_calls.note("get_request", "200", 0.1)
     metrics.keep_teams({"studio"})
     rendered = metrics.render("")[0]
@@ -100,16 +92,16 @@ def test_ca2_calls_of_a_team_that_comes_back_start_at_zero(metrics: Metrics) -> 
 
 def fill(metrics: Metrics, teams: int) -> None:
     """32 series a team: what the families named after teams grow to."""
-    for number in range(teams):
-        team = f"team-{number}"
-        for limit in range(8):
-            metrics.quota_limit(team, f"limit-{limit}").set(10)
-            metrics.quota_used(team, f"limit-{limit}").set(limit)
-        for model in range(4):
-            metrics.jobs_created(team, f"model-{model}").inc()
-            metrics.jobs_finished(team, f"model-{model}", "success").inc()
-            metrics.jobs_active(team, f"model-{model}").set(1)
-            metrics.job_cost(team, f"model-{model}").inc(0.4)
+    names = [f"team-{number}" for number in range(teams)]
+    limits = {(team, f"limit-{limit}"): limit for team in names for limit in range(8)}
+    models = [(team, f"model-{model}") for team in names for model in range(4)]
+    metrics.quota_limit.show(dict.fromkeys(limits, 10))
+    metrics.quota_used.show(limits)
+    metrics.jobs_active.show(dict.fromkeys(models, 1))
+    for team, model in models:
+        metrics.jobs_created(team, model).inc()
+        metrics.jobs_finished(team, model, "success").inc()
+        metrics.job_cost(team, model).inc(0.4)
 
 
 def test_ca2_a_hundred_teams_are_scraped_within_bounds(metrics: Metrics) -> None:

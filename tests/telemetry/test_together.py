@@ -39,11 +39,10 @@ def test_a_worker_in_trouble_is_seen_in_the_whole(metrics: Metrics) -> None:
     for each, well in ((metrics, True), (other, False)):
         each.reload_ok.set(well)
         each.ledger_up.set(well)
-        each.circuit("open").set(not well)
-        each.circuit("closed").set(well)
-        each.policy_info("new" if well else "old").set(1)
-    metrics.quota_used("films", "jobs-day").set(7)
-    other.quota_used("films", "jobs-day").set(6)
+        each.circuit.show({("open",): int(not well), ("closed",): int(well)})
+        each.policy_info.show({("new" if well else "old",): 1})
+    metrics.quota_used.show({("films", "jobs-day"): 7})
+    other.quota_used.show({("films", "jobs-day"): 6})
     together = metrics.render("", [other.dump()])[0].decode()
     assert "gateway_policy_last_reload_successful 0.0" in together
     assert "gateway_ledger_up 0.0" in together

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.context import Gateway
 from gateway.core.limits import LimitState, counters_of, limit_states
@@ -47,13 +47,17 @@ async def _let_others(done: int) -> None:
 def _limits_of(group: Sequence[Caller], used: Mapping[str, int], now: float) -> list[TeamLimit]:
     return [
         TeamLimit(state, caller.key.name if state.limit.per_key else None)
-        for position, caller in enumerate(group)
+        for caller in group
         for state in limit_states(caller, used, now)
-        if state.limit.per_key or position == 0
     ]
 
 
 def _callers(team: Team) -> list[Caller]:
-    """One for every key, or one in all if no limit is each key's own. A team without keys has limits all the same."""
-    keys = team.keys or (Key("", ""),)
-    return [Caller(team, key) for key in (keys if any(limit.per_key for limit in team.limits) else keys[:1])]
+    """The first key with all limits, the others with those that each key has of its own.
+
+    A team without keys has limits all the same.
+    """
+    first, *others = team.keys or (Key("", ""),)
+    own = tuple(limit for limit in team.limits if limit.per_key)
+    with_own = replace(team, limits=own)
+    return [Caller(team, first), *(Caller(with_own, key) for key in others if own)]
