@@ -43,7 +43,6 @@ class Listing:
 
     team: str | None
     model: str | None
-    status: str | None
     limit: int
     offset: int
 
@@ -209,8 +208,6 @@ def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
         conditions.append(_job.team == wanted.team)
     if wanted.model is not None:
         conditions.append(_job.model == wanted.model)
-    if wanted.status is not None:
-        conditions.append(_job.status == wanted.status)
     counted = select(_job.request_id).where(*conditions).limit(wanted.offset + wanted.limit + COUNTED).subquery()
     total = connection.execute(select(func.count()).select_from(counted)).scalar_one()
     order = (_job.created_at.desc(), _job.request_id.desc())

@@ -226,14 +226,12 @@ class Ledger:
         """One job with its last seen record."""
         return await self._read("job", jobs.job, request_id)
 
-    async def list_jobs(
-        self, team: str | None, model: str | None, limit: int, offset: int, status: str | None = None
-    ) -> tuple[list[Job], int]:
+    async def list_jobs(self, team: str | None, model: str | None, limit: int, offset: int) -> tuple[list[Job], int]:
         """Jobs that still have their record, newest first, and how many there are in all. None is any.
 
         Fewer than `limit` where their records are large.
         """
-        return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, status, limit, offset))
+        return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, limit, offset))
 
     async def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""

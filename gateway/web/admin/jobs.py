@@ -1,20 +1,28 @@
 """`/api/jobs` and `/api/denials`: what was let through lately, and what was not."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.core.errors import Code
+from gateway.core.lifecycle import Outcome
 from gateway.core.money import usd_number
 from gateway.core.wording import rfc3339
-from gateway.ledger.values import Job
+from gateway.ledger.overview import ShownJob, Wanted, shown_jobs
 from gateway.telemetry import OTHER, Denial
 from gateway.web.admin.answers import gateway_of, json_response, read_query
 from gateway.web.query import check_word, read_number
 
 STATUSES = ("created", "queued", "dispatched", "processing", "success", "failed", "cancelled")
 """GMI's own words. A word upstream used besides these finds its jobs all the same."""
+
+_ENDS: Mapping[str, bool] = {"live": False, "ended": True}
+"""Words of the filter `status` that mean more than one of the others."""
+
+FILTERS = (*_ENDS, *STATUSES, Outcome.EXPIRED.value)
+"""The words of the filter `status` that are known beforehand. `expired` is the gateway's, of jobs past their time."""
 
 _PAGE = 50
 _LARGEST_PAGE = 200
@@ -25,19 +33,31 @@ _MOST_DENIALS = 1000
 async def jobs(request: Request) -> Response:
     """`GET /api/jobs?team=&model=&status=&limit=&offset=`: the ledger's jobs, newest first, without their records."""
     values = read_query(request, "team", "model", "status", "limit", "offset")
-    limit = read_number(values, "limit", _PAGE, 1, _LARGEST_PAGE)
-    offset = read_number(values, "offset", 0, 0, _LARGEST_OFFSET)
+    wanted = read_wanted(values, read_number(values, "limit", _PAGE, 1, _LARGEST_PAGE))
     gw, team, status = gateway_of(request), values.get("team"), values.get("status")
-    found, total = await gw.ledger.list_jobs(team, values.get("model"), limit, offset, status)
+    found, total = await gw.ledger.survey(shown_jobs, wanted)
     if not total and team is not None:
         check_word("team", team, gw.policies.current.teams)
     if not total and status is not None:
-        check_word("status", status, STATUSES)
-    more = offset + len(found) < total
+        check_word("status", status, FILTERS)
+    more = wanted.offset + len(found) < total
     return json_response({"jobs": [_job(job) for job in found], "has_more": more, "total": total})
 
 
-def _job(job: Job) -> dict[str, Any]:
+def read_wanted(values: Mapping[str, str], limit: int) -> Wanted:
+    """The jobs that the query asks for, at most so many of them."""
+    status = values.get("status")
+    return Wanted(
+        team=values.get("team"),
+        model=values.get("model"),
+        status=None if status in _ENDS else status,
+        ended=_ENDS.get(status or ""),
+        limit=limit,
+        offset=read_number(values, "offset", 0, 0, _LARGEST_OFFSET),
+    )
+
+
+def _job(job: ShownJob) -> dict[str, Any]:
     """Prompts and outcomes are the team's own and stay out."""
     return {
         "request_id": job.request_id,

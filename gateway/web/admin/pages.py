@@ -15,26 +15,21 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Caller, Key, Team
 from gateway.core.wire import compose_create
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.ledger.overview import Wanted, shown_jobs
+from gateway.ledger.overview import shown_jobs
 from gateway.web.admin.answers import as_response, gateway_of, read_query
 from gateway.web.admin.figures import Figures
 from gateway.web.admin.health import policies_state
-from gateway.web.admin.jobs import STATUSES
+from gateway.web.admin.jobs import FILTERS, read_wanted
 from gateway.web.admin.overview import overview
 from gateway.web.admin.page import page
 from gateway.web.admin.session import COOKIE, read_form
 from gateway.web.admin.team_view import team_view
 from gateway.web.pages import file_reply, read_file
-from gateway.web.query import read_number
 
 FILES = ("page.css", "page.js", "live.js")
-ENDS: Mapping[str, bool] = {"live": False, "ended": True}
-"""Words of the filter `status` that mean more than one of GMI's."""
-
 SIGNS: Mapping[Verdict, str] = {Verdict.PASS: "✓", Verdict.REFUSE: "✗", Verdict.SHADOW: "~", Verdict.SKIP: "-"}
 
 _PAGE = 50
-_LARGEST_OFFSET = 10_000_000
 _NOBODYS_KEY = Key("any", "")
 """Stands in where a team has no key yet."""
 
@@ -88,16 +83,8 @@ class Pages:
     async def jobs(self, request: Request) -> Response:
         """`GET /jobs?team=&model=&status=&offset=`. An empty field of the form filters nothing."""
         values = {name: value for name, value in request.query_params.items() if value}
-        offset = read_number(values, "offset", 0, 0, _LARGEST_OFFSET)
-        status = values.get("status")
-        wanted = Wanted(
-            team=values.get("team"),
-            model=values.get("model"),
-            status=None if status in ENDS else status,
-            ended=ENDS.get(status or ""),
-            limit=_PAGE,
-            offset=offset,
-        )
+        wanted = read_wanted(values, _PAGE)
+        offset = wanted.offset
         found, total = await self._gw.ledger.survey(shown_jobs, wanted)
         shown = {name: values.get(name, "") for name in ("team", "model", "status")}
         return await page(
@@ -109,7 +96,7 @@ class Pages:
                 "total": total,
                 "offset": offset,
                 "filters": shown,
-                "statuses": (*ENDS, *STATUSES),
+                "statuses": FILTERS,
                 "newer": _link(shown, offset - _PAGE) if offset else None,
                 "older": _link(shown, offset + _PAGE) if offset + len(found) < total else None,
             },

@@ -78,7 +78,8 @@ async def test_a_query_that_means_nothing_is_refused(open_house: OpenHouse) -> N
         "/api/denials?team=nope": "There is no such `team`; it may be `marketing`, `other`.",
         "/api/jobs?status=bogus": (
             "There is no such `status`; it may be "
-            "`cancelled`, `created`, `dispatched`, `failed`, `processing`, `queued`, `success`."
+            "`cancelled`, `created`, `dispatched`, `ended`, `expired`, "
+            "`failed`, `live`, `processing`, `queued`, `success`."
         ),
     }.items():
         answer = await house.admin(path)

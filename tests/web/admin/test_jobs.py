@@ -34,6 +34,9 @@ async def test_jobs_are_found_by_team_model_and_status_page_by_page(open_house: 
     assert await count("status=queued&team=studio") == 0
     assert await count(f"model={IMAGE}") == 3
     assert await count("status=success") == 3
+    assert await count("status=ended") == 3
+    assert await count("status=live") == 1
+    assert await count("status=expired") == 0
     assert await count(f"team=marketing&model={IMAGE}") == 0
     page = (await house.admin("/api/jobs?team=studio&limit=2&offset=1")).json()
     assert (len(page["jobs"]), page["has_more"]) == (2, False)

@@ -99,6 +99,7 @@ async def test_jobs_are_filtered_and_paged(open_house: OpenHouse) -> None:
         return {each for each in (*ended, live) if each in shown}
 
     assert await found("team=&model=&status=") == {*ended, live}
+    assert "<option>expired</option>" in await see(house, "/jobs")
     assert await found("team=marketing") == set(ended)
     assert await found("status=live") == {live}
     assert await found("status=ended&team=marketing") == set(ended)
