@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, or_, select
 
 from gateway.core.lifecycle import Outcome, State, money_is_kept
+from gateway.ledger.jobs import COUNTED
 from gateway.ledger.schema import jobs, listed, refusals, reservations
 from gateway.ledger.usage import is_kept, is_open
 
@@ -70,14 +71,18 @@ _job, _reservation, _refusal = jobs.c, reservations.c, refusals.c
 
 
 def shown_jobs(connection: Connection, wanted: Wanted) -> tuple[list[ShownJob], int]:
-    """One page of the jobs that still have their record, newest first, and how many there are in all."""
+    """One page of the jobs that still have their record, newest first, and how many there are in all.
+
+    Or `COUNTED` more than were asked for, if there are more, as for a team's own list.
+    """
     conditions: list[ColumnElement[bool]] = [listed]
     for column, value in ((_job.team, wanted.team), (_job.model, wanted.model), (_job.status, wanted.status)):
         if value is not None:
             conditions.append(column == value)
     if wanted.ended is not None:
         conditions.append(_job.settled_at.is_not(None) if wanted.ended else _job.settled_at.is_(None))
-    total = connection.execute(select(func.count()).select_from(jobs).where(*conditions)).scalar_one()
+    counted = select(_job.request_id).where(*conditions).limit(wanted.offset + wanted.limit + COUNTED).subquery()
+    total = connection.execute(select(func.count()).select_from(counted)).scalar_one()
     found = connection.execute(
         select(
             _job.request_id,

@@ -49,6 +49,13 @@ async def test_jobs_are_shown_newest_first(ledger: Ledger, wanted: Wanted, found
     assert count == total
 
 
+async def test_jobs_far_behind_the_page_are_not_counted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ledger.overview.COUNTED", 1)
+    await fill(ledger)
+    totals = [(await ledger.survey(shown_jobs, Wanted(limit=1, offset=offset)))[1] for offset in range(5)]
+    assert totals == [2, 3, 4, 5, 5]
+
+
 async def test_a_job_is_shown_with_whose_it_is_and_how_it_ended(ledger: Ledger) -> None:
     await fill(ledger)
     (failed,), _ = await ledger.survey(shown_jobs, Wanted(status="failed"))

@@ -14,6 +14,7 @@ from gateway.core.decide import Decision, Verdict, decide, describe_limits
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Caller, Key, Team
 from gateway.core.wire import compose_create
+from gateway.ledger.jobs import COUNTED
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.overview import shown_jobs
 from gateway.web.admin.answers import as_response, gateway_of, read_query
@@ -94,6 +95,7 @@ class Pages:
                 "now": self._gw.now(),
                 "jobs": found,
                 "total": total,
+                "uncounted": total >= offset + _PAGE + COUNTED,
                 "offset": offset,
                 "filters": shown,
                 "statuses": FILTERS,

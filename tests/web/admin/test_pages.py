@@ -89,6 +89,16 @@ async def test_what_teams_and_clients_can_write_is_text(open_house: OpenHouse) -
     assert "<script>" not in answer.text
 
 
+async def test_jobs_that_are_too_many_to_count_are_not_given_a_number(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")})
+    await house.client("k").create(IMAGE)
+    assert "<h2>1 job</h2>" in await see(house, "/jobs")
+    monkeypatch.setattr("gateway.web.admin.pages.COUNTED", -49)
+    assert "<h2>at least 1 job</h2>" in await see(house, "/jobs")
+
+
 async def test_jobs_are_filtered_and_paged(open_house: OpenHouse) -> None:
     house = await open_house({"a.yaml": team("marketing", "k"), "b.yaml": team("s", "s")}, speed=10)
     ended = [(await house.client("k").create(IMAGE)).json()["request_id"] for _ in range(2)]
