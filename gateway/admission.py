@@ -239,7 +239,8 @@ async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> 
         await settlement.doubt(gw, order.reservation_id, refused=answer.status in (500, 503))
     else:
         repeated = reply if answer.status in REPLAYED_STATUSES and not is_anothers else None
-        await settlement.refuse(gw, order.reservation_id, answer, repeated)
+        left = settlement.left_behind(owner, answer, told=not is_anothers)
+        await settlement.refuse(gw, order.reservation_id, left, repeated)
     if is_anothers:
         raise Refusal(Code.UPSTREAM_INVALID, "Upstream's answer names a job that may not be yours and was withheld.")
     return reply

@@ -9,6 +9,8 @@ import logging
 from dataclasses import replace
 from functools import partial
 
+import msgspec
+
 from gateway.context import Gateway
 from gateway.core.fields import etag_of
 from gateway.core.headers import JSON
@@ -270,13 +272,26 @@ async def release(gw: Gateway, reservation_id: str, reply: KeptAnswer | None) ->
     await insist(gw, lambda: gw.ledger.release(reservation_id, gw.now(), reply))
 
 
-async def refuse(gw: Gateway, reservation_id: str, answer: Answer, reply: KeptAnswer | None) -> None:
-    """Upstream refused the create: everything comes back. A failed job that it keeps all the same is the team's."""
-    request_id = refused_request(answer.body)
-    if request_id is None:
+async def refuse(gw: Gateway, reservation_id: str, left: Sighting | None, reply: KeptAnswer | None) -> None:
+    """Upstream refused the create: everything comes back. A failed job that it `left` all the same is the team's."""
+    if left is None:
         await release(gw, reservation_id, reply)
         return
-    await insist(gw, lambda: gw.ledger.refuse(reservation_id, request_id, gw.now(), reply))
+    await insist(gw, lambda: gw.ledger.refuse(reservation_id, left, gw.now(), reply))
+
+
+def left_behind(owner: Owner, answer: Answer, *, told: bool) -> Sighting | None:
+    """The failed job that upstream keeps of the owner's create which it refused with this answer; None if none.
+
+    Until its own record is asked for, one of the gateway's says why it failed, if the team may be `told` that.
+    """
+    job = refused_request(answer.body)
+    if job is None:
+        return None
+    at, status = int(owner.created_at), Outcome.FAILED.value
+    record = {"request_id": job.request_id, "model": owner.model, "status": status, "outcome": {"error": job.error}}
+    kept, _ = slim_record(msgspec.json.encode(record | dict.fromkeys(("created_at", "updated_at", "queued_at"), at)))
+    return Sighting(job.request_id, status, kept if told else None, complete=False)
 
 
 async def doubt(gw: Gateway, reservation_id: str, *, refused: bool = False) -> None:

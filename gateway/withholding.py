@@ -47,4 +47,4 @@ def _jobs_named_in(answer: Answer) -> set[str]:
     texts = [answer.body[:_LOOKED_THROUGH], *(value for _, value in answer.headers)]
     found = {each.decode() for text in texts for each in _JOB_ID.findall(text)}
     told = refused_request(answer.body)
-    return found if told is None else {*found, told}
+    return found if told is None else {*found, told.request_id}

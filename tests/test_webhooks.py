@@ -108,6 +108,25 @@ async def test_the_end_of_a_job_is_told_with_its_record_and_a_signature(
     assert row.request_id == created.json()["request_id"]
 
 
+async def test_up11_the_job_of_a_refused_create_is_told_and_listed_with_its_reason(
+    open_house: OpenHouse, receiver: ScriptedUpstream
+) -> None:
+    house = await open_house(POLICY, outside=outside(receiver), speed=100)
+    client = house.client("key")
+    refused = await client.create("bria-genfill", {}, headers=HEADERS)
+    assert refused.status_code == 400
+    job = refused.json()["request_id"]
+    await house.eventually(lambda: stands(house, Standing.DELIVERED))
+    event = check(receiver.requests[0])
+    assert event["type"] == "request.failed"
+    assert event["data"] | {"request_id": job, "model": "bria-genfill", "status": "failed"} == event["data"]
+    assert event["data"]["outcome"] == {"error": refused.json()["error"]}
+    page = (await client.get(f"{Q}/requests")).json()
+    assert (page["requests"], page["total"]) == ([event["data"]], 1)
+    by_id = (await client.get(f"{Q}/requests/{job}")).json()
+    assert (by_id["status"], by_id["payload"]) == ("failed", {}), "by its id it is upstream's own record"
+
+
 async def test_hd2_the_header_never_reaches_upstream(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
     async with ScriptedUpstream(answering(response(b'{"request_id":"r1","status":"queued"}'))) as upstream:
         house = await open_house(POLICY, upstream=upstream.url, outside=outside(receiver))

@@ -57,6 +57,13 @@ async def test_az7_an_error_is_not_told_wherever_it_names_anothers_job(world: Wo
         assert name not in answer.text
 
 
+async def test_az7_nor_is_it_kept_with_the_job_of_the_refused_create(world: World) -> None:
+    left = str(uuid4())
+    assert withheld(await world.refused({"error": f"a duplicate of {world.job}", "request_id": left}))
+    assert await world.house.gw.ledger.owner_of(left) is not None
+    assert (await world.house.client("key-a").get(f"{Q}/requests")).json()["requests"] == []
+
+
 async def test_az7_neither_is_one_that_names_it_in_a_header(world: World) -> None:
     assert withheld(await world.refused({"error": "no"}, f"X-Duplicate: of={world.job}"))
 

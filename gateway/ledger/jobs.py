@@ -153,17 +153,17 @@ def _as_job(placement: Placement, now: float) -> tuple[Any, ...]:
     )
 
 
-def refuse(connection: Connection, reservation_id: str, request_id: str, now: float, reply: KeptAnswer | None) -> bool:
-    """Upstream refused the create and keeps a failed job of it all the same: the team's, of which nothing is kept.
+def refuse(connection: Connection, reservation_id: str, left: Sighting, now: float, reply: KeptAnswer | None) -> bool:
+    """Upstream refused the create and keeps a failed job of it all the same: the team's, which costs nothing.
 
     Where the id is somebody's already the create is released, like any that is refused. False if it had ended before.
     """
-    failed = (request_id, reservation_id, Outcome.FAILED.value, False, None, now, now)
+    failed = (left.request_id, reservation_id, left.status, left.complete, left.record, now, now)
     if not _INSERT.run(connection, [failed]):
         return release(connection, reservation_id, now, reply)
     _PLACE.run(connection, [(reservation_id, now)])
     forgive(connection, reservation_id)
-    end(connection, Sighting(request_id, Outcome.FAILED.value, None, complete=False), Outcome.FAILED, now)
+    end(connection, left, Outcome.FAILED, now)
     replies.keep_reply(connection, reservation_id, reply)
     return True
 

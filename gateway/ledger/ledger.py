@@ -158,9 +158,9 @@ class Ledger:
         """
         return await self._write("release", reservations.release, reservation_id, now, reply)
 
-    async def refuse(self, reservation_id: str, request_id: str, now: float, reply: KeptAnswer | None) -> bool:
+    async def refuse(self, reservation_id: str, left: Sighting, now: float, reply: KeptAnswer | None) -> bool:
         """`release` where upstream keeps a failed job of the refused create, which is the team's and costs nothing."""
-        return await self._write("refuse", jobs.refuse, reservation_id, request_id, now, reply)
+        return await self._write("refuse", jobs.refuse, reservation_id, left, now, reply)
 
     async def doubt(self, reservation_id: str, now: float, *, refused: bool = False) -> bool:
         """Nobody knows whether there is a job: everything stays claimed. False if it is not `sent`."""

@@ -80,8 +80,11 @@ class _ListedFields(msgspec.Struct):
 _NULL = msgspec.Raw(b"null")
 
 
-class _RefusedFields(msgspec.Struct):
+class RefusedRequest(msgspec.Struct, frozen=True):
+    """The job that upstream keeps of a create it refused, and why it did, in its own JSON."""
+
     request_id: str
+    error: msgspec.Raw = _NULL
 
 
 class _ParameterFields(msgspec.Struct):
@@ -209,10 +212,10 @@ def outcome_in(body: bytes) -> Any:
         return None
 
 
-def refused_request(body: bytes) -> str | None:
-    """The id of the job that upstream keeps of a create it refused, where the error names one."""
-    fields = _read(body, _RefusedFields) or _read(_without_surrogates(body), _RefusedFields)
-    return fields.request_id if fields is not None and valid_request_id(fields.request_id) else None
+def refused_request(body: bytes) -> RefusedRequest | None:
+    """The job that upstream keeps of a create it refused, where the error names one."""
+    told = _read(body, RefusedRequest) or _read(_without_surrogates(body), RefusedRequest)
+    return told if told is not None and valid_request_id(told.request_id) else None
 
 
 def list_page(body: bytes) -> ListedPage | None:

@@ -79,7 +79,7 @@ async def test_what_is_released_is_told_to_nobody(ledger: Ledger) -> None:
 
 async def test_a_job_that_upstream_keeps_of_a_refused_create_is_told_by_its_id(ledger: Ledger) -> None:
     await send(ledger, told("a"))
-    await ledger.refuse("a", "kept", NOW, None)
+    await ledger.refuse("a", Sighting("kept", "failed", None), NOW, None)
     (delivery,) = await ledger.outbox.claim(await due_at(ledger, NOW), NOW, NOW + LEASE)
     event = json.loads(delivery.body)
     assert event["type"] == "request.failed"

@@ -164,13 +164,21 @@ async def test_lists_are_read_from_an_index_and_not_sorted(ledger: Ledger, file:
 async def test_up11_a_refused_create_that_left_a_failed_job_gives_everything_back_and_owns_it(ledger: Ledger) -> None:
     await send(ledger, reservation("a", slot(), money(300), claim("count"), price=300, charge_failed=True, key="k"))
     refusal = KeptAnswer(400, (), b"no")
-    assert await ledger.refuse("a", "left-behind", NOW + 1, refusal)
-    assert not await ledger.refuse("a", "left-behind", NOW + 2, None)
+    left = Sighting("left-behind", "failed", b'{"why": 1}', complete=False)
+    assert await ledger.refuse("a", left, NOW + 1, refusal)
+    assert not await ledger.refuse("a", left, NOW + 2, None)
     assert set((await ledger.used(["red/at-once", "red/usd/2027-01", "count"])).values()) == {0}
     owner = await ledger.owner_of("left-behind")
     assert owner is not None
     assert (owner.team, owner.outcome, owner.charge(Outcome.FAILED)) == ("red", Outcome.FAILED, 0)
     assert await ledger.reserve(reservation("b", key="k"), NOW) == Replay(refusal)
+    [listed], _ = await ledger.list_jobs("red", None, 50, 0)
+    assert (listed.request_id, listed.status, listed.record, listed.complete) == (
+        "left-behind",
+        "failed",
+        left.record,
+        False,
+    )
     assert await ledger.looks.take(NOW + 1000, 10) == []
     assert await ledger.jobless.all() == []
     [row] = await ledger.usage("red", NOW - 1, NOW + 1)
@@ -181,7 +189,7 @@ async def test_up11_a_refused_create_that_left_a_failed_job_gives_everything_bac
 async def test_az7_a_refused_create_does_not_take_anothers_job(ledger: Ledger) -> None:
     request_id = await create(ledger, reservation("a", price=300))
     await send(ledger, reservation("b", claim("c"), team="blue"))
-    assert await ledger.refuse("b", request_id, NOW, None)
+    assert await ledger.refuse("b", Sighting(request_id, "failed", b"{}"), NOW, None)
     assert await ledger.owner_of(request_id) == OWNER
     assert await ledger.used(["c"]) == {"c": 0}
     assert await ledger.jobless.all() == []

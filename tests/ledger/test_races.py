@@ -11,7 +11,7 @@ from gateway.core.lifecycle import Outcome
 from gateway.ledger import jobs, postgresql, reservations, sqlite
 from gateway.ledger.engine import ledger_url
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.values import OwnedByAnother
+from gateway.ledger.values import OwnedByAnother, Sighting
 from tests.ledger.samples import NOW, money, placement, reservation, reserve, run_sql, send, slot
 
 
@@ -33,7 +33,7 @@ async def another(url: str) -> AsyncIterator[Connection]:
 LATE: dict[str, tuple[Callable[[Ledger], Awaitable[object]], object]] = {
     "place": (lambda ledger: ledger.place(placement("a", "late"), NOW), OwnedByAnother()),
     "place at its end": (lambda ledger: ledger.place(placement("a", "late", Outcome.FAILED), NOW), OwnedByAnother()),
-    "refuse": (lambda ledger: ledger.refuse("a", "late", NOW, None), False),
+    "refuse": (lambda ledger: ledger.refuse("a", Sighting("late", "failed", b"{}"), NOW, None), False),
 }
 
 

@@ -225,7 +225,22 @@ def test_a_large_text_that_is_no_record_becomes_an_empty_one() -> None:
     ],
 )
 def test_up11_the_job_a_refused_create_left_behind(body: bytes, request_id: str | None) -> None:
-    assert refused_request(body) == request_id
+    refused = refused_request(body)
+    assert (refused.request_id if refused is not None else None) == request_id
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"error": "moderated", "request_id":"r1"}', b'"moderated"'),
+        (b'{"request_id":"r1","error":{"code":400,"message":"no"}}', b'{"code":400,"message":"no"}'),
+        (b'{"request_id":"r1"}', b"null"),
+    ],
+)
+def test_up11_why_the_create_was_refused_is_kept_as_it_was_said(body: bytes, error: bytes) -> None:
+    refused = refused_request(body)
+    assert refused is not None
+    assert bytes(refused.error) == error
 
 
 def deep(depth: int, opening: str = "[", closing: str = "]") -> str:
