@@ -123,6 +123,11 @@ class Cache:
             return Served(entry.value, How.HIT, age)
         return Served(entry.value, How.COLLAPSED if joined else How.MISS, age)
 
+    def bring(self, key: Hashable, fetched: Fetched[Any]) -> None:
+        """Keep a value that nobody had to ask for, unless one is kept already."""
+        if key not in self:
+            self._enter(key, fetched, self._ticks())
+
     def on_error(self, key: Hashable) -> Served[Any] | None:
         """What may be served although asking failed; None if nothing is kept or it is too old even for that."""
         entry = self._entries.get(key)
@@ -144,7 +149,9 @@ class Cache:
 
     async def _land(self, key: Hashable, fetch: Callable[[], Awaitable[Fetched[V]]]) -> _Entry:
         asked_at = self._ticks()
-        fetched = await fetch()
+        return self._enter(key, await fetch(), asked_at)
+
+    def _enter(self, key: Hashable, fetched: Fetched[Any], asked_at: float) -> _Entry:
         size, born = fetched.size + _ENTRY_BYTES, asked_at - fetched.age
         entry = _Entry(fetched.value, size, fetched.rules, born, fetched.age > 0)
         self._entries.pop(key, None)

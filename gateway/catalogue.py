@@ -143,6 +143,18 @@ def is_on_offer(gw: Gateway, caller: Caller, model: str) -> bool:
     return model in caller.team.allow or (kept is not None and model in kept.value.ids)
 
 
+async def recall_listings(gw: Gateway) -> None:
+    """Bring back from the ledger each listing that is not kept here, without asking upstream.
+
+    Jobs that an earlier life or another gateway created are counted under their model's name then.
+    """
+    for credential in gw.policies.current.credentials:
+        question = _about_models(gw, credential)
+        kept = None if question.key in gw.catalogue else await _recall(gw, question)
+        if kept is not None:
+            gw.catalogue.bring(question.key, kept)
+
+
 def snapshot_name(upstream_url: str, key: tuple[str, ...]) -> str:
     """Where the ledger keeps upstream's answer: `("models", credential)` or `("model", credential, model)`.
 
@@ -163,8 +175,7 @@ async def _listing(gw: Gateway, credential: str, fresher_than: float = float("in
     if fresh is not None and fresh.age < fresher_than:
         gw.metrics.cache_requests.note("models", How.HIT)
         return fresh
-    question = _Question(("models", credential), partial(gw.upstream.list_models, credential), _to_listing)
-    return await _through_cache(gw, question, fresher_than)
+    return await _through_cache(gw, _about_models(gw, credential), fresher_than)
 
 
 async def _detail(gw: Gateway, credential: str, model: str) -> Served[_Detail]:
@@ -178,6 +189,10 @@ class _Question(NamedTuple, Generic[V]):
     key: tuple[str, ...]
     ask: Callable[[], Awaitable[Answer]]
     read: Callable[[Answer], V]
+
+
+def _about_models(gw: Gateway, credential: str) -> _Question[_Listing]:
+    return _Question(("models", credential), partial(gw.upstream.list_models, credential), _to_listing)
 
 
 def _to_listing(answer: Answer) -> _Listing:

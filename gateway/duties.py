@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gateway import following, recovery, webhooks
+from gateway import catalogue, following, recovery, webhooks
 from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
@@ -19,6 +19,9 @@ SETTLE_EVERY = 1.0
 
 ATTEND_EVERY = 2.0
 """Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
+
+RECALL_EVERY = 5.0
+"""Seconds between two looks into the ledger for listings of models, while there are credentials without one here."""
 
 DELIVER_EVERY = 0.5
 READ_POLICIES_EVERY = 1.0
@@ -45,6 +48,7 @@ def begin_duties(gw: Gateway, clock: LedgerClock) -> Callable[[], Awaitable[None
 def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]:
     """What is done all the while: its name, one round of it, and the pause after a round."""
     yield "attend", partial(attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
+    yield "recall listings", partial(catalogue.recall_listings, gw), partial(asyncio.sleep, RECALL_EVERY)
     yield "follow", partial(_settle, gw, partial(following.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)

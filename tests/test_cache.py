@@ -120,6 +120,18 @@ async def test_an_answer_grows_old_state_by_state() -> None:
     assert cache.on_error("never") is None
 
 
+async def test_what_is_brought_is_as_old_as_it_was_elsewhere_and_replaces_nothing() -> None:
+    clock = Clock()
+    cache, source = Cache(ticks=clock), Source()
+    cache.bring("k", Fetched("brought", 1, MODELS, 299.0))
+    assert await cache.get("k", source) == Served("brought", How.HIT, 299.0)
+    clock.now += 1
+    assert (await cache.get("k", source)).value == "brought"
+    await settle()
+    cache.bring("k", Fetched("brought again", 1, MODELS))
+    assert (await cache.get("k", source)).value == "value 1"
+
+
 async def test_one_refresh_runs_while_the_stale_answer_is_served() -> None:
     clock, source = Clock(), Source()
     cache = Cache(ticks=clock)

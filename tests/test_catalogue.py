@@ -269,6 +269,20 @@ async def test_up5_a_decision_does_not_wait_for_ever(open_house: OpenHouse, monk
             assert await catalogue.detail_for_decision(house.gw, caller(house, "gmigw_a"), "Veo3") is None
 
 
+async def test_listings_are_recalled_from_the_ledger_alone(open_house: OpenHouse) -> None:
+    async with ScriptedUpstream(Shop()) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        await catalogue.recall_listings(house.gw)
+        assert ("models", "default") not in house.gw.catalogue
+        kept = Snapshot(((b"content-type", b"application/json"),), LISTING, house.gw.now() - 7200)
+        await house.gw.ledger.save_snapshot(f"models {upstream.url} default", kept)
+        await catalogue.recall_listings(house.gw)
+        assert catalogue.is_on_offer(house.gw, caller(house, "gmigw_a"), "Veo3")
+        assert asked(upstream) == []
+        assert (await house.client("gmigw_a").get(f"{Q}/models")).headers["cache-status"] == "gmi-gateway; fwd=miss"
+        assert asked(upstream) == ["/models"], "it was too old to be served without asking"
+
+
 async def test_what_is_on_offer_is_a_name_of_the_policys_or_of_the_listings(open_house: OpenHouse) -> None:
     async with ScriptedUpstream(Shop()) as upstream:
         house = await open_house(FILES, upstream=upstream.url)
