@@ -73,6 +73,7 @@ def show_policies(gw: Gateway) -> None:
     """
     policies, metrics = gw.policies, gw.metrics
     gw.upstream.circuits.keep(policies.current.credentials)
+    gw.upstream.keys.keep(policies.current.credentials)
     metrics.reload_ok.set(int(policies.last_reload_ok))
     metrics.reload_time.set(policies.last_reload_at)
     metrics.policy_info.show({(policies.version,): 1})

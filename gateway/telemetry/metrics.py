@@ -61,6 +61,9 @@ class Metrics:
         self.registry.register(self.upstream_calls)
         self.upstream_retries = counter("upstream_retries", "Calls repeated to upstream.", "operation", "reason")
         self.circuit = shown("upstream_circuit_state", "1 for each state that a credential's circuit is in.", "state")
+        self.key_refused = shown(
+            "upstream_key_refused", "1 while upstream takes no key of the credential.", "credential"
+        )
         self.jobs_created = counter("jobs_created", "Jobs upstream accepted.", "team", "model")
         self.jobs_finished = counter("jobs_finished", "Jobs that ended.", "team", "model", "outcome")
         self.jobs_active = shown("jobs_active", "Jobs that have not ended.", "team", "model")

@@ -26,6 +26,7 @@ from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadline, Deadlines
 from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.intake import Reading
+from gateway.upstream.keys import Keys
 from gateway.upstream.outgoing import with_body
 from gateway.upstream.reply import Stage
 from gateway.upstream.request import Operation, Question, Trace
@@ -72,8 +73,9 @@ class _Call(msgspec.Struct):
 class Upstream:
     """GMI's API at one origin. Every method raises UpstreamFailure, never an exception of a library.
 
-    `credential` names a credential of the policy in force; each has a circuit of its own among `circuits`. Answers of
-    4xx and 5xx are answers, not failures, except 401 and 403, which are about the gateway's own key.
+    `credential` names a credential of the policy in force; each has a circuit of its own among `circuits`, and `keys`
+    says whose are refused. Answers of 4xx and 5xx are answers, not failures, except 401 and 403, which are about the
+    gateway's own key.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Upstream:
         self._ticks = ticks
         self.circuits = Circuits(metrics)
         self._budget = RetryBudget()
-        self._accepted_keys: dict[str, Secret] = {}
+        self.keys = Keys(metrics)
         self._deadlines = Deadlines(limits.timeout)
         self._create_deadlines = Deadlines(limits.create_timeout)
         self._under_way = UnderWay(limits)
@@ -150,6 +152,7 @@ class Upstream:
             self._under_way.check(_READS_SHARE)
         access = self._credentials.access(credential)
         if not access.keys:
+            self.keys.refuse(credential)
             log_event(logging.ERROR, "no upstream key can be read", credential=credential)
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
@@ -172,7 +175,7 @@ class Upstream:
 
     async def _watched(self, call: _Call) -> Answer:
         """Make the call within its time, and tell the credential's circuit what it showed of upstream."""
-        is_read, keys = call.question.repeatable, self._in_order(call)
+        is_read, keys = call.question.repeatable, self.keys.in_order(call.credential, call.access.keys)
         works: bool | None = False
         deadlines = self._create_deadlines if call.question.operation is _CREATE else self._deadlines
         deadline = call.deadline = deadlines.begin()
@@ -182,8 +185,8 @@ class Upstream:
             outcome = await self._exchange(call, keys[0])
             if isinstance(outcome, UpstreamFailure) or outcome.status in _REFUSED_KEY or outcome.status >= 500:
                 outcome = await self._try_on(call, keys, outcome)
-            elif len(keys) > 1:
-                self._accepted_keys[call.credential] = keys[0]
+            elif len(keys) > 1 or self.keys.any_refused:
+                self.keys.take(call.credential, keys[0])
             # A 500 is upstream's word on one question, which a team could repeat until all were refused. A create's 503
             # may be about one model's capacity: it shows neither that upstream works nor that it fails.
             works = True
@@ -207,14 +210,6 @@ class Upstream:
             require_result(outcome, call.question.operation)
         return outcome
 
-    def _in_order(self, call: _Call) -> Sequence[Secret]:
-        """The key that last worked, then the others."""
-        keys = call.access.keys
-        if len(keys) == 1:
-            return keys
-        accepted = self._accepted_keys.get(call.credential)
-        return sorted(keys, key=lambda key: key != accepted)
-
     async def _try_on(self, call: _Call, keys: Sequence[Secret], outcome: "Answer | UpstreamFailure") -> Answer:
         """The answer in place of a first outcome that may not stand: asked once more, then with the other keys.
 
@@ -228,9 +223,10 @@ class Upstream:
             if isinstance(outcome, UpstreamFailure):
                 raise outcome
             if outcome.status not in _REFUSED_KEY:
-                self._accepted_keys[call.credential] = key
+                self.keys.take(call.credential, key)
                 return outcome
             log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=outcome.status)
+        self.keys.refuse(call.credential)
         raise UpstreamFailure(
             Sent.ANSWERED,
             Code.UPSTREAM_CREDENTIALS_REJECTED,

@@ -242,6 +242,7 @@ async def test_up9_a_refused_key_is_not_the_callers_401(client: Connect, status:
     refusal = failure.as_refusal()
     assert (refusal.status, refusal.headers) == (502, ())
     assert len(upstream.requests) == 2
+    assert 'gateway_upstream_key_refused{credential="two"} 1.0' in exposed(gmi)
 
 
 @pytest.mark.parametrize("credential", ["none", "undefined"])
@@ -250,6 +251,7 @@ async def test_without_a_key_nothing_is_sent(client: Connect, credential: str) -
         gmi = client(upstream.url)
         failure = await failing(lambda: gmi.create_request(credential, BODY))
     assert (failure.sent, failure.code) == (Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED)
+    assert f'gateway_upstream_key_refused{{credential="{credential}"}} 1.0' in exposed(gmi)
     assert upstream.connections == []
 
 

@@ -185,6 +185,11 @@ def _notices(gw: Gateway, reservations: Mapping[State, int], health: UpstreamHea
         yield "The ledger cannot be written: creates are refused."
     if not gw.policies.last_reload_ok:
         yield "The policy files have problems, so the last good policies stay in force."
+    for credential in health.refused:
+        yield (
+            f"Upstream takes no key of the credential {credential}, so creates fail and ends of jobs are not seen: "
+            "put a valid key into its file, or into its variable and restart."
+        )
     if health.circuit != "closed":
         yield "Upstream failed ten times in a row, so calls to it are spared until a probe succeeds."
     if unknown := reservations.get(State.UNKNOWN, 0):

@@ -10,6 +10,7 @@ _REQUESTS = "gateway_upstream_requests_total"
 _SECONDS = "gateway_upstream_request_duration_seconds_sum"
 _ANSWERS = "gateway_upstream_request_duration_seconds_count"
 _CIRCUIT = "gateway_upstream_circuit_state"
+_KEY_REFUSED = "gateway_upstream_key_refused"
 _CACHE = "gateway_cache_requests_total"
 
 Samples = Sequence[tuple[Mapping[str, str], float]]
@@ -36,9 +37,10 @@ class CacheUse:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamHealth:
-    """Everything about upstream; `circuit` is the worst state any worker sees."""
+    """Everything about upstream; `circuit` is the worst state any worker sees, `refused` are credentials by name."""
 
     circuit: str
+    refused: tuple[str, ...]
     operations: tuple[Operation, ...]
     caches: tuple[CacheUse, ...]
 
@@ -67,7 +69,7 @@ async def upstream_health(gw: Gateway) -> UpstreamHealth:
     """Over all workers of this machine."""
     present = await gw.siblings.ask("metrics")
     gone = await asyncio.to_thread(gw.siblings.left, present)
-    names = (_REQUESTS, _SECONDS, _ANSWERS, _CIRCUIT, _CACHE)
+    names = (_REQUESTS, _SECONDS, _ANSWERS, _CIRCUIT, _KEY_REFUSED, _CACHE)
     series = await asyncio.to_thread(gw.metrics.series, names, list(present.values()), gone)
     answers = _by(series[_ANSWERS], "operation")
     seconds = _by(series[_SECONDS], "operation")
@@ -75,7 +77,8 @@ async def upstream_health(gw: Gateway) -> UpstreamHealth:
         Operation(name, int(calls), int(_sum_failed(series[_REQUESTS], name)), seconds[name] / answers[name])
         for name, calls in sorted(_by(series[_REQUESTS], "operation").items())
     ]
-    return UpstreamHealth(_circuit(series[_CIRCUIT]), tuple(operations), tuple(_caches(series[_CACHE])))
+    refused = tuple(sorted(labels["credential"] for labels, value in series[_KEY_REFUSED] if value))
+    return UpstreamHealth(_circuit(series[_CIRCUIT]), refused, tuple(operations), tuple(_caches(series[_CACHE])))
 
 
 def _circuit(samples: Samples) -> str:

@@ -13,7 +13,9 @@ from gateway.ledger.values import OpenCounts
 from gateway.web.admin.figures import Figures
 from gateway.web.admin.limits import limits_of_teams
 from gateway.web.admin.overview import Money, add_up, gauges, live_by_team, overview
-from tests.conftest import OpenHouse, digest, team
+from tests.conftest import OpenHouse, Q, digest, team
+from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 IMAGE = "seedream-5.0-lite"
 
@@ -53,6 +55,22 @@ async def test_what_somebody_should_look_at_is_said(open_house: OpenHouse) -> No
         "The policy files have problems, so the last good policies stay in force.",
         "Upstream failed ten times in a row, so calls to it are spared until a probe succeeds.",
     )
+
+
+async def test_up9_a_credential_that_upstream_refuses_is_named_until_it_works_again(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "k")}, upstream.url)
+        upstream.answers["GET", f"{Q}/models"] = response(b"{}", "401 Unauthorized")
+        assert (await house.client("k").get(f"{Q}/models")).status_code == 502
+        told = (
+            "Upstream takes no key of the credential default, so creates fail and ends of jobs are not seen: "
+            "put a valid key into its file, or into its variable and restart."
+        )
+        assert (await overview(house.gw, Figures(house.gw))).notices == (told,)
+        assert told in (await house.admin("/")).text
+        del upstream.answers["GET", f"{Q}/models"]
+        assert (await house.client("k").get(f"{Q}/models")).status_code == 200
+        assert (await overview(house.gw, Figures(house.gw))).notices == ()
 
 
 async def test_lost_creates_and_keys_that_expire_soon_are_noticed(
