@@ -11,11 +11,11 @@ from functools import partial
 
 import msgspec
 
+from gateway import counting
 from gateway.context import Gateway
 from gateway.core.fields import etag_of
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
-from gateway.core.money import MICRO
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
@@ -23,7 +23,6 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 from gateway.logs import log_event
 from gateway.memory import Failed, Seen
-from gateway.telemetry import OTHER
 from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
@@ -158,10 +157,9 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
         log_event(logging.ERROR, event, team=owner.team, reservation=placed.reservation_id)
         return False
     gw.jobs.remember_owner(placed.request_id, owner, gw.ticks())
-    gw.metrics.jobs_created(owner.team, model_label(gw, owner.team, owner.model)).inc()
-    log_event(logging.INFO, "job placed", request_id=placed.request_id, team=owner.team, model=owner.model)
+    counting.count_placed(gw, placed.request_id, owner)
     if placed.outcome is not None:
-        _count_end(gw, placed.request_id, owner, placed.outcome)
+        counting.count_end(gw, placed.request_id, owner, placed.outcome)
         record = Answer(200, (JSON,), answer.body)  # a poll is not told the status and headers of a create
         gw.jobs.remember(placed.request_id, Seen(record, gw.ticks(), terminal=True, etag=etag_of(record.body)))
     return True
@@ -183,44 +181,12 @@ async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) ->
     reach(Point.SETTLED)
     gw.jobs.remember_owner(seen.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
     if first:
-        _count_end(gw, seen.request_id, owner, outcome)
+        counting.count_end(gw, seen.request_id, owner, outcome)
 
 
 async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:
     """The job is closed without upstream's word, and keeps the record last seen."""
     await settle(gw, Sighting(request_id, Outcome.EXPIRED.value, None), owner, Outcome.EXPIRED)
-
-
-def _count_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome) -> None:
-    model = model_label(gw, owner.team, owner.model)
-    gw.metrics.jobs_finished(owner.team, model, outcome.value).inc()
-    gw.metrics.job_duration(model).observe(max(0.0, gw.now() - owner.created_at))
-    gw.metrics.job_cost(owner.team, model).inc(owner.charge(outcome) / MICRO)
-    log_event(logging.INFO, "job ended", request_id=request_id, team=owner.team, model=owner.model, outcome=outcome)
-    if owner.trace is not None:
-        _trace_end(gw, request_id, owner, outcome, owner.trace)
-
-
-def _trace_end(gw: Gateway, request_id: str, owner: Owner, outcome: Outcome, trace: str) -> None:
-    """The job as a span in the trace of its create, which another gateway may have answered long ago."""
-    facts = {
-        "gateway.team": owner.team,
-        "gateway.key": owner.key,
-        "gateway.model": owner.model,
-        "gateway.job": request_id,
-        "gateway.outcome": outcome.value,
-        "gateway.usd": owner.charge(outcome) / MICRO,
-    }
-    fault = outcome.value if outcome in (Outcome.FAILED, Outcome.EXPIRED) else ""
-    gw.traces.record_job(trace, (owner.created_at, gw.now()), facts, fault)
-
-
-def model_label(gw: Gateway, team: str, model: str) -> str:
-    """The model as metrics name it: `other` for one that neither the team's policy nor a listing kept here names."""
-    policies = gw.policies.current
-    listings = [gw.catalogue.on_error(("models", credential)) for credential in policies.credentials]
-    is_listed = any(listing is not None and model in listing.value.ids for listing in listings)
-    return model if is_listed or (team in policies.teams and model in policies.teams[team].allow) else OTHER
 
 
 async def _write_down(gw: Gateway, seen: Sighting, *, said: bool) -> None:

@@ -8,7 +8,6 @@ import pytest
 from msgspec import structs
 
 from gateway import following, settlement
-from gateway.catalogue import snapshot_name
 from gateway.core.lifecycle import Outcome, State
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
@@ -525,49 +524,3 @@ async def test_az3_an_id_of_anothers_job_is_not_told_of_when_the_ledger_says_so_
     assert (await house.client("key").get(f"{Q}/requests/{theirs}")).status_code == 404
     assert house.gw.jobs.owner(mine, house.gw.ticks()) is None
     assert await told(house, 'gateway_jobs_created_total{model="Veo3",team="a"}') == ""
-
-
-async def test_a_job_of_an_earlier_life_is_counted_under_its_models_name(open_house: OpenHouse) -> None:
-    async with FakeUpstream() as upstream:
-        first = await open_house({"a.yaml": team("a", "key")}, upstream.url)
-        job = await created(first.client("key"))
-        kept = snapshot_name(upstream.url, ("models", "default"))
-        await first.eventually(lambda: first.gw.ledger.load_snapshot(kept))
-        upstream.answers["GET", f"{Q}/models"] = response(b"{}", "500 Oops")
-        upstream.jobs[job]["status"] = "success"
-        restarted = await open_house({}, upstream.url)
-        asked = len(upstream.calls("GET", f"{Q}/models"))
-
-        async def known() -> bool:
-            return await told(restarted, 'gateway_jobs_active{model="Veo3",team="a"}') == "1.0"
-
-        await restarted.eventually(known)
-        assert await until_ended(restarted, restarted.client("key"), job) == "success"
-        finished = 'gateway_jobs_finished_total{model="Veo3",outcome="success",team="a"}'
-        assert await told(restarted, finished) == "1.0"
-        assert 'model="other"' not in (await restarted.admin("/metrics")).text
-        assert len(upstream.calls("GET", f"{Q}/models")) == asked
-
-
-async def test_ca1_a_model_that_upstream_does_not_list_is_no_label(open_house: OpenHouse) -> None:
-    async with FakeUpstream() as upstream:
-        house = await open_house({"a.yaml": team("a", "key")}, upstream.url)
-        for model in ("Veo3", "unlisted-1", "unlisted-2"):
-            await created(house.client("key"), model)
-        for name in ("gateway_jobs_created_total", "gateway_jobs_active"):
-            assert float(await told(house, name + '{model="Veo3",team="a"}')) == 1
-            assert float(await told(house, name + '{model="other",team="a"}')) == 2
-        assert "unlisted" not in (await house.admin("/metrics")).text
-
-
-async def test_ca1_without_a_listing_only_the_policys_names_are_labels(open_house: OpenHouse) -> None:
-    async with FakeUpstream() as upstream:
-        upstream.answers["GET", f"{Q}/models"] = response(b"{}", "500 Oops")
-        allowed = 'models: {allow: ["*", "Veo3"]}'
-        house = await open_house({"a.yaml": team("a", "key", allowed)}, upstream.url)
-        for model in ("Veo3", "made-up-1", "made-up-2"):
-            await created(house.client("key"), model)
-        for name in ("gateway_jobs_created_total", "gateway_jobs_active"):
-            assert float(await told(house, name + '{model="Veo3",team="a"}')) == 1
-            assert float(await told(house, name + '{model="other",team="a"}')) == 2
-        assert "made-up" not in (await house.admin("/metrics")).text

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
@@ -29,7 +29,7 @@ class Shown(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The family as it stands. It may run in a thread: what is shown is never changed."""
-        family = Metric(self._name, self._meaning, "gauge")
+        family = GaugeMetricFamily(self._name, self._meaning, labels=self._labels)
         family.samples = [
             Sample(self._name, dict(zip(self._labels, labels, strict=True)), value) for labels, value in self._values
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from gateway.cli.ledger_export import COLUMNS
 from gateway.cli.options import SETTINGS, default_text
@@ -14,6 +14,7 @@ from gateway.core.lifecycle import TRANSITIONS, State
 from gateway.settings import flag_of, variable_of
 from gateway.telemetry import Metrics
 from gateway.telemetry.calls import CacheRequests, Calls, UpstreamCalls
+from gateway.telemetry.shown import Shown
 
 
 def _table(*header: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -59,9 +60,9 @@ def metrics() -> list[str]:
     """Every metric as Prometheus sees it: name, labels, meaning."""
     found = []
     for collector in Metrics("0").registry._collector_to_names:
-        if isinstance(collector, CacheRequests | Calls | UpstreamCalls):
+        if isinstance(collector, CacheRequests | Calls | Shown | UpstreamCalls):
             for family in collector.collect():
-                assert isinstance(family, CounterMetricFamily | HistogramMetricFamily)
+                assert isinstance(family, CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily)
                 name = f"{family.name}_total" if family.type == "counter" else family.name
                 found.append((_code(name), ", ".join(map(_code, family._labelnames)), family.documentation))
             continue

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.context import Gateway
+from gateway.counting import model_label
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.settlement import model_label
 from gateway.siblings import Answers
 from gateway.web.admin.limits import TeamLimit, limits_of_teams
 from gateway.web.respond import amount_of
