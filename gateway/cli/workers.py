@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -26,7 +27,7 @@ def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> in
         for each in sockets:
             stack.enter_context(each)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gmi-gateway-"))
-        stand_in, simulator = stack.enter_context(_simulator()) if settings.simulate else (None, None)
+        stand_in, simulator = stack.enter_context(_simulator(sockets)) if settings.simulate else (None, None)
 
         def work(post: Post) -> int:
             seat = Seat(post, sockets, Path(folder), stand_in)
@@ -44,14 +45,19 @@ def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> in
 
 
 @contextmanager
-def _simulator() -> Iterator[tuple[StandIn, int]]:
-    """One simulator for all workers, in a process of its own, and that process. Raises StartError."""
+def _simulator(inherited: Iterable[socket.socket]) -> Iterator[tuple[StandIn, int]]:
+    """One simulator for all workers, in a process of its own, and that process. Raises StartError.
+
+    It keeps none of the listening sockets it inherited, or their ports would stay taken while it lives.
+    """
     ours, theirs = os.pipe()
     lifeline, life = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(ours)
         os.close(life)
+        for each in inherited:
+            each.close()
         become(lambda: _simulate(theirs, lifeline))
     os.close(theirs)
     os.close(lifeline)

@@ -101,10 +101,14 @@ class Listener:
         """Go on accepting and answering, but say `Connection: close` each time, so that clients go elsewhere."""
         self._state.draining = True
 
+    def stop_accepting(self) -> None:
+        """Free the port, as far as this process holds it; the connections there are go on."""
+        self._server.close()
+
     async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - the rest is cut off, not given up
         """Accept nothing more, wait at most `timeout` seconds for what is in flight, then cut off the rest."""
         self.begin_drain()
-        self._server.close()
+        self.stop_accepting()
         loop = self._state.loop
         deadline = loop.time() + timeout
         self._close_idle()

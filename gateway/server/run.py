@@ -90,7 +90,10 @@ class Ending:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.hurried = asyncio.Event()
+        self.shut = asyncio.Event()
+        """The ports are wanted, or nobody is waited for: the delay of the drain is over."""
         self.listeners: list[Listener] = []
+        self._told = False
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ask)
@@ -101,21 +104,31 @@ class Ending:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
     def on_silence(self, lifeline: int) -> None:
-        """Ask to end when this file descriptor comes to its end: whoever held the other end is gone."""
+        """When this file descriptor comes to its end, accept nothing more and end: its other end's holder is gone.
+
+        Whoever takes that one's place needs the ports at once. What is in flight is drained all the same, also when a
+        signal follows: service managers send one to what a dead process left.
+        """
         loop = asyncio.get_running_loop()
 
         def end() -> None:
             loop.remove_reader(lifeline)
-            self.ask()
+            log_event(logging.ERROR, "parent ended")
+            self.shut.set()
+            for listener in self.listeners:
+                listener.stop_accepting()
+            self.asked.set()
 
         loop.add_reader(lifeline, end)
 
     def ask(self) -> None:
         """A signal to end."""
-        if self.asked.is_set():
+        if self._told:
             self.hurried.set()
+            self.shut.set()
             for listener in self.listeners:
                 listener.cut_off()
+        self._told = True
         self.asked.set()
 
 
@@ -157,7 +170,7 @@ async def _drain(ending: Ending, drain: Drain) -> None:
     for listener in ending.listeners:
         listener.begin_drain()
     with suppress(TimeoutError):
-        await asyncio.wait_for(ending.hurried.wait(), drain.delay)
+        await asyncio.wait_for(ending.shut.wait(), drain.delay)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + drain.timeout
     for listener in ending.listeners:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.server.listener import bind_socket
 from tests.conftest import Q, team
 from tests.served import Served, environment_of, eventually, served
 
@@ -119,6 +120,45 @@ async def test_a_simulator_that_is_killed_ends_the_gateway(environment: dict[str
         os.kill(simulator, signal.SIGKILL)
         assert await gateway.ends() == 1
     assert any('"simulator ended"' in line for line in gateway.said)
+
+
+async def both_are_free(gateway: Served) -> bool:
+    """Whether another gateway could listen where this one does."""
+    for url in (gateway.public, gateway.admin):
+        try:
+            bind_socket("127.0.0.1", httpx.URL(url).port or 0).close()
+        except OSError:
+            return False
+    return True
+
+
+async def test_without_their_parent_workers_free_both_ports_at_once_and_finish_what_is_in_flight(
+    environment: dict[str, str],
+) -> None:
+    environment |= {"GATEWAY_DRAIN_DELAY": "20", "GATEWAY_DRAIN_TIMEOUT": "20"}
+    body = b'{"model": "seedream-5.0-lite", "payload": {"prompt": "a"}}'
+    async with served(environment) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.public).port)
+        writer.write(b"POST %s/requests HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer key\r\n" % Q.encode())
+        writer.write(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{" % len(body))
+        waits = gateway.client("key")
+        waiting = asyncio.ensure_future(waits.create(headers={"Prefer": "wait=30"}))
+        await asyncio.sleep(0.5)
+        workers = workers_of(gateway)
+        gateway.process.kill()
+        await eventually(partial(both_are_free, gateway), 2)
+        for pid in workers:
+            os.kill(pid, signal.SIGTERM)  # as systemd does with what a dead process left
+        for name, url in (("PORT", gateway.public), ("ADMIN_PORT", gateway.admin)):
+            environment[f"GATEWAY_{name}"] = str(httpx.URL(url).port)
+        async with served(environment) as next_one:
+            assert (next_one.public, next_one.admin) == (gateway.public, gateway.admin)
+            assert (await waiting).status_code == 200
+            writer.write(body[1:])
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            assert await next_one.ends(signal.SIGKILL) == -signal.SIGKILL
+        writer.close()
+    assert sum('"parent ended"' in line for line in gateway.said) == 2
 
 
 def test_a_simulator_that_does_not_start_is_said(environment: dict[str, str]) -> None:
