@@ -41,7 +41,8 @@ def serve_with_workers(settings: Settings, environment: Mapping[str, str]) -> in
             with suppress(OSError):  # what stays costs a scrape a little time
                 siblings.clear_away(Path(folder), name, merge)
 
-        return Supervisor(settings.workers, work, sys.stderr, clear_away, needed=simulator).run()
+        crew = Supervisor(settings.workers, work, sys.stderr, clear_away, inherited=sockets, needed=simulator)
+        return crew.run()
 
 
 @contextmanager

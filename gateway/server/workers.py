@@ -17,9 +17,10 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, TextIO
@@ -101,8 +102,9 @@ def become(work: Callable[[], int]) -> NoReturn:
 class Supervisor:
     """Keeps `count` workers doing `work`. What the first one announces is written to `announce` once all serve.
 
-    `clear_away` is told the name of one that ended, when another takes its place. `needed` is a process of this one's
-    that they cannot do without: its end is theirs.
+    `clear_away` is told the name of one that ended, when another takes its place. `inherited` are sockets
+    every worker begins with, closed here once the end was asked for. `needed` is a process of this one's that they
+    cannot do without: its end is theirs.
     """
 
     def __init__(
@@ -112,12 +114,14 @@ class Supervisor:
         announce: TextIO,
         clear_away: Callable[[str], None],
         *,
+        inherited: Sequence[socket.socket] = (),
         needed: int | None = None,
     ) -> None:
         self._count = count
         self._work = work
         self._announce = announce
         self._clear_away = clear_away
+        self._inherited = inherited
         self._needed = needed
         self._names = map(str, itertools.count(1))
         self._workers: dict[int, _Worker] = {}
@@ -156,7 +160,7 @@ class Supervisor:
         worker.closed = not heard
         worker.announced += heard
         worker.serves = worker.announced.count(b"\n") >= LISTENERS
-        if self._announced or not worker.serves:
+        if self._announced or self._ending or not worker.serves:
             return
         if len(self._workers) < self._count:
             for number in range(1, self._count):
@@ -170,10 +174,16 @@ class Supervisor:
         if number == signal.SIGCHLD:
             self._bury()
         elif number in _ENDINGS:
-            self._ending = True
-            self._tell(signal.SIGTERM)
+            self._end()
         else:
             self._tell(number)
+
+    def _end(self) -> None:
+        """There will be no more workers. Without them a socket kept here would take connections nobody answers."""
+        self._ending = True
+        for each in self._inherited:
+            each.close()
+        self._tell(signal.SIGTERM)
 
     def _tell(self, number: signal.Signals) -> None:
         for pid in self._workers:
@@ -185,7 +195,7 @@ class Supervisor:
             log_event(logging.ERROR, "simulator ended")
             self._needed = None
             self._status = 1
-            self._heed(signal.SIGTERM)
+            self._end()
         for worker in list(self._workers.values()):
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
@@ -195,8 +205,7 @@ class Supervisor:
 
     def _replace(self, worker: _Worker, status: int) -> None:
         if not self._announced and not self._ending:
-            self._ending = True
-            self._tell(signal.SIGTERM)
+            self._end()
         if self._ending:
             self._status = max(self._status, abs(status))
             return

@@ -122,6 +122,29 @@ async def test_a_simulator_that_is_killed_ends_the_gateway(environment: dict[str
     assert any('"simulator ended"' in line for line in gateway.said)
 
 
+async def test_a_port_is_not_kept_by_a_parent_whose_workers_drain(environment: dict[str, str]) -> None:
+    async with served(environment) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.public).port)
+        writer.write(b"GET /gateway/v1/usage HTTP/1.1\r\n")  # in flight until it has been sent whole
+        await asyncio.sleep(0.5)
+        gateway.process.send_signal(signal.SIGTERM)
+
+        async def refuses() -> bool:
+            try:
+                await asyncio.wait_for(gateway.client("key").get("/gateway/v1/usage"), 1)
+            except httpx.ConnectError:
+                return True
+            except (TimeoutError, httpx.TransportError):
+                pass
+            return False
+
+        await eventually(refuses, 2)
+        writer.write(b"Host: a\r\nAuthorization: Bearer key\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert await gateway.ends() == 0
+
+
 async def both_are_free(gateway: Served) -> bool:
     """Whether another gateway could listen where this one does."""
     for url in (gateway.public, gateway.admin):
