@@ -9,8 +9,8 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from gateway.outbound import Outbound, Outside
 from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.reloading import policies_for_siblings, reload_policies, show_policies, what_lacks
-from gateway.server.binding import CannotListenError, bind_both, find_tls
+from gateway.server.binding import CannotListenError, Ground, bind_both, find_tls
 from gateway.server.listener import Bind, listen
 from gateway.server.memory import memory_limit
 from gateway.server.run import Drain, Ending, collect_seldom, run, share_the_interpreter
@@ -98,16 +98,17 @@ async def serve(
     ending = Ending()
     if seat is not None:
         ending.on_silence(seat.post.lifeline)
-    async with opened(settings, environment, seat, outside) as (gw, _):
-        ending.on_reload(partial(_reload_soon, gw))
-        binds = _binds(gw, seat)
-        collect_seldom()
-        drain = Drain(settings.drain_delay, settings.drain_timeout)
-        announce = sys.stderr if seat is None else seat.post.announce
-        status = await run(binds, drain, ending, on_drain=gw.draining.set, announce=announce)
-        if ending.hurried.is_set():
-            await gw.tasks.finish(0)  # what is broken off is looked up by whoever serves next, as after a crash
-        return status
+    with _ground(settings, seat) as ground:
+        async with opened(settings, environment, seat, outside) as (gw, _):
+            ending.on_reload(partial(_reload_soon, gw))
+            binds = _binds(gw, ground)
+            collect_seldom()
+            drain = Drain(settings.drain_delay, settings.drain_timeout)
+            announce = sys.stderr if seat is None else seat.post.announce
+            status = await run(binds, drain, ending, on_drain=gw.draining.set, announce=announce)
+            if ending.hurried.is_set():
+                await gw.tasks.finish(0)  # what is broken off is looked up by whoever serves next, as after a crash
+            return status
 
 
 @asynccontextmanager
@@ -115,15 +116,16 @@ async def running(
     settings: Settings, environment: Mapping[str, str], outside: Outside = _OUTSIDE
 ) -> AsyncIterator[Running]:
     """A gateway that listens until the block ends, without signals: for the demo and the tests."""
-    async with opened(settings, environment, outside=outside) as (gw, stand_in):
-        listeners = [await listen(bind) for bind in _binds(gw)]
-        public, admin = (listener.url for listener in listeners)
-        try:
-            yield Running(gw, public, admin, stand_in.url if stand_in else None)
-        finally:
-            gw.draining.set()
-            for listener in listeners:
-                await listener.finish(1.0)
+    with _ground(settings, None) as ground:
+        async with opened(settings, environment, outside=outside) as (gw, stand_in):
+            listeners = [await listen(bind) for bind in _binds(gw, ground)]
+            public, admin = (listener.url for listener in listeners)
+            try:
+                yield Running(gw, public, admin, stand_in.url if stand_in else None)
+            finally:
+                gw.draining.set()
+                for listener in listeners:
+                    await listener.finish(1.0)
 
 
 @asynccontextmanager
@@ -263,14 +265,24 @@ def bind(settings: Settings) -> tuple[socket.socket, socket.socket]:
         raise StartError(str(error)) from error
 
 
-def _binds(gw: Gateway, seat: Seat | None = None) -> list[Bind]:
-    """What is served where. Raises StartError if an address or the TLS files cannot be had."""
+@contextmanager
+def _ground(settings: Settings, seat: Seat | None) -> Iterator[Ground]:
+    """What the listeners stand on, had before there is a ledger: a start that fails for it leaves no new one.
+
+    Raises StartError if an address or the TLS files cannot be had.
+    """
     try:
-        tls = find_tls(gw.settings.tls_cert, gw.settings.tls_key)
+        tls = find_tls(settings.tls_cert, settings.tls_key)
     except CannotListenError as error:
         raise StartError(str(error)) from error
-    public, admin = bind(gw.settings) if seat is None else seat.sockets
+    public, admin = bind(settings) if seat is None else seat.sockets
+    with public, admin:
+        yield Ground(public, admin, tls)
+
+
+def _binds(gw: Gateway, ground: Ground) -> list[Bind]:
+    """What is served where."""
     return [
-        Bind(PublicApp(gw, public_routes()), public, render_refusal, "public", tls=tls),
-        Bind(admin_app(gw), admin, render_refusal, "admin"),
+        Bind(PublicApp(gw, public_routes()), ground.public, render_refusal, "public", tls=ground.tls),
+        Bind(admin_app(gw), ground.admin, render_refusal, "admin"),
     ]

@@ -79,10 +79,22 @@ async def test_le4_a_ledger_that_is_none_is_named(environment: dict[str, str], t
     assert "nowhere" in await refusal(environment)
 
 
-async def test_a_port_that_is_taken_is_said_and_nothing_stays_open(environment: dict[str, str]) -> None:
+async def test_a_port_that_is_taken_is_said_and_nothing_stays_behind(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment["GATEWAY_ADMIN_PORT"] = str(taken.getsockname()[1])
         assert "is another gateway running?" in await refusal(environment)
+    assert not (tmp_path / "gateway.db").exists(), "whoever finds one takes it for a gateway's that ran"
+
+
+async def test_whatever_keeps_it_from_starting_frees_its_ports(environment: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    environment["GATEWAY_PORT"] = str(port)
+    (tmp_path / "gateway.db").touch()
+    assert "ledger: " in await refusal(environment)
+    socket.create_server(("127.0.0.1", port)).close()
 
 
 async def test_one_port_for_both_listeners_is_said(environment: dict[str, str]) -> None:
@@ -92,9 +104,10 @@ async def test_one_port_for_both_listeners_is_said(environment: dict[str, str]) 
     assert said.startswith(f"GATEWAY_PORT and GATEWAY_ADMIN_PORT are both {free}: ")
 
 
-async def test_tls_files_that_cannot_be_used_are_named(environment: dict[str, str]) -> None:
+async def test_tls_files_that_cannot_be_used_are_named(environment: dict[str, str], tmp_path: Path) -> None:
     said = await refusal(environment | {"GATEWAY_TLS_CERT": "/nope", "GATEWAY_TLS_KEY": "/nope"})
     assert said.splitlines()[0] == "GATEWAY_TLS_CERT /nope: No such file or directory"
+    assert not (tmp_path / "gateway.db").exists()
 
 
 async def test_an_admin_token_that_cannot_be_read_is_named(environment: dict[str, str], tmp_path: Path) -> None:

@@ -5,14 +5,24 @@ import socket
 import ssl
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.server.listener import bind_socket
 from gateway.server.tls import Certificate, TLSFiles
 
 Address = tuple[str, int]
 
+_CHOICES = {"public": ("--port", "GATEWAY_PORT"), "admin": ("--admin-port", "GATEWAY_ADMIN_PORT")}
 _CERTIFICATE = ("GATEWAY_TLS_CERT", b"-----BEGIN CERTIFICATE-----", "holds no certificate in PEM form")
 _KEY = ("GATEWAY_TLS_KEY", b" PRIVATE KEY-----", "holds no private key in PEM form")
+
+
+class Ground(NamedTuple):
+    """The sockets of the public and the admin listener, and the public one's TLS files if it has any."""
+
+    public: socket.socket
+    admin: socket.socket
+    tls: TLSFiles | None
 
 
 class CannotListenError(Exception):
@@ -43,7 +53,9 @@ def _bind(address: Address, label: str) -> socket.socket:
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:
-            why = "the port is taken; is another gateway running?"
+            flag, variable = _CHOICES[label]
+            why = "the port is taken; is another gateway running? If that one shall stay, choose another port with "
+            why += f"{flag} or {variable}"
     raise CannotListenError(f"cannot listen on {host}:{port} ({label}): {why}")
 
 

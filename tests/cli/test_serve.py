@@ -75,14 +75,14 @@ def events(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
 def test_a_team_that_relays_needs_the_gateways_address(shell: Shell) -> None:
     file = shell.policies / "films.yaml"
     file.write_text(f"{file.read_text()}uploads: {{relay: true}}\n")
-    ended = shell.run("serve", "--simulate")
+    ended = shell.run("serve", "--simulate", "--port", "0", "--admin-port", "0")
     assert ended.status == 2
     assert "uploads of team 'films': `relay: true` needs GATEWAY_PUBLIC_URL" in ended.err
 
 
 def test_a_ledgers_password_is_not_shown(shell: Shell, events: dict[str, dict[str, object]]) -> None:
     shell.environment["GATEWAY_LEDGER"] = "postgresql://gw:canary@db.example/ledger"
-    ended = shell.run("serve")
+    ended = shell.run("serve", "--port", "0", "--admin-port", "0")
     assert events["starting"]["ledger"] == "db.example/ledger"
     assert "canary" not in f"{ended.err}{events}"
 

@@ -33,11 +33,12 @@ def test_both_sockets_listen() -> None:
 def test_a_port_that_is_taken_may_be_another_gateways() -> None:
     with socket.create_server((HERE, 0)) as other:
         taken = other.getsockname()[1]
-        for public, admin, label in (taken, 0, "public"), (0, taken, "admin"):
+        for public, admin, label, flag in (taken, 0, "public", "port"), (0, taken, "admin", "admin-port"):
             with pytest.raises(CannotListenError) as raised:
                 bind_both((HERE, public), (HERE, admin))
-            why = "the port is taken; is another gateway running?"
-            assert str(raised.value) == f"cannot listen on {HERE}:{taken} ({label}): {why}"
+            why = "the port is taken; is another gateway running? If that one shall stay, choose another port"
+            how = f"--{flag} or GATEWAY_{flag.upper().replace('-', '_')}"
+            assert str(raised.value) == f"cannot listen on {HERE}:{taken} ({label}): {why} with {how}"
 
 
 def test_one_port_for_both_is_said() -> None:
