@@ -222,7 +222,7 @@ def budget_of(settings: Settings) -> Budget:
 
 
 def _reload_soon(gw: Gateway) -> None:
-    gw.tasks.start(reload_policies(gw), "reload")
+    gw.tasks.start(reload_policies(gw, asked=True), "reload")
 
 
 async def _read_policies(settings: Settings) -> Policies:

@@ -15,8 +15,10 @@ _YOUNG = 1
 """The generations of objects that were looked at once at most: small enough to go through between two calls."""
 
 
-async def reload_policies(gw: Gateway) -> bool:
+async def reload_policies(gw: Gateway, *, asked: bool = False) -> bool:
     """Read the policy files again. Whether they were accepted; if not, the last good ones stay in force.
+
+    Who `asked` for it and gets no other answer finds in the log what came of it, also if nothing did.
 
     Meanwhile no garbage is collected: to go through the half million objects that a thousand teams are read into halts
     every call for a quarter of a second, and would be done several times over. Afterwards all that stays is left out
@@ -27,7 +29,7 @@ async def reload_policies(gw: Gateway) -> bool:
         gc.collect(_YOUNG)
         gc.disable()
         try:
-            accepted = await asyncio.to_thread(gw.policies.reload, gw.now())
+            accepted = await asyncio.to_thread(gw.policies.reload, gw.now(), asked=asked)
         finally:
             gc.enable()
         if accepted:

@@ -75,9 +75,9 @@ async def test_no_collection_halts_the_calls_while_policies_are_read(
     house: House = await open_house({"a.yaml": team("a", "key")})
     reload, enabled = Policies.reload, list[bool]()
 
-    def watched(policies: Policies, now: float) -> bool:
+    def watched(policies: Policies, now: float, *, asked: bool) -> bool:
         enabled.append(gc.isenabled())
-        return reload(policies, now)
+        return reload(policies, now, asked=asked)
 
     monkeypatch.setattr(Policies, "reload", watched)
     assert await reload_policies(house.gw)
@@ -94,10 +94,10 @@ async def test_one_reload_waits_for_another_so_that_none_goes_through_what_it_re
     reload, collect = Policies.reload, gc.collect
     told: list[str] = []
 
-    def watched(policies: Policies, now: float) -> bool:
+    def watched(policies: Policies, now: float, *, asked: bool) -> bool:
         told.append("begins")
         time.sleep(0.05)
-        accepted = reload(policies, now)
+        accepted = reload(policies, now, asked=asked)
         told.append("ends")
         return accepted
 

@@ -80,10 +80,11 @@ class Policies:
         self._looked = looked
         return self._state != self._tried
 
-    def reload(self, now: float) -> bool:
+    def reload(self, now: float, *, asked: bool = False) -> bool:
         """Read the files and put them in force; where they are wrong, say so once and keep the old set: False.
 
-        Without an old set nothing is said here: the gateway does not start, and says why.
+        Who `asked` for it is told in any case. Without an old set nothing is said here: the gateway does not start, and
+        says why.
         """
         with self._reloading:
             loaded = load(self._path, self._known_models(), now)
@@ -94,8 +95,8 @@ class Policies:
             self.last_reload_ok = loaded.policy is not None and not lacks
             if loaded.policy is not None and not lacks:
                 self._put_in_force(loaded.policy, loaded.files, now)
-            if news and self.last_reload_at > 0:
-                self._log()
+            if self.last_reload_at > 0 and (news or asked):
+                self._log("policies in force" if news else "policies unchanged")
             return self.last_reload_ok
 
     def in_force(self) -> bytes:
@@ -121,7 +122,7 @@ class Policies:
             loaded = parse_reading(Reading(files, ()), self._known_models(), since)
             if loaded.policy is not None:
                 self._put_in_force(loaded.policy, files, since)
-                self._log()
+                self._log("policies in force")
             return loaded.policy is not None
 
     def _put_in_force(self, policy: PolicySet, files: tuple[PolicyFile, ...], since: float) -> None:
@@ -133,9 +134,9 @@ class Policies:
         before = self._lacking(self.current)
         return [Problem(str(self._path), 1, 1, each) for each in self._lacking(policy) if each not in before]
 
-    def _log(self) -> None:
-        """One record, however many problems."""
-        level, event = logging.INFO, "policies in force"
+    def _log(self, event: str) -> None:
+        """One record, however many problems. Of wrong files it says that they are wrong, and not `event`."""
+        level = logging.INFO
         if not self.last_reload_ok:
             level, event = logging.ERROR, "policies refused, the last good ones stay in force"
         fields: dict[str, object] = {"version": self.version}

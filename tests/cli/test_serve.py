@@ -64,6 +64,19 @@ def test_it_serves_until_told_to_end(shell: Shell) -> None:
     assert rest.splitlines()[-1].endswith("INFO stopped status=0")
 
 
+async def test_sighup_is_answered_in_the_log_although_nothing_changed(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
+    async with served(environment_of(tmp_path, "http://127.0.0.1:9")) as gateway:
+
+        async def answered() -> bool:
+            return any('"policies unchanged"' in line for line in gateway.said)
+
+        assert not await answered()
+        gateway.process.send_signal(signal.SIGHUP)
+        await eventually(answered)
+
+
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
     """What the command itself logs, by event."""

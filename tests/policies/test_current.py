@@ -83,6 +83,26 @@ def test_po2_a_bad_set_changes_nothing_and_is_said_once(
     assert "gmigw_a" not in str(caplog.records[0].__dict__)
 
 
+def test_who_asks_is_told_also_that_nothing_changed(
+    folder: Path, policies: Policies, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert policies.reload(200.0)
+    assert policies.reload(201.0, asked=True)
+    (folder / "a.yaml").write_text("team: [")
+    assert not policies.reload(202.0, asked=True)
+    assert not policies.reload(203.0, asked=True)
+    (folder / "a.yaml").write_text(f"{TEAM}timezone: Europe/Berlin\n")
+    assert policies.reload(204.0, asked=True)
+    refused = (logging.ERROR, "policies refused, the last good ones stay in force")
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        (logging.INFO, "policies unchanged"),
+        refused,
+        refused,
+        (logging.INFO, "policies in force"),
+    ]
+
+
 def test_without_a_good_set_the_one_who_starts_says_why(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "a.yaml").write_text("x")
     policies = Policies(folder)
