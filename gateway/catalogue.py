@@ -128,7 +128,8 @@ async def detail_for_decision(gw: Gateway, caller: Caller, model: str) -> ModelD
                 return None
             return (await _detail(gw, credential, model)).value.parsed
     except (UpstreamFailure, _Unusable, TimeoutError):
-        log_event(logging.WARNING, "decided without the model's detail", model=model)
+        if gw.undetailed.may_say((credential, model), gw.ticks()):
+            log_event(logging.WARNING, "decided without the model's detail", model=model)
         return None
 
 

@@ -12,7 +12,7 @@ from gateway.core.errors import Refusal
 from gateway.leases import Leases
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.lines import Gate, Line
-from gateway.logs import AccessLog, log_event, place_of
+from gateway.logs import AccessLog, Seldom, log_event, place_of
 from gateway.memory import JobMemory
 from gateway.outbound import Outbound
 from gateway.policies import Policies
@@ -103,5 +103,7 @@ class Gateway:
     """By credential and model: what upstream wants left alone for a while."""
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
     """By credential and model: the creates that wait for their turn there."""
+    undetailed: Seldom = field(default_factory=Seldom)
+    """By credential and model: it is decided without its detail."""
     traces: Traces = NO_TRACES
     """Where spans of calls and jobs are told."""

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import IO, Any
@@ -244,3 +244,24 @@ class AccessLog:
         if self._spool is not None:
             self._spool.flush()
             self._spool.close()
+
+
+class Seldom:
+    """What happens to many, at any rate, and is worth a line once a minute for each.
+
+    Of no more than a thousand: clients can make names up.
+    """
+
+    def __init__(self, every: float = 60.0, most: int = 1000) -> None:
+        self._every = every
+        self._most = most
+        self._said: dict[Hashable, float] = {}
+
+    def may_say(self, what: Hashable, ticks: float) -> bool:
+        """Whether it was not said within the last minute. Then it is said now, on the clock of `ticks`."""
+        while self._said and ticks - next(iter(self._said.values())) >= self._every:
+            del self._said[next(iter(self._said))]
+        if what in self._said or len(self._said) >= self._most:
+            return False
+        self._said[what] = ticks
+        return True

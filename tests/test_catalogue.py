@@ -1,7 +1,7 @@
 """The catalogue as clients of a whole gateway see it, in front of an upstream that can be told to fail."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -281,6 +281,21 @@ async def test_listings_are_recalled_from_the_ledger_alone(open_house: OpenHouse
         assert asked(upstream) == []
         assert (await house.client("gmigw_a").get(f"{Q}/models")).headers["cache-status"] == "gmi-gateway; fwd=miss"
         assert asked(upstream) == ["/models"], "it was too old to be served without asking"
+
+
+async def test_what_is_decided_without_a_detail_is_said_once_a_minute_for_each_model(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(catalogue, "log_event", lambda _, event, *, model: told.append((event, model)))
+    async with ScriptedUpstream(Shop({"/models": response(b"{}", "500 Oops")})) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        a = caller(house, "gmigw_a")
+        for ticks, model in ((0, "Veo3"), (1, "Veo3"), (2, "gone"), (59, "Veo3"), (60, "Veo3"), (61, "Veo3")):
+            gw = replace(house.gw, ticks=lambda now=ticks: float(now))
+            assert await catalogue.detail_for_decision(gw, a, model) is None
+    event = "decided without the model's detail"
+    assert told == [(event, "Veo3"), (event, "gone"), (event, "Veo3")]
 
 
 async def test_what_is_on_offer_is_a_name_of_the_policys_or_of_the_listings(open_house: OpenHouse) -> None:

@@ -17,7 +17,7 @@ from select import PIPE_BUF
 import pytest
 
 from gateway import logs
-from gateway.logs import AccessLog, SpoolHandler, configure, log_event, logger, place_of
+from gateway.logs import AccessLog, Seldom, SpoolHandler, configure, log_event, logger, place_of
 
 SECRET = "gmigw_canary"
 
@@ -309,3 +309,10 @@ def test_a_closed_log_leaves_no_thread_behind() -> None:
     log.close()
     own.join(5)
     assert not own.is_alive()
+
+
+def test_what_happens_often_is_said_once_a_minute_of_each() -> None:
+    seldom = Seldom(every=60, most=2)
+    assert [seldom.may_say("one", 0), seldom.may_say("one", 59), seldom.may_say("two", 59)] == [True, False, True]
+    assert not seldom.may_say("made up", 59), "there are as many as it keeps in mind"
+    assert [seldom.may_say(name, 60) for name in ("one", "two", "three")] == [True, False, False]
