@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway import __version__
 from gateway.cli.invocation import CannotRunError, Invocation
+from gateway.core.nodes import suggest
 
 PROGRAM = "gmi-gateway"
 
@@ -39,7 +40,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str], now: f
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    name = _overview().parse_args(arguments[:1]).command
+    name = _command_in(arguments)
     # By name, so that `check` or `keys` answers at once and does not first load a web server and a database.
     command = importlib.import_module(f"gateway.cli.{name}")
     parser = argparse.ArgumentParser(
@@ -65,6 +66,16 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str], now: f
     return status
 
 
+def _command_in(arguments: Sequence[str]) -> str:
+    """The command's name. Raises SystemExit, as argparse does, where there is none or it is no command's."""
+    overview = _overview()
+    name: str = overview.parse_args(arguments[:1]).command
+    if name not in COMMANDS:
+        advice = suggest(name, COMMANDS)
+        overview.error(f"there is no command `{name}`{advice}\n`{PROGRAM} --help` lists all commands.")
+    return name
+
+
 def _overview() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     parser = argparse.ArgumentParser(
@@ -82,5 +93,5 @@ def _overview() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
+    parser.add_argument("command", metavar="COMMAND", help="what to do")
     return parser

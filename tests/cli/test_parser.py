@@ -38,6 +38,16 @@ def test_wrong_usage_is_status_2_and_goes_to_stderr(shell: Shell, arguments: tup
     assert outcome.err.startswith("usage: gmi-gateway")
 
 
+@pytest.mark.parametrize(
+    ("word", "advice"), [("srve", "; did you mean `serve`?"), ("Keys", "; did you mean `keys`?"), ("frobnicate", "")]
+)
+def test_a_command_that_is_none_is_told_which_may_be_meant(shell: Shell, word: str, advice: str) -> None:
+    outcome = shell.run(word, "--port", "0")
+    assert (outcome.status, outcome.out) == (2, "")
+    said = f"gmi-gateway: error: there is no command `{word}`{advice}\n`gmi-gateway --help` lists all commands.\n"
+    assert outcome.err.endswith(said)
+
+
 def test_a_bad_setting_is_status_2_and_says_which(shell: Shell) -> None:
     shell.environment["GATEWAY_PROT"] = "1"
     outcome = shell.run("check")
