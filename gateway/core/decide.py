@@ -120,7 +120,7 @@ def _check_payload(caller: Caller, draft: Draft, detail: ModelDetail | None) -> 
     for rule in rules:
         with _by(f"payload.{rule.name}"):
             check_rule(draft.payload, rule)
-        yield _kept(rule, given=draft.payload.get(rule.name) is not None)
+        yield _kept(rule, given=draft.payload.gives(rule.name))
     with _by("payload"):
         check_required(draft.payload, detail)
     known = "has every parameter the model requires" if detail is not None else "is judged by the team's rules alone"

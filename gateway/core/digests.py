@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+from gateway.core.long_texts import LongText
+
 _LARGEST_EXACT = 2**53
 """Up to it a double holds every whole number. Upstream reads numbers as doubles, as many JSON readers do."""
 
@@ -48,9 +50,9 @@ def _canonical(value: Any) -> Any:
         return int(value)
     if isinstance(value, int) and abs(value) > _LARGEST_EXACT:
         return _as_double(value)
-    if isinstance(value, str) and len(value) > _LONGEST_WRITTEN_OUT:
+    if isinstance(value, str | LongText) and len(value) > _LONGEST_WRITTEN_OUT:
         return f"{len(value)} characters: {hashlib.sha256(_sample(value).encode('utf-8', 'surrogatepass')).hexdigest()}"
-    return value
+    return str(value) if isinstance(value, LongText) else value
 
 
 def _as_double(number: int) -> int:
@@ -61,8 +63,8 @@ def _as_double(number: int) -> int:
         return number
 
 
-def _sample(text: str) -> str:
+def _sample(text: str | LongText) -> str:
     """The text, or what stands for it. The step is odd, so that it does not fall in with base64's groups of four."""
     if len(text) <= _LONGEST_READ_WHOLE:
-        return text
+        return str(text)
     return text[:_SAMPLE] + text[:: len(text) // _SAMPLE | 1] + text[-_SAMPLE:]

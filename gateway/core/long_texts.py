@@ -10,11 +10,13 @@ that takes `NaN` for a value accepts the rest and meets as many as were put in, 
 quotes were the first and the last of one text. Had they been anything else, such as the end of one text and the
 beginning of the next, a `NaN` would stand in a text, or the rest would be no JSON.
 
-A long text itself must be UTF-8. Control characters, which JSON wants escaped, are left to upstream to refuse: to look
-for them takes as long as all else about a large create, and a parser that puts up with them ends the text at the same
-quote.
+A long text itself must be UTF-8. Of a body that is ASCII, as one with files in base64 is, that is known without reading
+its texts one by one: there they are left where they stand until somebody asks for one. Control characters, which JSON
+wants escaped, are left to upstream to refuse: to look for them takes as long as all else about a large create, and a
+parser that puts up with them ends the text at the same quote.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 LONG = 64 * 1024
@@ -23,11 +25,34 @@ LONG = 64 * 1024
 PLACEHOLDER = "NaN"
 
 
+@dataclass(frozen=True, slots=True)
+class LongText:
+    """A text in ASCII that is still part of its body. `str` makes one of its own of it, as large once more."""
+
+    view: memoryview
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def __getitem__(self, part: slice) -> str:
+        return str(bytes(self.view[part]), "ascii")
+
+    def __str__(self) -> str:
+        return str(self.view, "ascii")
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other) if isinstance(other, str | LongText) else NotImplemented
+
+
 class Abridged(NamedTuple):
     """A body without its long texts, which stand in `texts` without their quotes, in their order."""
 
     rest: bytes
     texts: list[memoryview]
+    is_ascii: bool
 
 
 def abridge(body: bytes, long: int = LONG) -> Abridged | None:
@@ -50,4 +75,4 @@ def abridge(body: bytes, long: int = LONG) -> Abridged | None:
     placeholder = PLACEHOLDER.encode()
     if not texts or any(placeholder in part for part in kept):
         return None
-    return Abridged(placeholder.join(kept), texts)
+    return Abridged(placeholder.join(kept), texts, body.isascii())

@@ -113,10 +113,10 @@ def _wanted_length(name: str, value: Any, bound: str) -> str:
     return f"`{name}` must be text of {bound} characters."
 
 
-def check_required(payload: Mapping[str, Any], detail: ModelDetail | None) -> None:
+def check_required(payload: Payload, detail: ModelDetail | None) -> None:
     """Refuse a payload without a parameter that the model's detail requires and has no default for."""
     for parameter in detail.parameters if detail is not None else ():
-        if parameter.required and parameter.default is None and payload.get(parameter.name) is None:
+        if parameter.required and parameter.default is None and not payload.gives(parameter.name):
             message = f"`{parameter.name}` is missing: the model requires it."
             raise rejected(parameter.name, "required", message)
 

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.long_texts import LONG, PLACEHOLDER, Abridged, abridge
+from gateway.core.long_texts import LONG, PLACEHOLDER, Abridged, LongText, abridge
 
 MOST_DEPTH = 64
 MOST_VALUES = 20_000
@@ -36,7 +36,7 @@ def read_json(body: bytes) -> Any:
 def skim_json(body: bytes) -> Any:
     """The same of a body that holds little besides long texts, which are read apart from it, and faster.
 
-    Refusal also where that does not do: then the body has to be read whole.
+    Where the body is ASCII they are `LongText`. Refusal also where skimming does not do: then it has to be read whole.
     """
     abridged = abridge(body)
     if abridged is None or len(abridged.rest) > LONG:
@@ -81,11 +81,14 @@ def _read_abridged(abridged: Abridged) -> Any:
     """The value, its long texts put in. Refusal also where they were no texts: then the body has to be read whole."""
     left = iter(abridged.texts)
 
-    def next_text(name: str) -> str:
+    def next_text(name: str) -> str | LongText:
         if name != PLACEHOLDER:
             _constant(name)
+        text = next(left)
+        if abridged.is_ascii:
+            return LongText(text)
         try:
-            return str(next(left), "utf-8")
+            return str(text, "utf-8")
         except UnicodeDecodeError:
             raise invalid("The body must be UTF-8.") from None
 

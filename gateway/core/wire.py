@@ -13,13 +13,15 @@ from typing import Any
 
 from gateway.core.digests import digest_payload
 from gateway.core.errors import Refusal
+from gateway.core.long_texts import LongText
 from gateway.core.strict_json import invalid, read_json, shown, skim_json
 
 
 class Payload(dict[str, Any]):
     """A model's parameters. `spellings` are their names by what they fold to.
 
-    Every rule and price looks for names in another spelling, so names are folded once, with the payload.
+    Every rule and price looks for names in another spelling, so names are folded once, with the payload. A `LongText`
+    becomes a text when it is asked for by name, which rules and prices do: mostly nothing is judged in a file.
     """
 
     __slots__ = ("spellings",)
@@ -32,6 +34,17 @@ class Payload(dict[str, Any]):
         for name in parameters:
             spellings.setdefault(fold_name(name), []).append(name)
         self.spellings = spellings
+
+    def gives(self, name: str) -> bool:
+        """Whether the parameter has a value, whatever it is."""
+        return super().get(name) is not None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter's value."""
+        value = super().get(name, default)
+        if isinstance(value, LongText):
+            value = self[name] = str(value)
+        return value
 
 
 def fold_name(name: str) -> str:

@@ -14,8 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core import strict_json
+from gateway.core.digests import digest_payload
 from gateway.core.errors import Refusal
-from gateway.core.long_texts import LONG, Abridged, abridge
+from gateway.core.long_texts import LONG, Abridged, LongText, abridge
+from gateway.core.payload import same_value
 from gateway.core.strict_json import MOST_VALUES
 from gateway.core.wire import parse_create, skim_create
 from tests.core.payloads import payloads
@@ -96,8 +98,33 @@ def create(payload: bytes) -> bytes:
 def test_long_texts_are_cut_out() -> None:
     body = create(b'"prompt":"a \\"b\\"\\n","image":"' + IMAGE + b'","more":["' + IMAGE + b'"]')
     rest = create(b'"prompt":"a \\"b\\"\\n","image":NaN,"more":[NaN]')
-    assert abridge(body) == Abridged(rest, [memoryview(IMAGE)] * 2)
+    assert abridge(body) == Abridged(rest, [memoryview(IMAGE)] * 2, is_ascii=True)
     assert skim_create(body) == parse_create(body)
+    accented = body.replace(b"prompt", "prômpt".encode())
+    abridged = abridge(accented)
+    assert abridged is not None
+    assert (abridged.texts, abridged.is_ascii) == ([memoryview(IMAGE)] * 2, False)
+    assert skim_create(accented) == parse_create(accented)
+
+
+@pytest.mark.parametrize("size", [LONG, 100_000, 128 * 1024, 128 * 1024 + 1, 4_000_001])
+def test_a_text_that_was_left_in_its_body_is_the_same_text(size: int) -> None:
+    text = "".join(chr(ord("A") + number * number % 53) for number in range(size))
+    left, other = LongText(memoryview(text.encode())), LongText(memoryview(b"B" + text[1:].encode()))
+    assert (len(left), str(left), left[-5:], left[::7]) == (size, text, text[-5:], text[::7])
+    assert [left == text, text == left, left == other, other == text, left == 1] == [True, True, False, False, False]
+    assert hash(left) == hash(text)
+    assert digest_payload({"image": [left]}) == digest_payload({"image": [text]}) != digest_payload({"image": [other]})
+
+
+def test_a_parameter_that_is_asked_for_is_a_text() -> None:
+    draft = skim_create(create(b'"image":"' + IMAGE + b'","more":["' + IMAGE + b'"]'))
+    assert draft is not None
+    kinds = [type(draft.payload["image"]), type(draft.payload.get("image")), type(draft.payload["image"])]
+    assert kinds == [LongText, str, str]
+    assert same_value(draft.payload.get("more"), [IMAGE.decode()])
+    assert draft.payload.get("none", 1) == 1
+    assert [draft.payload.gives(name) for name in ("more", "none")] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -203,10 +203,10 @@ DETAIL = ModelDetail(
 
 
 def test_what_the_model_requires_must_be_there_unless_it_has_a_default() -> None:
-    check_required({"prompt": "a", "seed": None}, DETAIL)
+    check_required(Payload({"prompt": "a", "seed": None}), DETAIL)
     for payload in ({}, {"prompt": None, "ratio": "1:1"}):
         with pytest.raises(Refusal) as caught:
-            check_required(payload, DETAIL)
+            check_required(Payload(payload), DETAIL)
         assert caught.value.message == "`prompt` is missing: the model requires it."
         assert caught.value.siblings == {"parameter": "prompt", "rule": "required"}
 
@@ -226,7 +226,7 @@ def test_what_the_model_declares_of_a_parameter_holds() -> None:
 
 
 def test_a_model_nobody_described_requires_nothing() -> None:
-    check_required({}, None)
+    check_required(Payload({}), None)
 
 
 def test_a_rejection_shows_its_parameter_on_one_line() -> None:
