@@ -14,6 +14,7 @@ from gateway.context import Gateway
 from gateway.core.access import is_fair
 from gateway.core.decide import Decision, decide, describe_claim
 from gateway.core.errors import Code, Refusal
+from gateway.core.lifecycle import ACCEPTED
 from gateway.core.refusals import refusal_for
 from gateway.core.repeats import refusal_in_doubt, refusal_of_another_body, refusal_of_repeat
 from gateway.failpoints import Point, reach
@@ -117,7 +118,7 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
         if decision.refusal is not None:
             raise decision.refusal
         created = await _carry_out(gw, order, decision, turn)
-        accepted = created.answer.status in (200, 201) and not created.replayed
+        accepted = created.answer.status in ACCEPTED and not created.replayed
     finally:
         turn.end(accepted=accepted)
     return created
@@ -227,7 +228,7 @@ async def _mark_sent(gw: Gateway, order: Order) -> None:
 
 async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> KeptAnswer:
     """Write down what upstream's answer means for the reservation: commit, doubt or release."""
-    if answer.status in (200, 201):
+    if answer.status in ACCEPTED:
         return await _commit(gw, order, owner, answer)
     if answer.status == 402:
         log_event(logging.ERROR, "upstream wants credits", credential=order.caller.team.credential)

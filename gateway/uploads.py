@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gateway import relay
 from gateway.context import Gateway
 from gateway.core.claims import Claim
+from gateway.core.lifecycle import ACCEPTED
 from gateway.core.limits import upload_claims
 from gateway.core.policy import Caller
 from gateway.core.refusals import refusal_for
@@ -15,8 +16,6 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Full
 from gateway.notices import report_limits, report_shadowed
 from gateway.upstream.client import Answer, Trace, UpstreamFailure
-
-SIGNED_STATUSES = frozenset((200, 201))
 
 
 class Asked(NamedTuple):
@@ -47,12 +46,12 @@ async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: byte
     report_shadowed(gw, caller.team, claims, taken.used)
     try:
         answer = await gw.upstream.upload_url(caller.team.credential, body, trace)
-        if answer.status in SIGNED_STATUSES and caller.team.uploads.relay:
+        if answer.status in ACCEPTED and caller.team.uploads.relay:
             answer = await relay.hand_out(gw, caller, file_type, answer)
     except (UpstreamFailure, LedgerUnavailable):
         await insist(gw, partial(_give_back, gw, claims))
         raise
-    if answer.status in SIGNED_STATUSES:
+    if answer.status in ACCEPTED:
         report_limits(gw, caller.team, claims, taken.used)
         return Asked(answer, taken.used)
     await insist(gw, partial(_give_back, gw, claims))

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.cli.invocation import CannotRunError
-from gateway.core.lifecycle import Outcome
+from gateway.core.lifecycle import ACCEPTED, Outcome
 from gateway.core.money import parse_usd
 
 _GZIP = b"\x1f\x8b"
@@ -48,7 +48,7 @@ class Asked:
     @property
     def was_placed(self) -> bool:
         """Whether it became a job."""
-        return self.is_create and self.status in (200, 201) and not self.replayed
+        return self.is_create and self.status in ACCEPTED and not self.replayed
 
 
 @dataclass(frozen=True, slots=True)

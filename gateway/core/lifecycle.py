@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+ACCEPTED = (200, 201)
+"""Statuses by which upstream says that it has done what it was asked: a create answered so has become a job."""
+
 
 class State(StrEnum):
     """Where a reservation stands."""

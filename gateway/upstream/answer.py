@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from gateway.core.headers import Headers
+from gateway.core.lifecycle import ACCEPTED
 from gateway.upstream.credentials import Secret
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.intake import Intake, Reading
@@ -211,7 +212,7 @@ def require_result(answer: Answer, operation: Operation) -> None:
 
     Whoever asked for a record or a page of them reads more of it than its being an object.
     """
-    if answer.status not in (200, 201):
+    if answer.status not in ACCEPTED:
         raise UpstreamFailure.invalid("Upstream answered with a status that names no result")
     if operation is _LIST:
         return

@@ -2,6 +2,7 @@
 
 from gateway import uploads
 from gateway.core.errors import Code, Refusal
+from gateway.core.lifecycle import ACCEPTED
 from gateway.core.wire import parse_upload
 from gateway.web.bodies import read_json_body
 from gateway.web.call import Call
@@ -23,6 +24,6 @@ async def upload_url(call: Call) -> Reply:
     answer, used = await uploads.request_upload(call.gw, call.caller, file_type, body, call.trace)
     call.show_limits(used)
     call.upstream_seconds = answer.elapsed
-    if answer.status in uploads.SIGNED_STATUSES:
+    if answer.status in ACCEPTED:
         call.gw.metrics.uploads(call.caller.team.name, file_type).inc()
     return Reply(answer.status, answer.body, answer.headers)

@@ -11,7 +11,7 @@ from gateway.core.access import is_model_id
 from gateway.core.addresses import Target, read_target
 from gateway.core.errors import Code, Refusal
 from gateway.core.headers import JSON
-from gateway.core.lifecycle import outcome_of
+from gateway.core.lifecycle import ACCEPTED, outcome_of
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import new_reservation_id
 from gateway.memory import Seen
@@ -102,7 +102,7 @@ async def _answer(call: Call, created: Created, wait: Wait | None) -> Reply:
 async def _finished(call: Call, reply: Reply, wait: Wait) -> Reply | None:
     """The record of the job that this reply names, once it has ended; None if that is not to be had in time."""
     gw = call.gw
-    head = record_head(reply.body) if reply.status in (200, 201) else None
+    head = record_head(reply.body) if reply.status in ACCEPTED else None
     if head is None or (head.is_full and outcome_of(head.status) is not None):
         return None
     with suppress(LedgerUnavailable, Refusal):
