@@ -30,6 +30,7 @@ from gateway.outbound import Outbound, Outside
 from gateway.policies import Policies
 from gateway.refusals import Refusals
 from gateway.reloading import policies_for_siblings, reload_policies, show_policies, what_lacks
+from gateway.rounds import Rounds
 from gateway.server.binding import CannotListenError, Ground, bind_both, find_tls
 from gateway.server.listener import Bind, listen
 from gateway.server.memory import memory_limit
@@ -40,7 +41,6 @@ from gateway.stand_in import StandIn, simulated
 from gateway.starting import StartError, begin_traces, open_ledger
 from gateway.storage import Storage
 from gateway.telemetry import Metrics
-from gateway.turns import Turns
 from gateway.upstream.client import Limits as UpstreamLimits
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import Credentials
@@ -180,7 +180,7 @@ async def opened(
             siblings=Siblings(None, "") if seat is None else Siblings(seat.folder, seat.post.name),
             access_log=AccessLog(sys.stdout.buffer if settings.access_log else None),
             tasks=Tasks(),
-            turns=Turns(settings.max_in_flight),
+            rounds=Rounds(settings.max_in_flight),
             now=clock,
             ticks=time.perf_counter,
             draining=asyncio.Event(),

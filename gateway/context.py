@@ -17,11 +17,11 @@ from gateway.memory import JobMemory
 from gateway.outbound import Outbound
 from gateway.policies import Policies
 from gateway.refusals import Refusals
+from gateway.rounds import Rounds
 from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.storage import Storage
 from gateway.telemetry import NO_TRACES, Denials, KeyUses, Metrics, Traces
-from gateway.turns import Turns
 from gateway.upstream.client import Upstream, UpstreamFailure
 from gateway.upstream.credentials import Credentials
 from gateway.waits import Waits
@@ -89,7 +89,7 @@ class Gateway:
     siblings: Siblings
     access_log: AccessLog
     tasks: Tasks
-    turns: Turns
+    rounds: Rounds
     """In which jobs are followed."""
     now: Callable[[], float]
     ticks: Callable[[], float]

@@ -38,7 +38,7 @@ async def follow(gw: Gateway) -> None:
     with suppress(LedgerUnavailable):  # then they are due again later than they might be
         await gw.ledger.looks.begin(waiting, gw.now())
     owners = await gw.ledger.owners(waiting)
-    await gw.turns.take(owners, partial(_follow_one, gw), gw.tasks.start, "follow")
+    await gw.rounds.run(owners, partial(_follow_one, gw), gw.tasks.start, "follow")
 
 
 def _was_seen(gw: Gateway, job: DueJob) -> bool:

@@ -20,7 +20,7 @@ from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.values import KeptAnswer, OpenReservation
 from gateway.logs import log_event
-from gateway.turns import in_turns
+from gateway.rounds import for_all
 from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import ListedRecord, list_page
 
@@ -76,7 +76,7 @@ async def recover(gw: Gateway) -> None:
     lost = [each for each in unknown if each.instance not in present and await gw.ledger.jobless.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
     gw.jobs.keep_look_ups({each.id for each in reservations})
-    await in_turns(lost, partial(_look_up, gw))
+    await for_all(lost, partial(_look_up, gw))
 
 
 def _is_orphan(reservation: OpenReservation, present: frozenset[str]) -> bool:

@@ -51,7 +51,7 @@ async def test_a_job_is_closed_in_the_end_though_upstream_can_never_be_asked(
 async def test_a_job_that_hangs_is_followed_once_however_often_it_is_due(
     open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
+    monkeypatch.setattr("gateway.rounds.PATIENCE", 0.01)
     async with FakeUpstream() as upstream:
         house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
         request_id = await created(house.client("key"))

@@ -273,8 +273,8 @@ async def test_what_comes_of_a_job_after_it_was_closed_is_shown_and_changes_noth
 async def test_a_look_that_upstream_does_not_answer_holds_up_no_other(
     open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.turns.PATIENCE", 0.05)
-    monkeypatch.setattr("gateway.turns.AT_ONCE", 2)
+    monkeypatch.setattr("gateway.rounds.PATIENCE", 0.05)
+    monkeypatch.setattr("gateway.rounds.AT_ONCE", 2)
     async with FakeUpstream() as upstream:
         house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
         *hung, other = [await created(house.client("key")) for _ in range(3)]

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.context import Tasks
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.turns import AT_ONCE, Turns, in_turns
+from gateway.rounds import AT_ONCE, Rounds, for_all
 
 
 async def test_one_that_fails_leaves_no_other_running_behind() -> None:
@@ -19,7 +19,7 @@ async def test_one_that_fails_leaves_no_other_running_behind() -> None:
         done.append(item)
 
     with pytest.raises(LookupError):
-        await in_turns(range(5), work)
+        await for_all(range(5), work)
     assert done == [1, 2, 3, 4]
 
 
@@ -33,7 +33,7 @@ async def test_only_so_many_are_done_at_once() -> None:
         await asyncio.sleep(0)
         under_way -= 1
 
-    await in_turns(range(3 * AT_ONCE), work)
+    await for_all(range(3 * AT_ONCE), work)
     assert most == AT_ONCE
 
 
@@ -45,17 +45,17 @@ def named(*items: int) -> dict[str, int]:
 async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(
     monkeypatch: pytest.MonkeyPatch, most_calls: int, most_slow: int, allowed: int
 ) -> None:
-    monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
-    monkeypatch.setattr("gateway.turns.MOST_SLOW", most_slow)
-    turns, go, tasks = Turns(most_calls), asyncio.Event(), Tasks()
+    monkeypatch.setattr("gateway.rounds.PATIENCE", 0.01)
+    monkeypatch.setattr("gateway.rounds.MOST_SLOW", most_slow)
+    rounds, go, tasks = Rounds(most_calls), asyncio.Event(), Tasks()
     begun: list[int] = []
 
     async def work(_: str, item: int) -> None:
         begun.append(item)
         await go.wait()
 
-    await turns.take(named(*range(allowed)), work, tasks.start, "work")
-    crowded = asyncio.ensure_future(turns.take(named(allowed), work, tasks.start, "work"))
+    await rounds.run(named(*range(allowed)), work, tasks.start, "work")
+    crowded = asyncio.ensure_future(rounds.run(named(allowed), work, tasks.start, "work"))
     await asyncio.sleep(0.05)
     assert (begun, crowded.done()) == ([*range(allowed + 1)], False)
     go.set()
@@ -63,8 +63,8 @@ async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(
 
 
 async def test_what_goes_on_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.turns.PATIENCE", 0.01)
-    turns, go, tasks = Turns(100), asyncio.Event(), Tasks()
+    monkeypatch.setattr("gateway.rounds.PATIENCE", 0.01)
+    rounds, go, tasks = Rounds(100), asyncio.Event(), Tasks()
     begun: list[str] = []
 
     async def work(name: str, _: int) -> None:
@@ -72,18 +72,18 @@ async def test_what_goes_on_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) 
         await go.wait()
 
     for _ in range(4):
-        await asyncio.wait_for(turns.take({"hung": 0}, work, tasks.start, "work"), 5)
+        await asyncio.wait_for(rounds.run({"hung": 0}, work, tasks.start, "work"), 5)
     assert begun == ["hung"]
-    await turns.take({"hung": 0, "other": 0}, work, tasks.start, "work")
+    await rounds.run({"hung": 0, "other": 0}, work, tasks.start, "work")
     assert begun == ["hung", "other"]
     go.set()
     await asyncio.sleep(0.01)
-    await turns.take({"hung": 0}, work, tasks.start, "work")
+    await rounds.run({"hung": 0}, work, tasks.start, "work")
     assert begun == ["hung", "other", "hung"]
 
 
 async def test_what_fails_in_a_round_is_told_when_all_are_done() -> None:
-    turns, tasks = Turns(100), Tasks()
+    rounds, tasks = Rounds(100), Tasks()
     done: list[int] = []
 
     async def work(_: str, item: int) -> None:
@@ -93,5 +93,5 @@ async def test_what_fails_in_a_round_is_told_when_all_are_done() -> None:
         done.append(item)
 
     with pytest.raises(LedgerUnavailable):
-        await turns.take(named(0, 1, 2), work, tasks.start, "work")
+        await rounds.run(named(0, 1, 2), work, tasks.start, "work")
     assert done == [1, 2]

@@ -18,7 +18,7 @@ SHARE = 4
 Start = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
-class Turns:
+class Rounds:
     """Rounds of work, in which what is slow does not hold up the rest: it goes on beside the rounds that follow.
 
     `most_calls` may be under way to upstream, whoever makes them.
@@ -30,15 +30,15 @@ class Turns:
         self._slow = asyncio.Semaphore(min(MOST_SLOW, share - self._at_once))
         self._under_way: set[str] = set()
 
-    async def take(
+    async def run(
         self, items: Mapping[str, T], work: Callable[[str, T], Coroutine[Any, Any, None]], start: Start, name: str
     ) -> None:
-        """As `in_turns`, until all are done or slow. `start` makes a task of each piece of work, by this name.
+        """One round: as `for_all`, until all are done or slow. `start` makes a task of each piece, by this name.
 
         An item whose work of an earlier round goes on is left out.
         """
 
-        async def take_turn(item: tuple[str, T]) -> None:
+        async def begin(item: tuple[str, T]) -> None:
             if item[0] in self._under_way:
                 return
             self._under_way.add(item[0])
@@ -51,20 +51,20 @@ class Turns:
             await self._slow.acquire()
             task.add_done_callback(lambda _: self._slow.release())
 
-        await in_turns(items.items(), take_turn, self._at_once)
+        await for_all(items.items(), begin, self._at_once)
 
 
-async def in_turns(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int | None = None) -> None:
+async def for_all(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int | None = None) -> None:
     """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls.
 
     Raises what the first that failed raised, when all are done: none goes on beside the next round.
     """
-    turns = asyncio.Semaphore(AT_ONCE if at_once is None else at_once)
+    places = asyncio.Semaphore(AT_ONCE if at_once is None else at_once)
 
-    async def take_turn(item: T) -> None:
-        async with turns:
+    async def do(item: T) -> None:
+        async with places:
             await work(item)
 
-    ends = await asyncio.gather(*(take_turn(item) for item in items), return_exceptions=True)
+    ends = await asyncio.gather(*map(do, items), return_exceptions=True)
     for fault in (end for end in ends if end is not None):
         raise fault
