@@ -15,8 +15,8 @@ from gateway.upstream.client import Answer, UpstreamFailure
 OWNER_TRUSTED_FOR = 60.0
 """Seconds an owner is believed without asking the ledger again."""
 
-DENIALS_APART = 10.0
-"""Seconds between two denials of a job, so that they are two and not one heard twice."""
+MISSING_APART = 10.0
+"""Seconds between two answers that a job is missing, so that they are two and not one heard twice."""
 
 MOST_LOOKS = 2
 """Looks at one job that may be under way: one that hangs does not keep the others from their answer."""
@@ -103,7 +103,7 @@ class JobMemory:
         self._known: LRUCache[str, Known] = LRUCache(most_bytes, getsizeof=lambda known: known.size)
         # Few jobs have either, but what either says must not go because of other jobs' records.
         self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
-        self._denials: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
+        self._missing: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, list[Look]] = {}
         self._looked_up: dict[str, tuple[float, float]] = {}
@@ -138,7 +138,7 @@ class JobMemory:
         if last.asked_at > asked_at:
             return last
         seen = Seen(answer, asked_at, terminal=False, etag=last.etag)
-        is_news = known.error is not None or request_id in self._denials or request_id in self._changed
+        is_news = known.error is not None or request_id in self._missing or request_id in self._changed
         if not is_news and last.answer.headers == answer.headers:
             known.seen = seen  # as large as the one before
         else:
@@ -150,7 +150,7 @@ class JobMemory:
 
         Upstream knows the job: what it said to the contrary is forgotten.
         """
-        self._denials.pop(request_id, None)
+        self._missing.pop(request_id, None)
         if not self._is_outdated(request_id, seen):
             self._keep(request_id, Known(seen))
 
@@ -271,17 +271,17 @@ class JobMemory:
         seen = self.of(request_id).seen
         return seen if seen is not None and seen.asked_at > asked_at else None
 
-    def note_denial(self, request_id: str, now: float) -> int:
+    def note_missing(self, request_id: str, now: float) -> int:
         """Upstream says there is no such job. How often it has said so by now, each time well after the last."""
-        count, last = self._denials.get(request_id, (0, -inf))
-        if now - last >= DENIALS_APART:
+        count, last = self._missing.get(request_id, (0, -inf))
+        if now - last >= MISSING_APART:
             count += 1
-            self._denials[request_id] = count, now
+            self._missing[request_id] = count, now
         return count
 
-    def forget_denials(self, request_id: str) -> None:
+    def forget_missing(self, request_id: str) -> None:
         """The job is closed."""
-        self._denials.pop(request_id, None)
+        self._missing.pop(request_id, None)
 
     def looked_up(self, reservation_id: str) -> tuple[float, float] | None:
         """When a lost create was first and last looked for, on the monotonic clock; None if never."""

@@ -27,13 +27,13 @@ from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
 MISSING_CONFIRMATIONS = 2
-"""Times upstream must deny an owned job, asked anew each time, before its slot is freed."""
+"""Times upstream must say that an owned job is missing, asked anew each time, before its slot is freed."""
 
 _PATIENCE = 0.25
 """Seconds that an answer waits for its record to be written down: that mostly takes a hundredth of it."""
 
 MISSING_AT_FIRST = 60.0
-"""Seconds after its create in which a job that upstream denies is not held to be missing."""
+"""Seconds after its create in which a job is not held to be missing, though upstream says so."""
 
 
 async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
@@ -73,7 +73,7 @@ async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, ask
     if later is not None:
         return later
     if answer.status == 404:
-        await _deny(gw, request_id, owner)
+        await _note_missing(gw, request_id, owner)
     error = Seen(answer, asked_at, terminal=False, etag=b"")
     gw.jobs.remember_error(request_id, error)
     return error
@@ -214,7 +214,7 @@ def _note_unwritten(gw: Gateway, seen: Sighting, *, said: bool) -> None:
         log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
 
 
-async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
+async def _note_missing(gw: Gateway, request_id: str, owner: Owner) -> None:
     """Upstream says there is no such job. Said twice, its slot is freed; its money is kept, a refund is no guess.
 
     Of a job that it has just accepted it may not know yet everywhere.
@@ -222,8 +222,8 @@ async def _deny(gw: Gateway, request_id: str, owner: Owner) -> None:
     now = gw.now()
     if now - owner.created_at < MISSING_AT_FIRST:
         return
-    if gw.jobs.note_denial(request_id, now) >= MISSING_CONFIRMATIONS:
-        gw.jobs.forget_denials(request_id)
+    if gw.jobs.note_missing(request_id, now) >= MISSING_CONFIRMATIONS:
+        gw.jobs.forget_missing(request_id)
         await expire(gw, request_id, owner)
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway import memory
 from gateway.ledger.values import Owner
-from gateway.memory import DENIALS_APART, OWNER_TRUSTED_FOR, Failed, JobMemory, Seen
+from gateway.memory import MISSING_APART, OWNER_TRUSTED_FOR, Failed, JobMemory, Seen
 from gateway.upstream.client import Answer, UpstreamFailure
 
 NOW = 1_800_000_000.0
@@ -95,14 +95,14 @@ async def test_whoever_shares_a_look_that_is_broken_off_is_told_so() -> None:
         await look.news
 
 
-def test_up11_denials_are_counted_until_the_job_is_known_again() -> None:
+def test_up11_answers_that_it_is_missing_are_counted_until_the_job_is_known_again() -> None:
     jobs = JobMemory()
-    later = NOW + DENIALS_APART
-    assert [jobs.note_denial("one", NOW), jobs.note_denial("one", later), jobs.note_denial("two", NOW)] == [1, 2, 1]
-    jobs.forget_denials("one")
-    assert jobs.note_denial("one", later) == 1
+    later = NOW + MISSING_APART
+    assert [jobs.note_missing("one", NOW), jobs.note_missing("one", later), jobs.note_missing("two", NOW)] == [1, 2, 1]
+    jobs.forget_missing("one")
+    assert jobs.note_missing("one", later) == 1
     jobs.remember("one", seen(1))
-    assert jobs.note_denial("one", later + DENIALS_APART) == 1
+    assert jobs.note_missing("one", later + MISSING_APART) == 1
 
 
 def test_a_live_record_that_comes_again_is_as_new_and_keeps_its_tag() -> None:
@@ -110,11 +110,11 @@ def test_a_live_record_that_comes_again_is_as_new_and_keeps_its_tag() -> None:
     live = replace(seen(10), terminal=False)
     jobs.remember("one", live)
     jobs.remember_error("one", seen(5))
-    jobs.note_denial("one", NOW)
+    jobs.note_missing("one", NOW)
     again = jobs.see_again("one", Answer(200, (), b"x" * 10, elapsed=0.5), 9.0)
     assert again == Seen(Answer(200, (), b"x" * 10, elapsed=0.5), asked_at=9.0, terminal=False, etag=live.etag)
     assert [jobs.seen("one"), jobs.of("one").error] == [again, None]
-    assert jobs.note_denial("one", NOW + DENIALS_APART) == 1
+    assert jobs.note_missing("one", NOW + MISSING_APART) == 1
 
 
 def test_what_is_no_live_record_come_again_is_to_be_read() -> None:
@@ -126,9 +126,9 @@ def test_what_is_no_live_record_come_again_is_to_be_read() -> None:
     assert jobs.see_again("two", seen(11).answer, 9.0) is None
 
 
-def test_up11_denials_at_one_time_are_one() -> None:
+def test_up11_answers_at_one_time_that_it_is_missing_are_one() -> None:
     jobs = JobMemory()
-    assert [jobs.note_denial("one", NOW + seconds) for seconds in (0, 1, 9.9, 10, 15, 20)] == [1, 1, 1, 2, 2, 3]
+    assert [jobs.note_missing("one", NOW + seconds) for seconds in (0, 1, 9.9, 10, 15, 20)] == [1, 1, 1, 2, 2, 3]
 
 
 def test_an_error_is_known_until_there_is_a_record_again_and_does_not_replace_the_last_one() -> None:
@@ -258,11 +258,11 @@ def test_a_change_is_known_however_many_records_come_behind_it(small: JobMemory)
     assert small.seen("one") is None
 
 
-def test_up11_a_denial_is_counted_however_many_records_come_behind_it(small: JobMemory) -> None:
-    small.note_denial("one", NOW)
+def test_up11_a_missing_job_is_counted_however_many_records_come_behind_it(small: JobMemory) -> None:
+    small.note_missing("one", NOW)
     for number in range(20):
         small.remember(f"other-{number}", seen(1000))
-    assert small.note_denial("one", NOW + DENIALS_APART) == 2
+    assert small.note_missing("one", NOW + MISSING_APART) == 2
 
 
 def test_an_error_that_does_not_fit_costs_no_record(small: JobMemory) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from gateway import recovery, settlement
-from gateway.memory import DENIALS_APART
+from gateway.memory import MISSING_APART
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import House, OpenHouse, team
 from tests.fake_upstream import Q
@@ -323,7 +323,7 @@ async def test_up11_a_404_on_an_owned_id_passes_untouched_and_twice_frees_the_sl
         body = b'{"error":"gone"}'
         upstream.answers["GET", f"{Q}/requests/{request_id}"] = response(body, "404 Not Found")
         held = []
-        for seconds in (settlement.MISSING_AT_FIRST, DENIALS_APART):
+        for seconds in (settlement.MISSING_AT_FIRST, MISSING_APART):
             wall_clock.advance(seconds)
             world.house.gw.jobs.forget(request_id)
             answer = await told(world, f"{Q}/requests/{request_id}")
