@@ -31,7 +31,7 @@ async def follow(gw: Gateway) -> None:
     more = True
     while more and len(waiting) < _LOOKS_A_ROUND:
         due = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
-        waiting += [job.request_id for job in due if not _was_seen(gw, job)]
+        waiting += [job.request_id for job in due if _needs_look(gw, job)]
         more = len(due) == _LOOKS_A_ROUND
     if not waiting:
         return
@@ -41,15 +41,15 @@ async def follow(gw: Gateway) -> None:
     await gw.rounds.run(owners, partial(_follow_one, gw), gw.tasks.start, "follow")
 
 
-def _was_seen(gw: Gateway, job: DueJob) -> bool:
-    """Whether upstream said that the job lives so lately that it need not be asked, or is being asked right now."""
+def _needs_look(gw: Gateway, job: DueJob) -> bool:
+    """Whether upstream is to be asked: not if it said lately that the job lives, nor while it is being asked."""
     age = gw.now() - job.created_at
     seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
     if owner is None or age >= settlement.timeout_of(gw, owner):
-        return False
-    if gw.jobs.is_looked_at(job.request_id):
         return True
-    return seen is not None and not seen.terminal and gw.ticks() - seen.asked_at < follow_interval(age)
+    if gw.jobs.is_looked_at(job.request_id):
+        return False
+    return seen is None or seen.terminal or gw.ticks() - seen.asked_at >= follow_interval(age)
 
 
 async def _follow_one(gw: Gateway, request_id: str, owner: Owner) -> None:

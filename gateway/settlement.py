@@ -165,7 +165,7 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
     return True
 
 
-async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) -> None:
+async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome) -> None:
     """The job ended: its slot comes back, its money is kept or returned, once.
 
     Should the ledger not take it, the job stays open there and the follower settles it on a later look.
@@ -174,14 +174,14 @@ async def settle(gw: Gateway, seen: Sighting, owner: Owner, outcome: Outcome) ->
         return
     reach(Point.LOOKED)
     try:
-        first = await gw.ledger.settle(seen, outcome, gw.now())
+        first = await gw.ledger.settle(sighting, outcome, gw.now())
     except LedgerUnavailable:
         gw.metrics.settlement_errors.inc()
         return
     reach(Point.SETTLED)
-    gw.jobs.remember_owner(seen.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
+    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
     if first:
-        counting.count_end(gw, seen.request_id, owner, outcome)
+        counting.count_end(gw, sighting.request_id, owner, outcome)
 
 
 async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:
@@ -189,29 +189,29 @@ async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:
     await settle(gw, Sighting(request_id, Outcome.EXPIRED.value, None), owner, Outcome.EXPIRED)
 
 
-async def _write_down(gw: Gateway, seen: Sighting, *, said: bool) -> None:
+async def _write_down(gw: Gateway, sighting: Sighting, *, said: bool) -> None:
     """Keep a live record for the team's list. If the ledger does not take it, a later look does that; said once.
 
     Whoever asked sees it in the list afterwards, but does not wait for a ledger that is away.
     """
     if gw.ledger.healthy:
-        writing = gw.tasks.start(_observe(gw, seen, said=said), "write a record down")
+        writing = gw.tasks.start(_observe(gw, sighting, said=said), "write a record down")
         await asyncio.wait([writing], timeout=_PATIENCE)
     else:
-        _note_unwritten(gw, seen, said=said)
+        _note_unwritten(gw, sighting, said=said)
 
 
-async def _observe(gw: Gateway, seen: Sighting, *, said: bool) -> None:
+async def _observe(gw: Gateway, sighting: Sighting, *, said: bool) -> None:
     try:
-        await gw.ledger.observe(seen, gw.now())
+        await gw.ledger.observe(sighting, gw.now())
     except LedgerUnavailable:
-        _note_unwritten(gw, seen, said=said)
+        _note_unwritten(gw, sighting, said=said)
 
 
-def _note_unwritten(gw: Gateway, seen: Sighting, *, said: bool) -> None:
-    gw.jobs.note_unwritten(seen.request_id)
+def _note_unwritten(gw: Gateway, sighting: Sighting, *, said: bool) -> None:
+    gw.jobs.note_unwritten(sighting.request_id)
     if not said:
-        log_event(logging.WARNING, "record not kept", request_id=seen.request_id)
+        log_event(logging.WARNING, "record not kept", request_id=sighting.request_id)
 
 
 async def _note_missing(gw: Gateway, request_id: str, owner: Owner) -> None:

@@ -96,16 +96,16 @@ _PLACE = RowsStatement(
     ),
 )
 _HOLDER = Statement(select(_job.reservation_id).where(_job.request_id == text("request")))
-_seen = {
+_sighting = {
     "status": text("status"),
     "complete": case((blob("record").is_(None), _job.complete), else_=switch("complete")),
     "record": func.coalesce(blob("record"), _job.record),
     "looked_at": instant("now"),
 }
 _this_job = _job.request_id == text("request")
-_OBSERVE = Statement(update(jobs).values(_seen).where(_this_job, _job.settled_at.is_(None)))
-_CORRECT = Statement(update(jobs).values(_seen).where(_this_job, _job.status == Outcome.EXPIRED.value))
-_END = Statement(update(jobs).values({**_seen, "settled_at": instant("now")}).where(_this_job))
+_OBSERVE = Statement(update(jobs).values(_sighting).where(_this_job, _job.settled_at.is_(None)))
+_CORRECT = Statement(update(jobs).values(_sighting).where(_this_job, _job.status == Outcome.EXPIRED.value))
+_END = Statement(update(jobs).values({**_sighting, "settled_at": instant("now")}).where(_this_job))
 
 _with_owner = select(_job.request_id, *reservations.c).join_from(jobs, reservations)
 _full: Select[Any] = select(*jobs.c, _reservation.key, _reservation.price, _reservation.outcome).join_from(
@@ -168,21 +168,21 @@ def refuse(connection: Connection, reservation_id: str, left: Sighting, now: flo
     return True
 
 
-def observe(connection: Connection, seen: Sighting, now: float) -> bool:
+def observe(connection: Connection, sighting: Sighting, now: float) -> bool:
     """Keep what was last seen of a job that lives. False if there is none such."""
-    return _OBSERVE.changes(connection, **_values(seen), now=now) == 1
+    return _OBSERVE.changes(connection, **_values(sighting), now=now) == 1
 
 
-def end(connection: Connection, seen: Sighting, outcome: Outcome, now: float) -> bool:
+def end(connection: Connection, sighting: Sighting, outcome: Outcome, now: float) -> bool:
     """The job ended. True for the one call that settled it.
 
     Of one that was closed without upstream's word only the record is brought up to date.
     """
-    holder = _HOLDER.row(connection, request=seen.request_id)
+    holder = _HOLDER.row(connection, request=sighting.request_id)
     if holder is None or not settle(connection, holder[0], outcome, now):
-        _CORRECT.changes(connection, **_values(seen), now=now)
+        _CORRECT.changes(connection, **_values(sighting), now=now)
         return False
-    _END.changes(connection, **_values(seen), now=now)
+    _END.changes(connection, **_values(sighting), now=now)
     return True
 
 
@@ -229,8 +229,13 @@ def _fitting(sizes: Iterable[Row[str, int]]) -> list[str]:
     return fitting
 
 
-def _values(seen: Sighting) -> dict[str, Any]:
-    return {"request": seen.request_id, "status": seen.status, "record": seen.record, "complete": seen.complete}
+def _values(sighting: Sighting) -> dict[str, Any]:
+    return {
+        "request": sighting.request_id,
+        "status": sighting.status,
+        "record": sighting.record,
+        "complete": sighting.complete,
+    }
 
 
 def _job_from(row: Row[Any]) -> Job:

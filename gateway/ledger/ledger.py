@@ -170,14 +170,14 @@ class Ledger:
         """A create that stays unknown holds no slot any more; money and counts stay. False if it held none."""
         return await self._write("free_slot", reservations.free_slot, reservation_id)
 
-    async def settle(self, seen: Sighting, outcome: Outcome, now: float) -> bool:
+    async def settle(self, sighting: Sighting, outcome: Outcome, now: float) -> bool:
         """The job ended, and this was last seen of it. True for the one call that did it."""
-        return await self._write("settle", jobs.end, seen, outcome, now)
+        return await self._write("settle", jobs.end, sighting, outcome, now)
 
-    async def observe(self, seen: Sighting, now: float) -> bool:
+    async def observe(self, sighting: Sighting, now: float) -> bool:
         """Keep what was last seen of a job that lives, one after the other. False if there is none such."""
-        work = partial(jobs.observe, seen=seen, now=now)
-        return await self._submit("observe", work, work, seen.request_id)
+        work = partial(jobs.observe, sighting=sighting, now=now)
+        return await self._submit("observe", work, work, sighting.request_id)
 
     async def take(self, claims: Iterable[Claim]) -> Admitted | Full:
         """Take claims that no job holds (uploads), all or none: the first that does not fit is returned."""
