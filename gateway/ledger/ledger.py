@@ -20,10 +20,10 @@ from gateway.ledger import counters, instances, jobs, refusals, replies, reserva
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.jobless import Jobless
-from gateway.ledger.look_ups import LookUps
 from gateway.ledger.looks import Looks
 from gateway.ledger.operation import Together, Work, Writing, measured
 from gateway.ledger.outbox import Outbox
+from gateway.ledger.owner_reads import OwnerReads
 from gateway.ledger.readers import Readers
 from gateway.ledger.slots import Slots
 from gateway.ledger.usage_reads import UsageReads
@@ -74,7 +74,7 @@ class Ledger:
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
         self._readers: Readers | None = None
-        self._look_ups = LookUps(self.owners)
+        self._owner_reads = OwnerReads(self.owners)
         self._usage_reads = UsageReads(lambda *wanted: self._read("usage", usage.usage, *wanted))
         self.outbox = Outbox(self._write, self._read)
         self.looks = Looks(self._write)
@@ -216,7 +216,7 @@ class Ledger:
 
     async def owner_of(self, request_id: str) -> Owner | None:
         """Whose job this is; None for an id nobody owns."""
-        return await self._look_ups.owner_of(request_id)
+        return await self._owner_reads.owner_of(request_id)
 
     async def owners(self, request_ids: Sequence[str]) -> dict[str, Owner]:
         """Whose jobs these are, by id. One that nobody owns is not among them."""

@@ -1,4 +1,4 @@
-"""Look-ups that are asked for together are made together, and none is answered by what was read before it came."""
+"""Reads that are asked for together are made together, and none is answered by what was read before it came."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.look_ups import LookUps
+from gateway.ledger.owner_reads import OwnerReads
 from gateway.ledger.values import Owner
 
 OWNER = Owner("red", "web", "Veo3", "default", created_at=0.0, price=1, charge_failed=False)
 
 
 class Ledger:
-    """Owners that a test gives out, and what was looked up at a time; each look-up waits for `go`."""
+    """Owners that a test gives out, and what was read at a time; each read waits for `go`."""
 
     def __init__(self) -> None:
         self.owners: dict[str, Owner] = {}
@@ -21,7 +21,7 @@ class Ledger:
         self.go = asyncio.Event()
         self.away = False
 
-    async def look_up(self, ids: Sequence[str]) -> dict[str, Owner]:
+    async def read(self, ids: Sequence[str]) -> dict[str, Owner]:
         self.asked.append(sorted(ids))
         found = {name: self.owners[name] for name in ids if name in self.owners}
         await self.go.wait()
@@ -30,9 +30,9 @@ class Ledger:
         return found
 
 
-async def asking(look_ups: LookUps, *ids: str) -> "asyncio.Future[list[Owner | None]]":
+async def asking(reads: OwnerReads, *ids: str) -> "asyncio.Future[list[Owner | None]]":
     """Ask for all of them at once, and give whatever can begin the time to."""
-    answers = asyncio.ensure_future(asyncio.gather(*(look_ups.owner_of(name) for name in ids)))
+    answers = asyncio.ensure_future(asyncio.gather(*(reads.owner_of(name) for name in ids)))
     for _ in range(5):
         await asyncio.sleep(0)
     return answers
@@ -40,11 +40,11 @@ async def asking(look_ups: LookUps, *ids: str) -> "asyncio.Future[list[Owner | N
 
 async def test_what_comes_while_one_is_under_way_goes_together_in_the_next() -> None:
     ledger = Ledger()
-    look_ups = LookUps(ledger.look_up)
-    first = await asking(look_ups, "a")
+    reads = OwnerReads(ledger.read)
+    first = await asking(reads, "a")
     ledger.owners["b"] = OWNER
-    second = await asking(look_ups, "a", "b", "c")
-    third = await asking(look_ups, "c", "d")
+    second = await asking(reads, "a", "b", "c")
+    third = await asking(reads, "c", "d")
     assert ledger.asked == [["a"]]
     ledger.go.set()
     assert await first == [None]
@@ -55,10 +55,10 @@ async def test_what_comes_while_one_is_under_way_goes_together_in_the_next() -> 
 
 async def test_a_job_that_was_placed_meanwhile_is_found_by_who_asks_afterwards() -> None:
     ledger = Ledger()
-    look_ups = LookUps(ledger.look_up)
-    before = await asking(look_ups, "a")
+    reads = OwnerReads(ledger.read)
+    before = await asking(reads, "a")
     ledger.owners["a"] = OWNER
-    after = await asking(look_ups, "a")
+    after = await asking(reads, "a")
     ledger.go.set()
     assert [await before, await after] == [[None], [OWNER]]
 
@@ -67,18 +67,18 @@ async def test_a_ledger_that_is_away_is_told_to_all_who_asked_and_to_nobody_late
     ledger = Ledger()
     ledger.away = True
     ledger.go.set()
-    look_ups = LookUps(ledger.look_up)
-    failed = await asyncio.gather(look_ups.owner_of("a"), look_ups.owner_of("b"), return_exceptions=True)
+    reads = OwnerReads(ledger.read)
+    failed = await asyncio.gather(reads.owner_of("a"), reads.owner_of("b"), return_exceptions=True)
     assert [type(each) for each in failed] == [LedgerUnavailable, LedgerUnavailable]
     ledger.away = False
-    assert await look_ups.owner_of("a") is None
+    assert await reads.owner_of("a") is None
 
 
 async def test_who_goes_away_takes_nothing_from_the_others() -> None:
     ledger = Ledger()
     ledger.owners["b"] = OWNER
-    look_ups = LookUps(ledger.look_up)
-    gone, there = await asking(look_ups, "a"), await asking(look_ups, "b")
+    reads = OwnerReads(ledger.read)
+    gone, there = await asking(reads, "a"), await asking(reads, "b")
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
