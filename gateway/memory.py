@@ -106,7 +106,7 @@ class JobMemory:
         self._missing: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._expected: set[tuple[str, str]] = set()
         self._looking: dict[str, list[Look]] = {}
-        self._looked_up: dict[str, tuple[float, float]] = {}
+        self._searched: dict[str, tuple[float, float]] = {}
         self._audiences: dict[str, Audience] = {}
 
     def owner(self, request_id: str, ticks: float) -> Owner | None:
@@ -283,17 +283,17 @@ class JobMemory:
         """The job is closed."""
         self._missing.pop(request_id, None)
 
-    def looked_up(self, reservation_id: str) -> tuple[float, float] | None:
+    def searched(self, reservation_id: str) -> tuple[float, float] | None:
         """When a lost create was first and last looked for, on the monotonic clock; None if never."""
-        return self._looked_up.get(reservation_id)
+        return self._searched.get(reservation_id)
 
-    def note_look_up(self, reservation_id: str, ticks: float) -> float:
+    def note_search(self, reservation_id: str, ticks: float) -> float:
         """A lost create is looked for now. When that was done for the first time."""
-        known = self._looked_up.get(reservation_id)
+        known = self._searched.get(reservation_id)
         first = ticks if known is None else known[0]
-        self._looked_up[reservation_id] = (first, ticks)
+        self._searched[reservation_id] = (first, ticks)
         return first
 
-    def keep_look_ups(self, reservation_ids: Collection[str]) -> None:
+    def keep_searches(self, reservation_ids: Collection[str]) -> None:
         """Forget the creates that are none of these: nobody looks for them any more."""
-        self._looked_up = {name: times for name, times in self._looked_up.items() if name in reservation_ids}
+        self._searched = {name: times for name, times in self._searched.items() if name in reservation_ids}

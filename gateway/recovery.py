@@ -75,7 +75,7 @@ async def recover(gw: Gateway) -> None:
     unknown = [each for each in reservations if each.state is State.UNKNOWN and _is_due(gw, each)]
     lost = [each for each in unknown if each.instance not in present and await gw.ledger.jobless.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
-    gw.jobs.keep_look_ups({each.id for each in reservations})
+    gw.jobs.keep_searches({each.id for each in reservations})
     await for_all(lost, partial(_look_up, gw))
 
 
@@ -98,17 +98,17 @@ async def _take_over(gw: Gateway, reservation: OpenReservation) -> None:
 
 
 def _is_due(gw: Gateway, reservation: OpenReservation) -> bool:
-    """Looks become rarer the longer it is looked: at once, after seconds, later after a quarter of the time."""
-    looked = gw.jobs.looked_up(reservation.id)
-    if looked is None:
+    """Searches become rarer the longer they go on: at once, after seconds, later after a quarter of the time."""
+    searched = gw.jobs.searched(reservation.id)
+    if searched is None:
         return True
-    first, last = looked
+    first, last = searched
     return gw.ticks() - last >= max(1.0, (last - first) / 4)
 
 
 async def _look_up(gw: Gateway, lost: OpenReservation) -> None:
     now = gw.ticks()
-    first = gw.jobs.note_look_up(lost.id, now)
+    first = gw.jobs.note_search(lost.id, now)
     try:
         search = await _search(gw, lost)
     except UpstreamFailure:

@@ -143,13 +143,13 @@ def test_an_error_is_known_until_there_is_a_record_again_and_does_not_replace_th
     assert [jobs.seen("one"), jobs.of("one").error] == [None, None]
 
 
-def test_a_look_up_is_remembered_from_the_first_to_the_last_while_it_is_of_use() -> None:
+def test_a_search_is_remembered_from_the_first_to_the_last_while_it_is_of_use() -> None:
     jobs = JobMemory()
-    assert jobs.looked_up("lost") is None
-    assert [jobs.note_look_up("lost", 5.0), jobs.note_look_up("lost", 9.0)] == [5.0, 5.0]
-    jobs.note_look_up("found", 6.0)
-    jobs.keep_look_ups({"lost"})
-    assert (jobs.looked_up("lost"), jobs.looked_up("found")) == ((5.0, 9.0), None)
+    assert jobs.searched("lost") is None
+    assert [jobs.note_search("lost", 5.0), jobs.note_search("lost", 9.0)] == [5.0, 5.0]
+    jobs.note_search("found", 6.0)
+    jobs.keep_searches({"lost"})
+    assert (jobs.searched("lost"), jobs.searched("found")) == ((5.0, 9.0), None)
 
 
 def test_az3_a_job_is_expected_for_its_team_alone_until_the_ledger_has_said() -> None:

@@ -46,8 +46,8 @@ def resolved(house: House) -> Callable[[], Awaitable[bool]]:
 
     async def no_longer() -> bool:
         for each in await house.gw.ledger.jobless.all():
-            if house.gw.jobs.looked_up(each.id) is not None:
-                house.gw.jobs.note_look_up(each.id, 0.0)
+            if house.gw.jobs.searched(each.id) is not None:
+                house.gw.jobs.note_search(each.id, 0.0)
         house.gw.wake.set()
         return await states(house) == []
 
@@ -92,10 +92,10 @@ async def lose(house: House, name: str, *, at: float, of: str = "a") -> None:
 
 async def look_again(house: House, *, after: float = 0.0) -> dict[str, str]:
     """Look once more, `after` seconds from the first time; which creates have which jobs by then."""
-    house.gw.jobs.keep_look_ups(())
+    house.gw.jobs.keep_searches(())
     for each in await house.gw.ledger.jobless.all():
-        house.gw.jobs.note_look_up(each.id, house.gw.ticks() - after)
-        house.gw.jobs.note_look_up(each.id, house.gw.ticks() - max(1.0, after / 2))
+        house.gw.jobs.note_search(each.id, house.gw.ticks() - after)
+        house.gw.jobs.note_search(each.id, house.gw.ticks() - max(1.0, after / 2))
     await recovery.recover(house.gw)
     return jobs_of(house)
 
@@ -337,14 +337,14 @@ async def test_looks_become_rarer(open_house: OpenHouse) -> None:
     await house.gw.ledger.doubt("lost", house.gw.now())
     await house.eventually(lambda: house.received("list_requests") == 1)
     now = house.gw.ticks()
-    house.gw.jobs.keep_look_ups(())
+    house.gw.jobs.keep_searches(())
     for ticks in (now - 40, now - 5):
-        house.gw.jobs.note_look_up("lost", ticks)
+        house.gw.jobs.note_search("lost", ticks)
     await recovery.recover(house.gw)
     assert house.received("list_requests") == 1
-    house.gw.jobs.keep_look_ups(())
+    house.gw.jobs.keep_searches(())
     for ticks in (now - 50, now - 12):
-        house.gw.jobs.note_look_up("lost", ticks)
+        house.gw.jobs.note_search("lost", ticks)
     await recovery.recover(house.gw)
     await house.eventually(lambda: house.received("list_requests") == 2)
 
@@ -369,7 +369,7 @@ async def test_patience_does_not_begin_anew_with_a_gateway(quiet_house: House) -
     await lose(quiet_house, "lost", at=quiet_house.gw.now() - patience + 5)
     await recovery.recover(quiet_house.gw)
     assert await states(quiet_house) == [State.UNKNOWN]
-    quiet_house.gw.jobs.keep_look_ups(())
+    quiet_house.gw.jobs.keep_searches(())
     await lose(quiet_house, "longer", at=quiet_house.gw.now() - patience - 1)
     await recovery.recover(quiet_house.gw)
     assert [each.id for each in await quiet_house.gw.ledger.jobless.all()] == ["lost"]

@@ -97,7 +97,7 @@ async def test_ac2_a_lost_create_is_unknown_and_then_replayed_on_either_replica(
     first.break_upstream()
 
     async def replayed() -> bool:
-        first.gw.jobs.keep_look_ups(())
+        first.gw.jobs.keep_searches(())
         first.gw.wake.set()
         return (await second.client("key").create(headers=once)).status_code == 200
 

@@ -40,8 +40,8 @@ async def until(world: World, books: tuple[int, int, int], house: House | None =
 
     async def are_so() -> bool:
         for each in await gw.ledger.jobless.all():
-            if gw.jobs.looked_up(each.id) is not None:
-                gw.jobs.note_look_up(each.id, 0.0)
+            if gw.jobs.searched(each.id) is not None:
+                gw.jobs.note_search(each.id, 0.0)
         gw.wake.set()
         return await world.books() == books
 
