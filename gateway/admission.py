@@ -61,32 +61,33 @@ async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created
     order.on_decided(decision)
     if decision.refusal is not None:
         return await _first_answer_or_refuse(gw, order, decision, decision.refusal)
-    credential, model = order.caller.team.credential, order.draft.model
-    if closed_gate(gw, credential, model) is not None or (credential, model) in gw.lines:
-        return await _meet_gate(gw, order, decision, wait)
-    pause = gw.upstream.circuits.pause_of(credential, gw.ticks())
+    met = await _meet_gate(gw, order, decision, wait)
+    if met is not None:
+        return met
+    pause = gw.upstream.circuits.pause_of(order.caller.team.credential, gw.ticks())
     if pause is not None:
         return await _first_answer_or_refuse(gw, order, decision, pause.as_refusal())
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
 
 
-async def _meet_gate(gw: Gateway, order: Order, decision: Decision, wait: Wait | None) -> Created:
-    """Upstream wants the model left alone: wait in line, if the client can and policy calls the model fair.
+async def _meet_gate(gw: Gateway, order: Order, decision: Decision, wait: Wait | None) -> Created | None:
+    """What comes of a create whose model upstream wants left alone; None if the model may be asked for.
 
-    Else it is told so at once. Nothing is taken for that: other creates of the team would be refused meanwhile.
+    It stands in line, if its client can wait and policy calls the model fair, and else is told so at once. Nothing is
+    taken for that: other creates of the team would be refused meanwhile.
     """
+    credential, model = order.caller.team.credential, order.draft.model
+    if closed_gate(gw, credential, model) is None and (credential, model) not in gw.lines:
+        return None
     earlier = await _earlier(gw, order, decision)
     if earlier is not None:
         return _first_answer(earlier)
-    credential, model = order.caller.team.credential, order.draft.model
     if wait is not None and is_fair(order.policy, model):
         line = line_for(gw, credential, model)
         if line is not None:
             return await _stand_in_line(gw, order, line, wait)
-    told = closed_gate(gw, credential, model)
-    if told is not None:
-        return Created(told, {})
-    return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
+    told = closed_gate(gw, credential, model)  # which may have opened while the ledger was asked
+    return None if told is None else Created(told, {})
 
 
 async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | InProgress | Mismatch | None:
