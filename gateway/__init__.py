@@ -14,8 +14,9 @@ allows, and keeps these promises, each of them tested:
 * **One decision, one policy.** A call is judged by the generation that was in force when it began; a bad reload
   changes nothing.
 
-Start reading at `app.py`, then `admission.py`. `core/` decides and never touches the world; everything else does I/O
-and decides nothing.
+Start reading at `app.py`, which puts everything together, then at `admission.py`. It is the first of the flows, the
+modules that say what happens one step after the other; their docstrings begin with FLOW. `core/` decides and never
+touches the world; everything else does I/O and decides nothing.
 """
 
 __version__ = "0.1.0"

@@ -44,7 +44,7 @@ REPLAYED_STATUSES = frozenset((400, 404, 409, 413, 422))
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a create took: each counter's value afterwards, and the instant it is the ledger's since."""
+    """What a create took from the ledger: each counter's value afterwards, and the instant it did."""
 
     used: Mapping[str, int]
     at: float
@@ -91,7 +91,7 @@ async def _meet_gate(gw: Gateway, order: Order, decision: Decision, wait: Wait |
 
 
 async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | InProgress | Mismatch | None:
-    """The create that this one repeats, if it may be a repeat at all."""
+    """What came of the create that this one repeats; None if it repeats none."""
     now = gw.now()
     new = reservation_of(order, decision, now)
     return None if new.idempotency_key is None else await gw.ledger.earlier(new, now)
@@ -210,8 +210,8 @@ async def _mark_sent(gw: Gateway, order: Order) -> None:
     """From here on the create counts as sent. Refusal, with nothing kept, if it must not be any more.
 
     A ledger that does not answer may have written it down all the same; since nothing was sent, nothing is kept. A
-    process that stood still meanwhile finds its reservation released, or itself taken for gone: others then wait for
-    the job as long as a create may take, and must not be sent one after that.
+    process that stood still meanwhile finds its reservation released, or is itself taken for gone: then others look for
+    the job only as long as a create may take, and none may come after that.
     """
     reach(Point.RESERVED)
     began = gw.ticks()
@@ -228,7 +228,10 @@ async def _mark_sent(gw: Gateway, order: Order) -> None:
 
 
 async def _conclude(gw: Gateway, order: Order, owner: Owner, answer: Answer) -> KeptAnswer:
-    """Write down what upstream's answer means for the reservation: commit, doubt or release."""
+    """Write down what upstream's answer means for the reservation: commit, doubt or release.
+
+    Refusal where the answer is not told: it names another team's job, or no job although it is one of success.
+    """
     if answer.status in ACCEPTED:
         return await _commit(gw, order, owner, answer)
     if answer.status == 402:

@@ -60,7 +60,7 @@ _LAST_WORDS = 5.0
 """Seconds that work which outlives its call gets when the gateway closes."""
 
 _SPARE_CONNECTIONS = 64
-"""Above what calls may be under way, so that none ever waits for a connection."""
+"""Connections beyond the calls that may be under way, so that none ever waits for one."""
 
 _OUTSIDE = Outside()
 
@@ -134,7 +134,7 @@ async def opened(
 ) -> AsyncIterator[tuple[Gateway, StandIn | None]]:
     """Everything but the listeners: policies read, ledger open, loops going. Closed in the opposite order.
 
-    Beside it what stands in for upstream, if anything does. Raises StartError.
+    Gives the gateway, and what stands in for upstream if anything does. Raises StartError.
     """
     settings, budget = _prepared(settings)
     clock = LedgerClock(_now, time.perf_counter)
@@ -205,7 +205,7 @@ async def _set_going(gw: Gateway, clock: LedgerClock, stack: AsyncExitStack) -> 
 
 
 def _prepared(settings: Settings) -> tuple[Settings, Budget]:
-    """The log set up, and what fits into memory. Raises StartError."""
+    """Set up the log; the settings, with no larger body than memory has room for, and that room. Raises StartError."""
     configure(settings.log_format, settings.log_level)
     if problem := AdminToken(settings).problem():
         raise StartError(problem)
@@ -267,7 +267,7 @@ def bind(settings: Settings) -> tuple[socket.socket, socket.socket]:
 
 @contextmanager
 def _ground(settings: Settings, seat: Seat | None) -> Iterator[Ground]:
-    """What the listeners stand on, had before there is a ledger: a start that fails for it leaves no new one.
+    """What the listeners stand on, had before there is a ledger: a start that fails for want of it makes no new one.
 
     Raises StartError if an address or the TLS files cannot be had.
     """

@@ -23,21 +23,21 @@ UNASKED_AT_MOST = 3600.0
 
 
 async def follow(gw: Gateway) -> None:
-    """One round of following: jobs whose turn it is get one look each, and no look that lasts holds up another.
+    """One round of following: jobs that are due get one look each, and no look that lasts holds up another.
 
     A job that clients poll is passed over, so that any number of those costs a round next to nothing.
     """
-    waiting: list[str] = []
+    due: list[str] = []
     more = True
-    while more and len(waiting) < _LOOKS_A_ROUND:
-        due = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
-        waiting += [job.request_id for job in due if _needs_look(gw, job)]
-        more = len(due) == _LOOKS_A_ROUND
-    if not waiting:
+    while more and len(due) < _LOOKS_A_ROUND:
+        taken = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
+        due += [job.request_id for job in taken if _needs_look(gw, job)]
+        more = len(taken) == _LOOKS_A_ROUND
+    if not due:
         return
     with suppress(LedgerUnavailable):  # then they are due again later than they might be
-        await gw.ledger.looks.begin(waiting, gw.now())
-    owners = await gw.ledger.owners(waiting)
+        await gw.ledger.looks.begin(due, gw.now())
+    owners = await gw.ledger.owners(due)
     await gw.rounds.run(owners, partial(_follow_one, gw), gw.tasks.start, "follow")
 
 

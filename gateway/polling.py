@@ -144,7 +144,7 @@ async def watch(
             etag, ended = seen.etag, seen.terminal
             wait.begin_pulse()
             yield Served(seen, _HIT, gw.ticks() - seen.asked_at)
-            seen = None
+            seen = None  # those who wait keep no record in memory
             if ended:
                 return
 
@@ -187,7 +187,7 @@ async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
     while True:
         seen = gw.jobs.seen(request_id)
         ended = seen is not None and seen.terminal
-        seen = None
+        seen = None  # those who wait keep no record in memory
         asked_at = max(asked_at, gw.jobs.asked_at(request_id))
         pause = LIVE_RECORD_FRESH if ended else asked_at + LIVE_RECORD_FRESH - gw.ticks()
         if pause > 0:

@@ -1,7 +1,7 @@
 """FLOW a job ended: settled once, whoever sees it first.
 
-`look` is the one upstream call a job gets however many want to know; `follow` looks after the jobs no client asks
-about. Money comes back only on upstream's word, never by guess.
+`look` is the one upstream call a job gets however many want to know; `gateway.following` makes it for the jobs that no
+client asks about. Money comes back only on upstream's word, never by guess.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ def _sighting(head: RecordHead, body: bytes) -> Sighting:
 async def recall(gw: Gateway, request_id: str) -> Seen | None:
     """The terminal record from the ledger, if it was kept whole; it is in memory afterwards.
 
-    What was last seen of a job that was closed without upstream's word is none, unless it ended after that.
+    A job that was closed without upstream's word has no such record, unless it ended after that.
     """
     job = await gw.ledger.job(request_id)
     if job is None or job.record is None or not job.complete or job.outcome is None:

@@ -1,7 +1,7 @@
 """Calls that wait: for a job to change, or for their turn. One key may have so many, and none outlives its key.
 
 A wait ends in one of four ways: what is waited for happens, its time is over, its client leaves, or the gateway ends
-it because the key is gone or the gateway itself is about to be.
+it because the key is gone or the gateway itself is about to go.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ _TEAMS_SHARE = 3
 """One team gets this part of all waits, however many keys it has."""
 
 _COME_BACK = 5
+"""Seconds after which a call that found no place to wait may come again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -117,11 +118,14 @@ class Waits:
             del self._waits[wait.caller.key.digest]
 
     def review(self, policy: PolicySet, now: float) -> None:
-        """End the waits of every key that may not wait any more: it was taken away, has expired, or lost its scope."""
+        """End the waits of every key that may not wait any more.
+
+        It was taken away, given to another team, has expired, or lost its scope.
+        """
         for digest, waits in self._waits.items():
             caller = policy.callers.get(digest)
-            heir = caller.team.name if caller is not None and _may_wait(caller, now) else None
-            _end_all({wait for wait in waits if wait.caller.team.name != heir})
+            team = caller.team.name if caller is not None and _may_wait(caller, now) else None
+            _end_all({wait for wait in waits if wait.caller.team.name != team})
 
     def end_all(self) -> None:
         """End every wait: the gateway drains."""

@@ -75,9 +75,9 @@ async def _read_order(call: Call) -> Order:
 
 
 def _preferred_wait(call: Call, seconds: int) -> Wait | None:
-    """What the client waits by.
+    """The wait that the client asked for; None if there is no place to wait in.
 
-    A create is too dear to be refused for want of a place to wait in: then it is answered as one that did not ask.
+    A create is too dear to be refused for that: it is answered as one whose client did not ask to wait.
     """
     try:
         wait = begin_wait(call, seconds)
@@ -172,7 +172,10 @@ def _counted(call: Call, served: Served[Seen], started: float) -> Served[Seen]:
 
 
 async def _wait_unless_ended(call: Call, seconds: int) -> Wait | None:
-    """A wait for the caller's own job, begun before upstream is asked: more than may wait are refused at once."""
+    """A wait for the caller's own job; None if that is known to have ended.
+
+    It is begun before upstream is asked, so that more than may wait are refused at once.
+    """
     await polling.own(call.gw, call.caller, call.identifier)
     seen = call.gw.jobs.seen(call.identifier)
     if seen is not None and seen.terminal:
