@@ -179,13 +179,13 @@ def _found(lost: OpenReservation, search: Search) -> ListedRecord | None:
         return timely[0] if timely and len(search.records) == 1 else _dealt_out(lost, search)
     twins = [lost, *(each for each in search.rivals if _is_twin(each, lost))]
     if len(twins) == len(echoed):
-        return echoed[sorted(twins, key=_turn).index(lost)]
+        return echoed[sorted(twins, key=_order).index(lost)]
     return min(echoed, key=lambda record: abs(record.created_at - _sent_at(lost)))
 
 
 def _dealt_out(lost: OpenReservation, search: Search) -> ListedRecord | None:
     """The create's record where each was made while its own create, and no other but an equal one, was waited for."""
-    creates = sorted([lost, *search.rivals], key=_turn)
+    creates = sorted([lost, *search.rivals], key=_order)
     if len(creates) != len(search.records):
         return None
     for record, maker in zip(search.records, creates, strict=True):
@@ -242,7 +242,7 @@ def _sent_at(create: OpenReservation) -> float:
     return create.owner.created_at
 
 
-def _turn(create: OpenReservation) -> tuple[float, str]:
+def _order(create: OpenReservation) -> tuple[float, str]:
     """The order of creates, the same whichever of them is looked for."""
     return _sent_at(create), create.id
 
