@@ -188,4 +188,4 @@ async def test_ac1_a_refused_create_leaves_no_job_that_a_lost_one_could_be_taken
         assert (await create(world)).status == 504
         await until(world, Q1)
         listed = (await world.a.get(f"{Q}/requests")).json()["requests"]
-        assert [each["status"] for each in listed] == ["queued"]
+        assert [each["status"] for each in listed] == ["queued", "failed"]
