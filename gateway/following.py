@@ -47,7 +47,7 @@ def _needs_look(gw: Gateway, job: DueJob) -> bool:
     seen, owner = gw.jobs.seen(job.request_id), gw.jobs.owner(job.request_id, gw.ticks())
     if owner is None or age >= settlement.timeout_of(gw, owner):
         return True
-    if gw.jobs.is_looked_at(job.request_id):
+    if gw.jobs.looks.is_under_way(job.request_id):
         return False
     return seen is None or seen.terminal or gw.ticks() - seen.asked_at >= follow_interval(age)
 

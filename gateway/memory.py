@@ -8,18 +8,15 @@ from math import inf
 import msgspec
 from cachetools import FIFOCache, LRUCache
 
-from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.ledger.values import Owner
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.looks import Failed, Looks, Seen
+from gateway.upstream.client import Answer
 
 OWNER_TRUSTED_FOR = 60.0
 """Seconds an owner is believed without asking the ledger again."""
 
 MISSING_APART = 10.0
 """Seconds between two answers that a job is missing, so that they are two and not one heard twice."""
-
-MOST_LOOKS = 2
-"""Looks at one job that may be under way: one that hangs does not keep the others from their answer."""
 
 _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
@@ -28,21 +25,6 @@ _LARGEST_ERROR = 256 * 1024
 
 _RECORD_BYTES = 1024
 """What a record costs besides its answer."""
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """A job's record as upstream gave it. `asked_at` is when the question left, on the monotonic clock."""
-
-    answer: Answer
-    asked_at: float
-    terminal: bool
-    etag: bytes
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
-
-    asked_at: float
 
 
 class Known(msgspec.Struct):
@@ -71,16 +53,6 @@ def _new_future() -> "asyncio.Future[Seen]":
     return asyncio.get_running_loop().create_future()
 
 
-class Look(msgspec.Struct, frozen=True, eq=False):
-    """A call to upstream under way for one job, begun at `asked_at` on the monotonic clock, and what will come of it.
-
-    Whoever shares it waits for `news`.
-    """
-
-    asked_at: float
-    news: "asyncio.Future[Seen]" = msgspec.field(default_factory=_new_future)
-
-
 @dataclass(slots=True)
 class Audience:
     """Those who wait for one job to change. `news` is the next sight of it that is not the last one again.
@@ -98,6 +70,7 @@ class JobMemory:
     """Owners, last seen records (bounded in bytes, least recently used goes first), looks under way, and who waits."""
 
     def __init__(self, most_bytes: int = _MOST_RECORD_BYTES) -> None:
+        self.looks = Looks()
         # An owner is asked for anew every minute, so the first in is about the least recently used.
         self._owners: FIFOCache[str, tuple[Owner, float]] = FIFOCache(_MOST_OWNERS)
         self._known: LRUCache[str, Known] = LRUCache(most_bytes, getsizeof=lambda known: known.size)
@@ -105,7 +78,6 @@ class JobMemory:
         self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
         self._missing: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
         self._expected: set[tuple[str, str]] = set()
-        self._looking: dict[str, list[Look]] = {}
         self._searched: dict[str, tuple[float, float]] = {}
         self._audiences: dict[str, Audience] = {}
 
@@ -163,7 +135,7 @@ class JobMemory:
     def outdate(self, request_id: str, ticks: float) -> None:
         """The job was changed from here: nothing that was asked before is true of it any more."""
         self._changed[request_id] = ticks
-        self._looking.pop(request_id, None)
+        self.looks.forget(request_id)
         self.forget(request_id)
 
     def forget(self, request_id: str) -> None:
@@ -215,13 +187,19 @@ class JobMemory:
     def tell(self, request_id: str, seen: Seen) -> None:
         """Wake those who wait for the job, if this is not what they were told last.
 
-        Errors and ends are always told: who came later may have missed them.
+        Errors and ends are always told: who came later may have missed them. A record beside a newer one never is.
         """
         audience = self._audiences.get(request_id)
-        if audience is not None and (seen.terminal or not seen.etag or audience.told != seen.etag):
+        if audience is None or (not seen.terminal and seen.etag and self._is_known_newer(request_id, seen)):
+            return
+        if seen.terminal or not seen.etag or audience.told != seen.etag:
             audience.told = seen.etag
             audience.news.set_result(seen)
             audience.news = _new_future()
+
+    def _is_known_newer(self, request_id: str, seen: Seen) -> bool:
+        known = self.seen(request_id)
+        return known is not None and (known.terminal or known.asked_at > seen.asked_at)
 
     def expect(self, request_id: str, team: str) -> None:
         """Upstream gave the job to the team, and the ledger is still to say whether it is the team's."""
@@ -234,42 +212,6 @@ class JobMemory:
     def is_expected(self, request_id: str, team: str) -> bool:
         """Whether the ledger may yet call the job the team's."""
         return (request_id, team) in self._expected
-
-    def is_looked_at(self, request_id: str) -> bool:
-        """Whether upstream is being asked for the job."""
-        return request_id in self._looking
-
-    def look_to_share(self, request_id: str, ticks: float) -> "asyncio.Future[Seen] | None":
-        """What the last call to upstream for the job will bring, if that is to be waited for instead of asking again.
-
-        What was asked a second ago may be older than a record may be: it will do only where no more calls may be made.
-        """
-        looks = self._looking.get(request_id)
-        if looks is None or (len(looks) < MOST_LOOKS and ticks - looks[-1].asked_at >= LIVE_RECORD_FRESH):
-            return None
-        return looks[-1].news
-
-    def begin_look(self, request_id: str, ticks: float) -> Look:
-        """A call to upstream is about to be made. Others wait for what it brings until `end_look` says so."""
-        look = Look(ticks)
-        self._looking.setdefault(request_id, []).append(look)
-        return look
-
-    def end_look(self, request_id: str, look: Look, outcome: Seen | UpstreamFailure | None) -> None:
-        """The call is over, and this came of it; None if whoever made it was broken off."""
-        looks = [other for other in self._looking.pop(request_id, ()) if other is not look]
-        if looks:
-            self._looking[request_id] = looks
-        if isinstance(outcome, Seen):
-            look.news.set_result(outcome)
-        else:
-            look.news.set_exception(outcome or UpstreamFailure.broken_off())
-            look.news.exception()  # nobody may be waiting, and that is no fault
-
-    def seen_since(self, request_id: str, asked_at: float) -> Seen | None:
-        """The record that a call begun after `asked_at` has brought: what was asked then is no news any more."""
-        seen = self.of(request_id).seen
-        return seen if seen is not None and seen.asked_at > asked_at else None
 
     def note_missing(self, request_id: str, now: float) -> int:
         """Upstream says there is no such job. How often it has said so by now, each time well after the last."""

@@ -18,7 +18,8 @@ from gateway.core.freshness import LIVE_RECORD_FRESH, LIVE_RECORD_STALE
 from gateway.core.policy import Caller
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Owner
-from gateway.memory import MOST_LOOKS, Audience, Failed, Seen
+from gateway.looks import MOST_LOOKS, Failed, Seen
+from gateway.memory import Audience
 from gateway.settlement import MISSING_AT_FIRST
 from gateway.upstream.client import UpstreamFailure
 from gateway.waits import Wait
@@ -66,7 +67,7 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
             return Served(kept, _HIT, gw.ticks() - kept.asked_at)
-    shared = gw.jobs.look_to_share(request_id, now) is not None
+    shared = gw.jobs.looks.to_share(request_id, now) is not None
     try:
         fresh = await settlement.look(gw, request_id, owner)
     except UpstreamFailure:
@@ -91,6 +92,20 @@ def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[S
     return last_seen(gw, request_id, How.STALE_ERROR)
 
 
+async def first_look(gw: Gateway, caller: Caller, request_id: str, wait: Wait) -> "asyncio.Task[Served[Seen]]":
+    """A poll for one who waits: done, unless the wait is over or a pulse of it passes first.
+
+    Where upstream takes long for it, it is asked once more beside it.
+    """
+    polling = gw.tasks.start(poll(gw, caller, request_id), "first look")
+    await wait.for_either(polling, LIVE_RECORD_FRESH)
+    if not polling.done() and not wait.is_over:
+        owner = await own(gw, caller, request_id)
+        with _attending(gw, request_id, owner):
+            await wait.for_either(polling)
+    return polling
+
+
 async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     """The job's record as it is by now, for who may have heard of its end from another gateway.
 
@@ -107,9 +122,9 @@ async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen
 def last_seen(gw: Gateway, request_id: str, how: How = How.STALE) -> Served[Seen] | None:
     """The record as it is remembered, in place of the one that is not to be had now; None if that is too long ago."""
     seen = gw.jobs.seen(request_id)
-    if seen is None or not _may_be_told(gw, seen):
+    if seen is None or not (seen.terminal or _may_be_told(gw, seen)):
         return None
-    return Served(seen, how, gw.ticks() - seen.asked_at)
+    return Served(seen, _HIT if seen.terminal else how, gw.ticks() - seen.asked_at)
 
 
 def _may_be_told(gw: Gateway, live: Seen) -> bool:

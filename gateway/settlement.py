@@ -15,14 +15,14 @@ from gateway import counting
 from gateway.context import Gateway
 from gateway.core.fields import etag_of
 from gateway.core.headers import JSON
-from gateway.core.lifecycle import Outcome, outcome_of
+from gateway.core.lifecycle import Outcome, is_behind, outcome_of
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 from gateway.logs import log_event
-from gateway.memory import Failed, Seen
+from gateway.looks import Failed, Look, Seen
 from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
@@ -42,53 +42,56 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
     Raises UpstreamFailure. Whoever comes first asks for all: one that may be cancelled lets a task of its own do it.
     """
     asked_at = gw.ticks()
-    shared = gw.jobs.look_to_share(request_id, asked_at)
+    shared = gw.jobs.looks.to_share(request_id, asked_at)
     if shared is not None:
         return await asyncio.shield(shared)
-    looking = gw.jobs.begin_look(request_id, asked_at)
+    looking = gw.jobs.looks.begin(request_id, asked_at)
     outcome: Seen | UpstreamFailure | None = None
     try:
         answer = await gw.upstream.get_request(owner.credential, request_id)
+        looking.is_answered = True
         seen = gw.jobs.see_again(request_id, answer, asked_at)
-        outcome = seen = seen or await _learn(gw, request_id, owner, answer, asked_at)
+        outcome = seen = seen or await _learn(gw, request_id, owner, answer, looking)
         gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     except UpstreamFailure as failure:
         outcome = failure
         if failure.sent is Sent.ANSWERED:  # of what never came the circuit breaker sees to it that few ask again
             gw.jobs.remember_error(request_id, Failed(asked_at))
         raise
+    except asyncio.CancelledError:
+        outcome = later = looking.give_way()
+        if later is None:
+            raise
+        return later
     finally:
-        gw.jobs.end_look(request_id, looking, outcome)
+        gw.jobs.looks.end(request_id, looking, outcome)
     return seen
 
 
-async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, asked_at: float) -> Seen:
-    """What the answer says of the job that was not known before: a record, or an error of upstream's.
-
-    Where a later look was answered sooner, that stands; but an end is an end, whenever it is told.
-    """
+async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, looking: Look) -> Seen:
+    """What the answer says of the job that was not known before: a record, or an error of upstream's."""
     if answer.status == 200:
-        return await _read(gw, request_id, owner, answer, asked_at)
-    later = gw.jobs.seen_since(request_id, asked_at)
-    if later is not None:
-        return later
+        return await _read(gw, request_id, owner, answer, looking)
+    newer = _known_newer(gw, request_id, looking)
+    if newer is not None:
+        return newer
     if answer.status == 404:
         await _note_missing(gw, request_id, owner)
-    error = Seen(answer, asked_at, terminal=False, etag=b"")
+    error = Seen(answer, looking.asked_at, terminal=False, etag=b"")
     gw.jobs.remember_error(request_id, error)
     return error
 
 
-async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, asked_at: float) -> Seen:
+async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, looking: Look) -> Seen:
     """What the answer says of the job, remembered and written down; the end settles it."""
     head = record_head(answer.body)
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
-    later = gw.jobs.seen_since(request_id, asked_at)
-    if later is not None and (outcome is None or later.terminal):
-        return later
-    seen = Seen(answer, asked_at, outcome is not None, etag_of(answer.body))
+    newer = _known_newer(gw, request_id, looking, head.status) if outcome is None else None
+    if newer is not None:
+        return newer
+    seen = Seen(answer, looking.asked_at, outcome is not None, etag_of(answer.body))
     if outcome is not None:
         await settle(gw, _sighting(head, answer.body), owner, outcome)
         gw.jobs.remember(request_id, seen)  # now that a slot which it freed is there for whoever is told
@@ -97,6 +100,18 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, aske
         gw.jobs.remember(request_id, seen)
         await _write_down(gw, _sighting(head, answer.body), said=said)
     return seen
+
+
+def _known_newer(gw: Gateway, request_id: str, looking: Look, status: str = "") -> Seen | None:
+    """The record that is known already, where what this look says of a living job is no news beside it.
+
+    That is an end, what was asked for later, and what had come further of two that were asked for at the same time.
+    """
+    known = gw.jobs.seen(request_id)
+    if known is None or known.terminal or known.asked_at > looking.asked_at:
+        return known
+    head = record_head(known.answer.body) if looking.overlapped else None
+    return known if head is not None and is_behind(status, head.status) else None
 
 
 def _sighting(head: RecordHead, body: bytes) -> Sighting:

@@ -68,10 +68,13 @@ class Wait:
         self.begin_pulse()
         return True
 
-    async def for_either(self, news: asyncio.Future[Any]) -> None:
-        """Until there is news, a pulse's length has passed, or it is over. The future is left as it is."""
+    async def for_either(self, news: asyncio.Future[Any], within: float = inf) -> None:
+        """Until there is news, a pulse's length or so many seconds have passed, or it is over.
+
+        The future is left as it is.
+        """
         began = self.ticks()
-        seconds = max(0.0, min(self.pulse_began + self.pulse, self.until) - began)
+        seconds = max(0.0, min(self.pulse_began + self.pulse, self.until, began + within) - began)
         with self.aside():
             await asyncio.wait((news, self.ended), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self.waited += self.ticks() - began

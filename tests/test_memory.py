@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from gateway import memory
 from gateway.ledger.values import Owner
-from gateway.memory import MISSING_APART, OWNER_TRUSTED_FOR, Failed, JobMemory, Seen
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.looks import Failed, Seen
+from gateway.memory import MISSING_APART, OWNER_TRUSTED_FOR, JobMemory
+from gateway.upstream.client import Answer
 
 NOW = 1_800_000_000.0
 OWNER = Owner("a", "main", "Veo3", "default", created_at=0.0, price=1, charge_failed=False)
@@ -60,39 +61,6 @@ def test_a_forgotten_record_is_gone_and_forgetting_twice_is_no_mistake() -> None
     jobs.forget("one")
     jobs.forget("one")
     assert jobs.seen("one") is None
-
-
-async def test_a_look_is_shared_until_it_is_done() -> None:
-    jobs = JobMemory()
-    look, record = jobs.begin_look("one", 5.0), seen(1)
-    assert jobs.is_looked_at("one")
-    assert jobs.look_to_share("one", 5.9) is look.news
-    jobs.end_look("one", look, record)
-    assert not jobs.is_looked_at("one")
-    assert jobs.look_to_share("one", 5.9) is None
-    assert await look.news is record
-
-
-async def test_a_look_that_lasts_is_not_shared_but_where_there_are_as_many_as_may_be() -> None:
-    jobs = JobMemory()
-    first = jobs.begin_look("one", 5.0)
-    assert jobs.look_to_share("one", 6.0) is None
-    second = jobs.begin_look("one", 6.0)
-    assert jobs.look_to_share("one", 6.5) is second.news
-    assert jobs.look_to_share("one", 60.0) is second.news
-    jobs.end_look("one", second, seen(1))
-    assert jobs.is_looked_at("one")
-    assert jobs.look_to_share("one", 60.0) is None
-    jobs.end_look("one", first, None)
-    assert not jobs.is_looked_at("one")
-
-
-async def test_whoever_shares_a_look_that_is_broken_off_is_told_so() -> None:
-    jobs = JobMemory()
-    look = jobs.begin_look("one", 5.0)
-    jobs.end_look("one", look, None)
-    with pytest.raises(UpstreamFailure, match="broke off"):
-        await look.news
 
 
 def test_up11_answers_that_it_is_missing_are_counted_until_the_job_is_known_again() -> None:
@@ -207,13 +175,13 @@ def test_when_upstream_was_last_asked_counts_errors_too() -> None:
 
 async def test_what_was_asked_before_the_job_was_changed_is_no_news() -> None:
     jobs = JobMemory()
-    before = jobs.begin_look("one", 4.9)
+    before = jobs.looks.begin("one", 4.9)
     jobs.outdate("one", 5.0)
-    assert jobs.look_to_share("one", 5.0) is None
-    after = jobs.begin_look("one", 5.0)
-    jobs.end_look("one", before, seen(10))
-    assert jobs.look_to_share("one", 5.0) is after.news
-    jobs.end_look("one", after, seen(10))
+    assert jobs.looks.to_share("one", 5.0) is None
+    after = jobs.looks.begin("one", 5.0)
+    jobs.looks.end("one", before, seen(10))
+    assert jobs.looks.to_share("one", 5.0) is after.news
+    jobs.looks.end("one", after, seen(10))
     jobs.remember("one", replace(seen(10), asked_at=4.0))
     assert jobs.seen("one") is None
     jobs.remember("one", replace(seen(10), asked_at=5.0))

@@ -13,7 +13,7 @@ from gateway.core.policy import JOB_TIMEOUT
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import OwnedByAnother, Placement
 from gateway.logs import logger
-from gateway.memory import Failed
+from gateway.looks import Failed
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream

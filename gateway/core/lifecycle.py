@@ -66,6 +66,15 @@ _ALIASES: Mapping[str, Outcome] = {
 }
 
 
+_STAGES = ("created", "queued", "dispatched", "processing")
+"""What GMI calls a living job, in the order in which it goes on. It may leave some out."""
+
+
+def is_behind(status: str, other: str) -> bool:
+    """Whether a living job of this status has not come as far as one of the other; False where that is not known."""
+    return status in _STAGES and other in _STAGES and _STAGES.index(status) < _STAGES.index(other)
+
+
 def outcome_of(status: str) -> Outcome | None:
     """The outcome a record's `status` stands for, or None while the job lives.
 

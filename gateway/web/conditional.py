@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from gateway.cache import How, Served
 from gateway.catalogue import Page
 from gateway.core.headers import Header
-from gateway.memory import Seen
+from gateway.looks import Seen
 from gateway.upstream.client import Answer
 from gateway.web.call import Call
 from gateway.web.respond import Reply

@@ -12,7 +12,7 @@ from gateway import polling
 from gateway.cache import Served
 from gateway.core.errors import Refusal
 from gateway.ledger.values import Owner
-from gateway.memory import Seen
+from gateway.looks import Seen
 from gateway.waits import Wait
 from gateway.web.call import Call
 from gateway.web.conditional import told
@@ -59,8 +59,7 @@ async def _first_look(call: Call, wait: Wait) -> Served[Seen] | None:
     The stream then begins without it: its client is to be shown that it lives, or to come back.
     """
     gw = call.gw
-    look = gw.tasks.start(polling.poll(gw, call.caller, call.identifier), "first look")
-    await wait.for_either(look)
+    look = await polling.first_look(gw, call.caller, call.identifier, wait)
     call.upstream_seconds = wait.waited
     if wait.is_over:
         check_key_again(call)

@@ -14,7 +14,7 @@ from gateway.core.headers import JSON
 from gateway.core.lifecycle import ACCEPTED, outcome_of
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import new_reservation_id
-from gateway.memory import Seen
+from gateway.looks import Seen
 from gateway.orders import Created, Order, is_repeatable
 from gateway.upstream.translate import record_head
 from gateway.waits import Wait
@@ -197,8 +197,7 @@ async def _await_news(call: Call, wait: Wait) -> Served[Seen]:
     The first look is no exception: however long upstream takes for it, what ends the wait is heeded.
     """
     gw, started = call.gw, call.gw.ticks()
-    look = gw.tasks.start(polling.poll(gw, call.caller, call.identifier), "first look")
-    await wait.for_either(look)
+    look = await polling.first_look(gw, call.caller, call.identifier, wait)
     served = _counted(call, look.result() if look.done() else await _last_look(call, look), started)
     if wait.is_over or _is_awaited(call, served.value):
         return served

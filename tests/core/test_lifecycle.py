@@ -2,7 +2,16 @@ from itertools import product
 
 import pytest
 
-from gateway.core.lifecycle import OPEN, TRANSITIONS, Outcome, State, money_is_kept, outcome_of, sources_of
+from gateway.core.lifecycle import (
+    OPEN,
+    TRANSITIONS,
+    Outcome,
+    State,
+    is_behind,
+    money_is_kept,
+    outcome_of,
+    sources_of,
+)
 
 ALLOWED = {
     (State.RESERVED, State.SENT),
@@ -76,3 +85,19 @@ def test_bu4_money_is_kept_or_given_back_by_outcome(
 ) -> None:
     assert money_is_kept(outcome, charge_failed=False) is kept
     assert money_is_kept(outcome, charge_failed=True) is kept_if_failures_are_charged
+
+
+@pytest.mark.parametrize(
+    ("status", "other", "behind"),
+    [
+        ("queued", "processing", True),
+        ("created", "queued", True),
+        ("processing", "queued", False),
+        ("queued", "queued", False),
+        ("rendering", "processing", False),
+        ("queued", "success", False),
+        ("", "queued", False),
+    ],
+)
+def test_a_job_is_behind_another_where_gmi_calls_it_by_an_earlier_name(status: str, other: str, behind: bool) -> None:  # noqa: FBT001
+    assert is_behind(status, other) is behind

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import Code, Refusal
 from gateway.core.freshness import LIVE_RECORD_STALE
-from gateway.memory import Seen
+from gateway.looks import Seen
 from gateway.upstream.client import Answer
 from gateway.web.events import event_of
 from tests.conftest import Q, team

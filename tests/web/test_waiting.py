@@ -14,7 +14,7 @@ from gateway import settlement
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Team
-from gateway.memory import Seen
+from gateway.looks import Seen
 from gateway.upstream.client import Answer
 from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 from tests.conftest import Q, team

@@ -1,0 +1,103 @@
+"""The calls to upstream that are under way for jobs, and what comes of them: one a second for a job, whoever asks."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from gateway.core.freshness import LIVE_RECORD_FRESH
+from gateway.upstream.client import Answer, UpstreamFailure
+
+MOST_LOOKS = 2
+"""Looks at one job that may be under way: one that hangs does not keep the others from their answer."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A job's record as upstream gave it. `asked_at` is when the question left, on the monotonic clock."""
+
+    answer: Answer
+    asked_at: float
+    terminal: bool
+    etag: bytes
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
+
+    asked_at: float
+
+
+def _new_future() -> "asyncio.Future[Seen]":
+    return asyncio.get_running_loop().create_future()
+
+
+class Look(msgspec.Struct, eq=False):
+    """A call to upstream under way for one job, begun by `task` at `asked_at` on the monotonic clock.
+
+    Whoever shares it waits for `news`. When one that was begun `later` brings the record, this one is broken off for
+    it, unless it `is_answered` already. It is `overlapped` when one begun before it was answered meanwhile: then nobody
+    knows which of the two tells what is newer.
+    """
+
+    asked_at: float
+    task: "asyncio.Task[Any] | None"
+    news: "asyncio.Future[Seen]" = msgspec.field(default_factory=_new_future)
+    later: Seen | None = None
+    is_answered: bool = False
+    overlapped: bool = False
+
+    def give_way(self) -> Seen | None:
+        """What came of a later one, where this one's task was cancelled for it and for nothing else."""
+        return self.later if self.later is not None and self.task is not None and not self.task.uncancel() else None
+
+    def hear_of(self, other: "Look", seen: Seen) -> None:
+        """Another one of the same job has brought the record."""
+        if other.asked_at < self.asked_at:
+            self.overlapped = True
+        elif self.task is not None and not self.is_answered and self.later is None:
+            self.later = seen
+            self.task.cancel()
+
+
+class Looks:
+    """By job: its calls under way, the one begun last at the end."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, list[Look]] = {}
+
+    def is_under_way(self, request_id: str) -> bool:
+        """Whether upstream is being asked for the job."""
+        return request_id in self._under_way
+
+    def to_share(self, request_id: str, ticks: float) -> "asyncio.Future[Seen] | None":
+        """What the last call to upstream for the job will bring, if that is to be waited for instead of asking again.
+
+        What was asked a second ago may be older than a record may be: it will do only where no more calls may be made.
+        """
+        looks = self._under_way.get(request_id)
+        if looks is None or (len(looks) < MOST_LOOKS and ticks - looks[-1].asked_at >= LIVE_RECORD_FRESH):
+            return None
+        return looks[-1].news
+
+    def begin(self, request_id: str, ticks: float) -> Look:
+        """A call to upstream is about to be made. Others wait for what it brings until `end` says so."""
+        look = Look(ticks, asyncio.current_task())
+        self._under_way.setdefault(request_id, []).append(look)
+        return look
+
+    def end(self, request_id: str, look: Look, outcome: Seen | UpstreamFailure | None) -> None:
+        """The call is over, and this came of it; None if whoever made it was broken off."""
+        others = [other for other in self._under_way.pop(request_id, ()) if other is not look]
+        if others:
+            self._under_way[request_id] = others
+        if isinstance(outcome, Seen):
+            look.news.set_result(outcome)
+            for other in others if outcome.etag else ():
+                other.hear_of(look, outcome)
+        else:
+            look.news.set_exception(outcome or UpstreamFailure.broken_off())
+            look.news.exception()  # nobody may be waiting, and that is no fault
+
+    def forget(self, request_id: str) -> None:
+        """Share none of those under way any more: the job was changed since."""
+        self._under_way.pop(request_id, None)
