@@ -110,7 +110,7 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
 
     A first answer given again says nothing about that: upstream was not asked.
     """
-    accepted, turn = False, Turn(line)
+    accepted, turn = False, Turn(line, order.caller.team.name, gw.ticks)
     try:
         policy = gw.policies.current
         order = replace(order, policy=policy, caller=policy.callers.get(order.caller.key.digest, order.caller))

@@ -10,7 +10,7 @@ team's limits, and it leaves nothing behind if its client goes away. Its limits 
 
 import asyncio
 from contextlib import suppress
-from math import ceil
+from math import ceil, inf
 
 import msgspec
 
@@ -91,13 +91,13 @@ async def await_turn(line: Line, wait: Wait) -> bool:
 
 
 async def _serve(gw: Gateway, place: tuple[str, str], line: Line) -> None:
-    """Let through who is next, whenever the gate is open and those before have got their answers."""
+    """Let through who is next, whenever the gate is open, upstream has room, and those before have their answers."""
     while line.is_busy:
         gate = gw.gates.get(place)
         left = 0.0 if gate is None else gate.opens_at - gw.ticks()
         if left <= 0:
-            line.let_through()
+            left = line.let_through({} if gate is None else gate.limit, gw.ticks())
         with suppress(TimeoutError):
-            await asyncio.wait_for(line.moved.wait(), left if left > 0 else None)
+            await asyncio.wait_for(line.moved.wait(), left if left < inf else None)
         line.moved.clear()
     del gw.lines[place]

@@ -1,15 +1,18 @@
 """A gate that upstream's refusal of a model closes, and the line of creates that wait for it to open.
 
-In the line each team's creates stand in the order they came, and the teams take turns.
+In the line each team's creates stand in the order they came, and the teams take turns. A create is sent once, so none
+should be sent only to be refused: where upstream has said how many it takes in which time, no more are let through.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 _MOST_AT_ONCE = 64
+_MOST_TAKEN = 10_000
 
 PATIENCE = 2.0
 """Seconds after which a create that upstream has not refused counts as taken: its 429 comes at once, but some models
@@ -29,7 +32,7 @@ class Gate:
 
 
 class Line:
-    """Who waits, and how many are let through at once: one, until upstream takes it; then two, then four.
+    """Who waits, and how many are let through at once: one, and as many as upstream has taken in a row.
 
     `moved` is set when somebody else may be next.
     """
@@ -37,8 +40,10 @@ class Line:
     def __init__(self) -> None:
         self.moved = asyncio.Event()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._served: Counter[str] = Counter()
+        self._taken: deque[float] = deque(maxlen=_MOST_TAKEN)
         self._under_way = 0
-        self._at_once = 1
+        self._in_a_row = 0
 
     def __len__(self) -> int:
         """How many wait."""
@@ -50,7 +55,13 @@ class Line:
         return bool(self._waiting) or self._under_way > 0
 
     def join(self, team: str) -> "asyncio.Future[None]":
-        """One more create of the team waits, behind its others. The future is done when its turn has come."""
+        """One more create of the team waits, behind its others. The future is done when its turn has come.
+
+        A team that comes late stands as if it had had what the others had at least.
+        """
+        if team not in self._waiting:
+            least = min((self._served[other] for other in self._waiting), default=0)
+            self._served[team] = max(self._served[team], least)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(team, deque()).append(turn)
         self.moved.set()
@@ -59,42 +70,65 @@ class Line:
     def leave(self, team: str, turn: "asyncio.Future[None]") -> None:
         """It does not wait any more, or its turn came when it did not."""
         if turn.done():
-            self.done(accepted=False)
-            return
-        turns = self._waiting[team]
-        turns.remove(turn)
-        if not turns:
-            del self._waiting[team]
+            self._under_way -= 1
+        else:
+            turns = self._waiting[team]
+            turns.remove(turn)
+            if not turns:
+                del self._waiting[team]
         self.moved.set()
 
-    def let_through(self) -> None:
-        """It is the turn of as many as may go at once. The team of each goes behind the others."""
-        while self._waiting and self._under_way < self._at_once:
-            team = next(iter(self._waiting))
+    def let_through(self, limit: Mapping[str, str | int], ticks: float) -> float:
+        """It is the turn of as many as may go at once, by what upstream says of its `limit`.
+
+        Next is the team of which upstream has taken least, and of several the one whose last turn was longest ago. The
+        seconds until another may go; infinite where that depends on an answer.
+        """
+        while self._waiting and self._under_way < min(_MOST_AT_ONCE, max(1, self._in_a_row)):
+            pause = self._pause(limit, ticks)
+            if pause > 0:
+                return pause
+            team = min(self._waiting, key=self._served.__getitem__)
             turns = self._waiting.pop(team)
             turns.popleft().set_result(None)
             self._under_way += 1
             if turns:
                 self._waiting[team] = turns
+        return inf
 
-    def done(self, *, accepted: bool) -> None:
-        """One that was let through has its answer. Each that upstream accepts lets twice as many through."""
+    def _pause(self, limit: Mapping[str, str | int], ticks: float) -> float:
+        """Seconds until upstream has room for one more. In whichever of them it counts, no span sees more than most."""
+        most, seconds = limit.get("limit"), limit.get("interval_seconds")
+        if not isinstance(most, int) or not isinstance(seconds, int) or not most:
+            return 0.0
+        while self._taken and self._taken[0] + seconds <= ticks:
+            self._taken.popleft()
+        if len(self._taken) + self._under_way < most:
+            return 0.0
+        return self._taken[0] + seconds - ticks if self._taken else inf
+
+    def done(self, team: str, ticks: float, *, accepted: bool) -> None:
+        """One of the team's that was let through has its answer."""
         self._under_way -= 1
         if accepted:
-            self._at_once = min(_MOST_AT_ONCE, 2 * self._at_once)
+            self._in_a_row += 1
+            self._served[team] += 1
+            self._taken.append(ticks)
         self.moved.set()
 
     def slow_down(self) -> None:
         """Upstream refuses again: one at a time."""
-        self._at_once = 1
+        self._in_a_row = 0
         self.moved.set()
 
 
 class Turn:
-    """A create that was let through, until the line knows what came of it."""
+    """A create of the team that was let through, until the line knows what came of it."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, team: str, ticks: Callable[[], float]) -> None:
         self._line: Line | None = line
+        self._team = team
+        self._ticks = ticks
         self._timer: asyncio.TimerHandle | None = None
 
     def sent(self) -> None:
@@ -107,4 +141,4 @@ class Turn:
             self._timer.cancel()
         line, self._line = self._line, None
         if line is not None:
-            line.done(accepted=accepted)
+            line.done(self._team, self._ticks(), accepted=accepted)

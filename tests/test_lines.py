@@ -1,6 +1,8 @@
 """Who is next in line: each team in turn, and within a team the one that came first."""
 
 import asyncio
+from collections.abc import Mapping
+from math import inf
 
 import pytest
 
@@ -9,34 +11,48 @@ from gateway.lines import Line, Turn
 
 
 class Queue:
-    """A line whose creates have names, such as `a1`: the team, and which of its creates."""
+    """A line whose creates have names, such as `a1`: the team, and which of its creates. Time is `now`."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, limit: Mapping[str, str | int] | None = None) -> None:
         self.line = Line()
+        self.now = 100.0
+        self.pause = 0.0
+        self._limit = limit or {}
         self.turns: dict[str, asyncio.Future[None]] = {name: self.line.join(name[0]) for name in names}
         self._told: set[str] = set()
 
     def next(self) -> list[str]:
         """Those that are let through now."""
-        self.line.let_through()
+        self.pause = self.line.let_through(self._limit, self.now)
         fresh = [name for name, turn in self.turns.items() if turn.done() and name not in self._told]
         self._told.update(fresh)
         return fresh
 
-    def in_order(self) -> list[str]:
-        """All of them, one at a time, upstream refusing each."""
-        order = []
+    def done(self, name: str, *, accepted: bool) -> None:
+        """The create has its answer; by a refusal the line is slowed down."""
+        if not accepted:
+            self.line.slow_down()
+        self.line.done(name[0], self.now, accepted=accepted)
+
+    def in_order(self, upstream: str = "") -> list[str]:
+        """All of them, one at a time; upstream takes (`+`) or refuses them in this pattern, in the end all refused."""
+        order: list[str] = []
         while len(self.line):
-            order += self.next()
-            self.line.done(accepted=False)
+            for name in self.next():
+                self.done(name, accepted=upstream[len(order) : len(order) + 1] == "+")
+                order.append(name)
         return order
+
+
+def turn_of(queue: Queue) -> Turn:
+    return Turn(queue.line, "a", lambda: queue.now)
 
 
 def sent_first() -> tuple[Queue, Turn]:
     """Nine creates of one team, the first of which has been let through and sent."""
     queue = Queue(*(f"a{number}" for number in range(9)))
     assert queue.next() == ["a0"]
-    turn = Turn(queue.line)
+    turn = turn_of(queue)
     turn.sent()
     return queue, turn
 
@@ -49,24 +65,69 @@ async def test_a_team_that_comes_late_does_not_wait_behind_all_of_another() -> N
     queue = Queue("a1", "a2", "a3")
     assert queue.next() == ["a1"]
     queue.turns["b1"] = queue.line.join("b")
-    queue.line.done(accepted=False)
+    queue.done("a1", accepted=False)
     assert queue.next() == ["a2"]
-    queue.line.done(accepted=False)
+    queue.done("a2", accepted=False)
     assert queue.next() == ["b1"]
 
 
-async def test_one_at_a_time_until_upstream_takes_them() -> None:
+async def test_nor_does_it_go_before_one_that_has_waited_only_because_it_has_had_nothing_yet() -> None:
+    queue = Queue(*(f"a{number}" for number in range(6)))
+    for name in ("a0", "a1"):
+        assert queue.next() == [name]
+        queue.done(name, accepted=True)
+    queue.line.slow_down()
+    for name in ("b0", "b1"):
+        queue.turns[name] = queue.line.join("b")
+    assert queue.in_order("++++") == ["a2", "b0", "a3", "b1", "a4", "a5"]
+
+
+@pytest.mark.parametrize("upstream", ["+-", "+--", "+---", "++--"])
+async def test_no_team_is_the_one_that_is_refused_whatever_pattern_upstream_has(upstream: str) -> None:
+    queue = Queue(*(f"{team}{number:02}" for number in range(40) for team in "abc"))
+    order = queue.in_order(upstream * 60)
+    taken = [name[0] for name, word in zip(order, upstream * 60, strict=False) if word == "+"][:18]
+    assert {team: taken.count(team) for team in "abc"} == {"a": 6, "b": 6, "c": 6}
+
+
+async def test_one_at_a_time_and_as_many_as_upstream_has_taken_in_a_row() -> None:
     queue = Queue(*(f"a{number}" for number in range(9)))
     assert [queue.next(), queue.next()] == [["a0"], []]
-    queue.line.done(accepted=True)
-    assert queue.next() == ["a1", "a2"]
-    queue.line.done(accepted=True)
-    assert queue.next() == ["a3", "a4", "a5"]
+    queue.done("a0", accepted=True)
+    assert queue.next() == ["a1"]
+    queue.done("a1", accepted=True)
+    assert queue.next() == ["a2", "a3"]
+    queue.done("a2", accepted=True)
+    assert queue.next() == ["a4", "a5"]
     queue.line.slow_down()
-    for _ in range(4):
+    for name in ("a3", "a4", "a5"):
         assert queue.next() == []
-        queue.line.done(accepted=False)
+        queue.done(name, accepted=False)
     assert queue.next() == ["a6"]
+
+
+async def test_no_more_go_than_upstream_says_it_takes_in_any_span_of_time() -> None:
+    queue = Queue(*(f"a{number}" for number in range(9)), limit={"limit": 2, "interval_seconds": 60})
+    assert queue.next() == ["a0"]
+    queue.now += 1
+    queue.done("a0", accepted=True)
+    assert queue.next() == ["a1"]
+    assert (queue.next(), queue.pause) == ([], inf)
+    queue.now += 1
+    queue.done("a1", accepted=True)
+    assert (queue.next(), queue.pause) == ([], 59)
+    queue.now += 59
+    assert (queue.next(), queue.pause) == (["a2"], 1)
+    queue.now += 1
+    assert (queue.next(), queue.pause) == (["a3"], inf), "one under way counts as taken"
+
+
+@pytest.mark.parametrize("limit", [{}, {"limit": 2}, {"interval_seconds": 9}, {"limit": 0, "interval_seconds": 9}])
+async def test_without_a_limit_that_says_so_nothing_is_put_off(limit: dict[str, str | int]) -> None:
+    queue = Queue("a0", "a1", "a2", limit=limit)
+    for name in ("a0", "a1", "a2"):
+        assert queue.next() == [name]
+        queue.done(name, accepted=True)
 
 
 async def test_who_leaves_is_passed_over_and_its_team_with_its_last() -> None:
@@ -89,7 +150,7 @@ async def test_a_line_is_busy_until_the_last_has_its_answer() -> None:
     queue = Queue("a1")
     assert queue.next() == ["a1"]
     assert (len(queue.line), queue.line.is_busy) == (0, True)
-    queue.line.done(accepted=True)
+    queue.done("a1", accepted=True)
     assert not queue.line.is_busy
 
 
@@ -97,13 +158,13 @@ async def test_a_create_that_is_not_refused_soon_counts_as_taken_once(monkeypatc
     monkeypatch.setattr(lines, "PATIENCE", 0.01)
     queue = Queue(*(f"a{number}" for number in range(9)))
     assert queue.next() == ["a0"]
-    turn = Turn(queue.line)
+    turn = turn_of(queue)
     await asyncio.sleep(0.05)
     assert queue.next() == []
     turn.sent()
     queue.line.moved.clear()
     await queue.line.moved.wait()
-    assert queue.next() == ["a1", "a2"]
+    assert queue.next() == ["a1"]
     turn.end(accepted=True)
     assert queue.next() == []
 
