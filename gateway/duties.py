@@ -13,6 +13,7 @@ from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import log_event
 from gateway.reloading import reload_policies
+from gateway.upstream.client import UpstreamFailure
 
 SETTLE_EVERY = 1.0
 """Seconds between two rounds of following open jobs, and of looking up lost creates."""
@@ -22,6 +23,9 @@ ATTEND_EVERY = 2.0
 
 RECALL_EVERY = 5.0
 """Seconds between two looks into the ledger for listings of models, while there are credentials without one here."""
+
+ASK_AGAIN_EVERY = 15.0
+"""Seconds between two calls with a credential of which upstream took no key, until it takes one."""
 
 DELIVER_EVERY = 0.5
 READ_POLICIES_EVERY = 1.0
@@ -51,6 +55,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "recall listings", partial(catalogue.recall_listings, gw), partial(asyncio.sleep, RECALL_EVERY)
     yield "follow", partial(_settle, gw, partial(following.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
+    yield "ask again", partial(_ask_again, gw), partial(asyncio.sleep, ASK_AGAIN_EVERY)
     yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
     yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
@@ -120,6 +125,16 @@ async def _review_waits(gw: Gateway) -> None:
     if gw.draining.is_set():
         gw.waits.end_all()
     gw.waits.review(gw.policies.current, gw.now())
+
+
+async def _ask_again(gw: Gateway) -> None:
+    """Ask with each credential whose keys were refused: once they are mended, only a call that succeeds shows it.
+
+    Each worker knows the answers to its own calls alone, and may have no other to make.
+    """
+    for credential in gw.upstream.keys.refused:
+        with suppress(UpstreamFailure):
+            await gw.upstream.list_models(credential)
 
 
 async def _deliver(gw: Gateway) -> None:

@@ -16,6 +16,8 @@ from gateway.logs import logger
 from gateway.settings import read_settings
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import House, OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 __all__ = ["wall_clock"]
 
@@ -80,6 +82,30 @@ async def test_old_records_are_forgotten_and_owners_are_not(open_house: OpenHous
 
     await again.eventually(forgotten)
     assert (await again.client("key").get(f"{Q}/requests/{request_id}")).content == answer.content
+
+
+async def test_up9_a_credential_whose_key_is_mended_is_refused_no_more_although_nobody_calls(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "ASK_AGAIN_EVERY", 0.02)
+    async with FakeUpstream() as upstream:
+        house: House = await open_house({"a.yaml": team("a", "key")}, upstream.url)
+        listing = ("GET", f"{Q}/models")
+        upstream.answers[listing] = response(b"{}", "401 Unauthorized")
+        assert (await house.client("key").get(f"{Q}/models")).status_code == 502
+        asked = len(upstream.calls(*listing))
+
+        async def asked_again() -> bool:
+            return len(upstream.calls(*listing)) > asked + 1
+
+        await house.eventually(asked_again)
+        assert house.gw.upstream.keys.refused == ("default",)
+        del upstream.answers[listing]
+
+        async def taken() -> bool:
+            return house.gw.upstream.keys.refused == ()
+
+        await house.eventually(taken)
 
 
 class Coming:

@@ -15,6 +15,11 @@ class Keys:
         self._refused: set[str] = set()
 
     @property
+    def refused(self) -> tuple[str, ...]:
+        """The credentials of which upstream took no key, by name."""
+        return tuple(sorted(self._refused))
+
+    @property
     def any_refused(self) -> bool:
         """Whether there is a credential of which upstream took no key."""
         return bool(self._refused)
@@ -45,4 +50,4 @@ class Keys:
         self._show()
 
     def _show(self) -> None:
-        self._metrics.key_refused.show({(name,): 1 for name in sorted(self._refused)})
+        self._metrics.key_refused.show({(name,): 1 for name in self.refused})

@@ -26,11 +26,11 @@ def test_up9_the_key_that_was_taken_last_is_tried_first() -> None:
 def test_a_credential_is_refused_until_a_key_of_it_is_taken() -> None:
     metrics = Metrics("test")
     keys = Keys(metrics)
-    assert (keys.any_refused, shown(metrics)) == (False, {})
+    assert (keys.any_refused, keys.refused, shown(metrics)) == (False, (), {})
     keys.refuse("default")
     keys.refuse("studio")
     keys.take("default", ONE)
-    assert (keys.any_refused, shown(metrics)) == (True, {"studio": 1})
+    assert (keys.any_refused, keys.refused, shown(metrics)) == (True, ("studio",), {"studio": 1})
     keys.take("studio", ONE)
     assert (keys.any_refused, shown(metrics)) == (False, {})
 
