@@ -3,21 +3,28 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from gateway.cli.findings import Finding, fail, ok, skip, warn
+from gateway.cli.findings import Finding, Verdict, fail, ok, skip, warn
 from gateway.cli.invocation import Invocation
 from gateway.cli.policy_words import source_text
 from gateway.cli.upstream_access import open_upstream
+from gateway.core.errors import Code
 from gateway.core.lifecycle import outcome_of
 from gateway.core.policy import Credential, PolicySet
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.reader import ledger_exists, read_ledger
 from gateway.server.run import run_in_loop
-from gateway.upstream.client import Upstream, UpstreamFailure
+from gateway.upstream.client import Sent, Upstream, UpstreamFailure
 from gateway.upstream.credentials import Access, Credentials
 from gateway.upstream.translate import list_page, model_ids, record_head
 
 _PAGE = 200
 _MOST_PAGES = 5
+_NO_ANSWER = "upstream does not answer"
+_REFUSED = (
+    "put a valid key, and the organisation it is of, where the policies read them: no create of its teams goes through"
+)
+_SPARED = "another key of the credential is accepted; replace this one or take it out"
+_FAILING = "this is no word about the key: upstream itself fails, so ask again later"
 
 
 def check_upstream(call: Invocation, policy: PolicySet, seconds: float) -> list[Finding]:
@@ -41,10 +48,12 @@ async def _ask(call: Invocation, policy: PolicySet, seconds: float) -> list[Find
         for each in single.values():
             told = [_whose(credential, credentials, credentials.access(name)) for name, credential in each.items()]
             results = [await _try_key(upstream, name) for name in each]
-            accepted = [name for name, result in zip(each, results, strict=True) if result.accepted]
+            accepted = [name for name, result in zip(each, results, strict=True) if result.verdict is Verdict.OK]
             usable += accepted[:1]
             spared = bool(accepted)
             found += [_finding(whose, result, spared=spared) for whose, result in zip(told, results, strict=True)]
+        if not usable and any(finding.verdict is Verdict.SKIP for finding in found):
+            return [*found, skip("open jobs", _NO_ANSWER)]
         found.append(await _check_jobs(call, upstream, usable))
     return found
 
@@ -57,21 +66,26 @@ def _one_key_each(credential: Credential) -> dict[str, Credential]:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Whether upstream accepted a key, and what it said."""
+    """What a call with one key showed of it, and what upstream said; `remedy` where it was not accepted."""
 
-    accepted: bool
+    verdict: Verdict
     text: str
+    remedy: str = ""
 
 
 async def _try_key(upstream: Upstream, name: str) -> Tried:
-    """One key, by a GET of the listing."""
+    """One key, by a GET of the listing. Where there is no connection nothing is said of it: that has its own check."""
     try:
         answer = await upstream.list_models(name)
         if answer.status == 200:
-            return Tried(accepted=True, text=f"accepted, models listed: {len(model_ids(answer.body))}")
+            return Tried(Verdict.OK, f"accepted, models listed: {len(model_ids(answer.body))}")
     except UpstreamFailure as failure:
-        return Tried(accepted=False, text=failure.message.rstrip("."))
-    return Tried(accepted=False, text=f"upstream answers {answer.status}")
+        if failure.code is Code.UPSTREAM_CREDENTIALS_REJECTED:
+            return Tried(Verdict.FAIL, failure.message.rstrip("."), _REFUSED)
+        if failure.sent is Sent.NEVER:
+            return Tried(Verdict.SKIP, _NO_ANSWER)
+        return Tried(Verdict.FAIL, failure.message.rstrip("."), _FAILING)
+    return Tried(Verdict.FAIL, f"upstream answers {answer.status}", _FAILING)
 
 
 def _whose(credential: Credential, credentials: Credentials, access: Access) -> str:
@@ -87,17 +101,17 @@ def _whose(credential: Credential, credentials: Credentials, access: Access) -> 
 def _finding(whose: str, tried: Tried, *, spared: bool) -> Finding:
     """A key that is refused is a failure, unless another one of its credential is accepted."""
     text = f"{whose}: {tried.text}"
-    if tried.accepted:
-        return ok("upstream key", text)
+    if tried.verdict is not Verdict.FAIL:
+        return Finding("upstream key", tried.verdict, text)
     if spared:
-        return warn("upstream key", text, "another key of the credential is accepted; replace this one or take it out")
-    return fail("upstream key", text, "put a valid key where the policies read it: no create of its teams goes through")
+        return warn("upstream key", text, _SPARED if tried.remedy == _REFUSED else tried.remedy)
+    return fail("upstream key", text, tried.remedy)
 
 
 async def _check_jobs(call: Invocation, upstream: Upstream, credentials: Collection[str]) -> Finding:
     """How many jobs under way upstream has for these credentials that no ledger row owns. Counted, never shown."""
     if not credentials:
-        return skip("open jobs", "there is no key to ask upstream with")
+        return skip("open jobs", "upstream accepted no key to ask with")
     under_way: set[str] = set()
     try:
         for credential in credentials:

@@ -215,6 +215,7 @@ class Upstream:
 
         A refused key proves that nothing was done.
         """
+        status = 0
         for key in keys:
             if key is not keys[0]:
                 self._budget.note_call()
@@ -225,13 +226,10 @@ class Upstream:
             if outcome.status not in _REFUSED_KEY:
                 self.keys.take(call.credential, key)
                 return outcome
-            log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=outcome.status)
+            status = outcome.status
+            log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=status)
         self.keys.refuse(call.credential)
-        raise UpstreamFailure(
-            Sent.ANSWERED,
-            Code.UPSTREAM_CREDENTIALS_REJECTED,
-            "Upstream refuses the gateway's own key; your platform team has to replace it.",
-        )
+        raise UpstreamFailure.refused(status)
 
     async def _ask_again(
         self, call: _Call, key: Secret, outcome: "Answer | UpstreamFailure"

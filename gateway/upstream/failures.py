@@ -35,6 +35,13 @@ class UpstreamFailure(Exception):  # noqa: N818 - the flows speak of failures
         return cls(Sent.ANSWERED, Code.UPSTREAM_INVALID, f"{what}; {_REPORT}")
 
     @classmethod
+    def refused(cls, status: int) -> "UpstreamFailure":
+        """Upstream answered 401 or 403 to every key of a credential: the second may be about its organisation."""
+        what = "the gateway's own key or its organisation (403)" if status == 403 else "the gateway's own key"
+        message = f"Upstream refuses {what}; your platform team has to replace it."
+        return cls(Sent.ANSWERED, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
+
+    @classmethod
     def broken_off(cls) -> "UpstreamFailure":
         """The call was given up before there was an answer."""
         return cls(Sent.MAYBE, Code.UPSTREAM_UNREACHABLE, _BROKEN_OFF)

@@ -9,6 +9,7 @@ from tests.conftest import REAL_KEY, House, OpenHouse, Q, team
 
 __all__ = ["doctor"]
 
+WHOSE = "credential 'default', key from env:GMI_API_KEY, organisation from env:GMI_ORG_ID"
 TWO_KEYS = "credentials: {default: {api_key: [env:OLD, env:GMI_API_KEY]}}\n"
 
 
@@ -78,12 +79,41 @@ async def test_without_a_ledger_every_job_under_way_is_unknown(doctor: Shell, sl
             "open jobs",
             "- upstream's list cannot be read: Upstream's answer is no list of requests",
         ),
-        ("list_models:503", "upstream key", "✗ credential 'default', key from env:GMI_API_KEY, organisation from "),
+        (
+            "list_models:503",
+            "upstream key",
+            f"✗ {WHOSE}: upstream answers 503 → this is no word about the key: upstream itself fails",
+        ),
+        (
+            "list_models:reset-before",
+            "upstream key",
+            f"✗ {WHOSE}: Upstream broke off the connection before it answered; try again → this is no word",
+        ),
     ],
 )
 async def test_what_upstream_fails_to_tell(doctor: Shell, slow: House, fault: str, check: str, said: str) -> None:
     slow.break_upstream(fault)
     assert checks(await doctor.run_beside("doctor"))[check].startswith(said)
+
+
+async def test_nothing_is_said_of_keys_and_jobs_where_upstream_does_not_answer(doctor: Shell) -> None:
+    doctor.environment["GATEWAY_UPSTREAM_URL"] = "http://127.0.0.1:1"
+    outcome = await doctor.run_beside("doctor")
+    assert outcome.status == 1
+    found = checks(outcome)
+    assert found["connection"].startswith("✗ ")
+    assert found["upstream key"] == f"- {WHOSE}: upstream does not answer"
+    assert found["open jobs"] == "- upstream does not answer"
+
+
+async def test_a_wrong_organisation_is_named_beside_the_key(doctor: Shell, upstream: str) -> None:
+    doctor.environment |= {"GATEWAY_UPSTREAM_URL": upstream, "GMI_ORG_ID": "another-organization"}
+    found = checks(await doctor.run_beside("doctor"))
+    assert found["upstream key"].startswith(
+        f"✗ {WHOSE}: Upstream refuses the gateway's own key or its organisation (403); your platform team has to "
+        "replace it → put a valid key, and the organisation it is of, where the policies read them"
+    )
+    assert found["open jobs"] == "- upstream accepted no key to ask with"
 
 
 async def test_a_ledger_that_cannot_be_read_leaves_the_jobs_unjudged(doctor: Shell, slow: House) -> None:

@@ -239,6 +239,7 @@ async def test_up9_a_refused_key_is_not_the_callers_401(client: Connect, status:
         gmi = client(upstream.url)
         failure = await failing(lambda: gmi.get_request("two", "r1"))
     assert failure.code is Code.UPSTREAM_CREDENTIALS_REJECTED
+    assert ("organisation" in failure.message) == status.startswith("403")
     refusal = failure.as_refusal()
     assert (refusal.status, refusal.headers) == (502, ())
     assert len(upstream.requests) == 2
