@@ -188,7 +188,8 @@ def _notices(gw: Gateway, reservations: Mapping[State, int], health: UpstreamHea
     for credential in health.refused:
         yield (
             f"Upstream takes no key of the credential {credential}, so creates fail and ends of jobs are not seen: "
-            "put a valid key into its file, or into its variable and restart."
+            "put a valid key into its file, or into its variable and restart. If the log says 403, look at its "
+            "organisation (GMI_ORG_ID) as well."
         )
     if health.circuit != "closed":
         yield "Upstream failed ten times in a row, so calls to it are spared until a probe succeeds."

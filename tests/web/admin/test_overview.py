@@ -64,7 +64,8 @@ async def test_up9_a_credential_that_upstream_refuses_is_named_until_it_works_ag
         assert (await house.client("k").get(f"{Q}/models")).status_code == 502
         told = (
             "Upstream takes no key of the credential default, so creates fail and ends of jobs are not seen: "
-            "put a valid key into its file, or into its variable and restart."
+            "put a valid key into its file, or into its variable and restart. If the log says 403, look at its "
+            "organisation (GMI_ORG_ID) as well."
         )
         assert (await overview(house.gw, Figures(house.gw))).notices == (told,)
         assert told in (await house.admin("/")).text
