@@ -42,7 +42,8 @@ def add_options(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY",
-        help="the only key accepted; repeatable (default: every key and organisation)",
+        help="the only key accepted, with no organisation but the simulator's; repeatable "
+        "(default: every key and organisation)",
     )
 
 
