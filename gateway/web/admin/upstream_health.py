@@ -13,6 +13,8 @@ _CIRCUIT = "gateway_upstream_circuit_state"
 _KEY_REFUSED = "gateway_upstream_key_refused"
 _CACHE = "gateway_cache_requests_total"
 
+_REFUSED_KEY = ("401", "403")
+
 Samples = Sequence[tuple[Mapping[str, str], float]]
 
 
@@ -43,6 +45,13 @@ class UpstreamHealth:
     refused: tuple[str, ...]
     operations: tuple[Operation, ...]
     caches: tuple[CacheUse, ...]
+
+    @property
+    def word(self) -> str:
+        """How it does, for people. What it lets nobody do comes before what it refuses some credentials."""
+        if self.circuit == "closed":
+            return "Refusing" if self.refused else "Well"
+        return "Failing" if self.circuit == "open" else "Recovering"
 
     @property
     def calls(self) -> int:
@@ -103,9 +112,9 @@ def _by(samples: Samples, label: str) -> dict[str, float]:
 
 
 def _sum_failed(samples: Samples, operation: str) -> float:
-    """Calls without an answer, and those answered with a 5xx."""
+    """Calls without an answer, those answered with a 5xx, and those whose key was refused."""
     return sum(value for labels, value in samples if labels["operation"] == operation and _is_failure(labels["code"]))
 
 
 def _is_failure(code: str) -> bool:
-    return not code.isdigit() or code.startswith("5")
+    return not code.isdigit() or code.startswith("5") or code in _REFUSED_KEY

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from gateway.telemetry import Metrics
-from gateway.web.admin.upstream_health import CacheUse, upstream_health
+from gateway.web.admin.upstream_health import CacheUse, UpstreamHealth, upstream_health
 from tests.conftest import OpenHouse, Q, team
+from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 
 async def test_calls_failures_and_spared_look_ups_are_counted(open_house: OpenHouse) -> None:
@@ -23,6 +25,32 @@ async def test_calls_failures_and_spared_look_ups_are_counted(open_house: OpenHo
     assert by_name["delete_request"].seconds == pytest.approx(0.2)
     assert health.caches == (CacheUse("models", 3, 2),)
     assert (health.calls, health.failed, health.lookups, health.spared) == (3, 2, 3, 2)
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+async def test_up9_upstream_is_not_well_while_it_refuses_a_key(open_house: OpenHouse, status: str) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "k")}, upstream.url)
+        upstream.answers["GET", f"{Q}/models"] = response(b"{}", status)
+        await house.client("k").get(f"{Q}/models")
+        health = await upstream_health(house.gw)
+        assert (health.word, health.circuit, health.refused) == ("Refusing", "closed", ("default",))
+        assert health.failed == health.calls > 0
+        assert '<dd class="figure">Refusing</dd>' in (await house.admin("/")).text
+
+
+@pytest.mark.parametrize(
+    ("circuit", "refused", "word"),
+    [
+        ("closed", (), "Well"),
+        ("closed", ("default",), "Refusing"),
+        ("open", (), "Failing"),
+        ("open", ("default",), "Failing"),
+        ("half_open", (), "Recovering"),
+    ],
+)
+def test_one_word_says_how_upstream_does(circuit: str, refused: tuple[str, ...], word: str) -> None:
+    assert UpstreamHealth(circuit, refused, (), ()).word == word
 
 
 @pytest.mark.parametrize(
