@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gateway import __version__
 from gateway.cli.invocation import CannotRunError, Invocation
@@ -32,6 +33,20 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose actions, parsers of this class as well, say for themselves that they do not know an option.
+
+    argparse would leave that to the command, whose usage tells nothing of what its action takes.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """The options. Ends the program, as argparse does, where there are others."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
+
+
 def run_command(arguments: Sequence[str], environment: Mapping[str, str], now: float) -> int:
     """Run the command that `arguments` name, at the instant `now`; its exit status.
 
@@ -43,7 +58,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str], now: f
     name = _command_in(arguments)
     # By name, so that `check` or `keys` answers at once and does not first load a web server and a database.
     command = importlib.import_module(f"gateway.cli.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"{PROGRAM} {name}",
         description=command.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

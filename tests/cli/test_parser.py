@@ -38,6 +38,15 @@ def test_wrong_usage_is_status_2_and_goes_to_stderr(shell: Shell, arguments: tup
     assert outcome.err.startswith("usage: gmi-gateway")
 
 
+@pytest.mark.parametrize("action", [("ledger", "verify"), ("ledger", "export"), ("keys", "list")])
+def test_an_option_that_an_action_does_not_have_shows_what_it_has(shell: Shell, action: tuple[str, str]) -> None:
+    outcome = shell.run(*action, "--frobnicate")
+    assert (outcome.status, outcome.out) == (2, "")
+    called = f"gmi-gateway {' '.join(action)}"
+    assert outcome.err.startswith(f"usage: {called} [-h] ")
+    assert outcome.err.endswith(f"{called}: error: unrecognized arguments: --frobnicate\n")
+
+
 @pytest.mark.parametrize(
     ("word", "advice"), [("srve", "; did you mean `serve`?"), ("Keys", "; did you mean `keys`?"), ("frobnicate", "")]
 )
