@@ -121,8 +121,10 @@ class Policies:
             files = tuple(PolicyFile(file.path, os.fsdecode(file.name), file.content) for file in sent)
             loaded = parse_reading(Reading(files, ()), self._known_models(), since)
             if loaded.policy is not None:
+                news = loaded.policy.version != self.version
                 self._put_in_force(loaded.policy, files, since)
-                self._log("policies in force")
+                if news:
+                    self._log("policies in force")
             return loaded.policy is not None
 
     def _put_in_force(self, policy: PolicySet, files: tuple[PolicyFile, ...], since: float) -> None:

@@ -376,6 +376,19 @@ def test_what_another_process_has_in_force_is_adopted_if_it_came_later(folder: P
     assert list(policies.current.teams) == ["a"]
 
 
+def test_to_adopt_what_is_in_force_here_as_well_is_not_worth_a_word(
+    folder: Path, policies: Policies, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Policies(folder)
+    assert other.reload(200.0)
+    (folder / "b.yaml").write_text("team: 7\n")
+    assert not policies.reload(300.0)
+    caplog.clear()
+    assert policies.adopt(other.in_force())
+    assert (policies.version, policies.last_reload_at) == (other.version, 200.0)
+    assert caplog.records == []
+
+
 def test_half_of_what_another_process_has_in_force_changes_nothing(folder: Path, policies: Policies) -> None:
     other, version = Policies(folder), policies.version
     (folder / "b.yaml").write_text(team("b"))
