@@ -27,11 +27,17 @@ DEADLINE = 15.0
 AT_ONCE = 32
 """Calls under way in this process."""
 
-AT_ONCE_PER_HOST = 4
+AT_ONCE_PER_HOST = AT_ONCE // 2
 """Of these to one host, so that one that is slow keeps no other waiting."""
 
 AT_ONCE_PER_TEAM = AT_ONCE // 4
 """Of these for one team, however many hosts it names."""
+
+AT_ONCE_PER_TEAM_AND_HOST = AT_ONCE_PER_TEAM // 2
+"""Of these for one team to one host: less than either has, so that a receiver that is slow keeps no other waiting.
+
+Neither another one of the team's nor another team's, also where that is at the same host.
+"""
 
 _LARGEST_ANSWER = 4096
 """Bytes of an answer that are read. Only its status matters; the rest lets a well-behaved server finish."""
@@ -89,16 +95,14 @@ class Outbound:
         self._outside = outside
         self._room = asyncio.Semaphore(_LOOKUPS)
         self._lookups: dict[str, asyncio.Task[Sequence[Endpoint]]] = {}
-        self._under_way: Counter[str] = Counter()
-        self._teams: Counter[str] = Counter()
+        self._under_way: Counter[tuple[str, str]] = Counter()
 
     def enter(self, team: str, host: str) -> bool:
         """Take a place for a call of the team to the host, to `leave` again; False if there is none now."""
-        full = self._under_way[host] >= AT_ONCE_PER_HOST or self._teams[team] >= AT_ONCE_PER_TEAM
-        if full or self._under_way.total() >= AT_ONCE:
+        is_full = host in self.full_hosts() or team in self.full_teams() or (team, host) in self.full_pairs()
+        if is_full or self._under_way.total() >= AT_ONCE:
             return False
-        self._under_way[host] += 1
-        self._teams[team] += 1
+        self._under_way[team, host] += 1
         return True
 
     def leave(self, team: str, host: str) -> None:
@@ -113,18 +117,22 @@ class Outbound:
             lookup.add_done_callback(lambda _: self._give_back(team, host))
 
     def _give_back(self, team: str, host: str) -> None:
-        self._under_way[host] -= 1
-        self._teams[team] -= 1
+        self._under_way[team, host] -= 1
         self._under_way += Counter()  # drops what has none
-        self._teams += Counter()
 
     def full_hosts(self) -> list[str]:
         """The hosts that no further call may go to now."""
-        return [host for host, count in self._under_way.items() if count >= AT_ONCE_PER_HOST]
+        hosts = Counter(host for _, host in self._under_way.elements())
+        return [host for host, count in hosts.items() if count >= AT_ONCE_PER_HOST]
 
     def full_teams(self) -> list[str]:
         """The teams of which no further call may be made now."""
-        return [team for team, count in self._teams.items() if count >= AT_ONCE_PER_TEAM]
+        teams = Counter(team for team, _ in self._under_way.elements())
+        return [team for team, count in teams.items() if count >= AT_ONCE_PER_TEAM]
+
+    def full_pairs(self) -> list[tuple[str, str]]:
+        """The teams of which no further call may go to a host now, each with that host."""
+        return [pair for pair, count in self._under_way.items() if count >= AT_ONCE_PER_TEAM_AND_HOST]
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """Send `body` to the target; the head of the answer. Raises OutboundFailure.

@@ -55,8 +55,8 @@ async def deliver(gw: Gateway) -> None:
 
 async def _begin(gw: Gateway) -> bool:
     """Begin to send what was due first, as far as there is room; whether more may be due, of teams with room."""
-    full_hosts, full_teams = gw.outbound.full_hosts(), gw.outbound.full_teams()
-    found = await gw.ledger.outbox.due(gw.now(), full_hosts, full_teams, _DUE_AT_ONCE)
+    full = gw.outbound.full_hosts(), gw.outbound.full_teams(), gw.outbound.full_pairs()
+    found = await gw.ledger.outbox.due(gw.now(), *full, _DUE_AT_ONCE)
     wanted = [each for each in found if gw.outbound.enter(each.team, each.host)]
     if not wanted:
         return False

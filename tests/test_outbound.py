@@ -12,7 +12,16 @@ import pytest
 
 from gateway import outbound
 from gateway.core.addresses import Target
-from gateway.outbound import AT_ONCE, AT_ONCE_PER_HOST, AT_ONCE_PER_TEAM, Endpoint, Outbound, OutboundFailure, Outside
+from gateway.outbound import (
+    AT_ONCE,
+    AT_ONCE_PER_HOST,
+    AT_ONCE_PER_TEAM,
+    AT_ONCE_PER_TEAM_AND_HOST,
+    Endpoint,
+    Outbound,
+    OutboundFailure,
+    Outside,
+)
 from gateway.upstream.transport import build_transport
 from tests.receiver import HOST, certificates, outside, port_of, tls
 from tests.scripted_upstream import Connection, ScriptedUpstream, answering, response
@@ -338,13 +347,17 @@ async def test_a_receiver_that_dawdles_is_left(
 
 def test_so_many_calls_are_under_way_to_a_host_for_a_team_and_in_all(open_outbound: Open) -> None:
     calls = open_outbound(Outside())
-    assert [calls.enter("one", "a") for _ in range(AT_ONCE_PER_HOST + 1)] == [True] * AT_ONCE_PER_HOST + [False]
-    assert calls.full_hosts() == ["a"]
+    taken = [calls.enter("one", "a") for _ in range(AT_ONCE_PER_TEAM)]
+    assert sum(taken) == AT_ONCE_PER_TEAM_AND_HOST
+    assert (calls.full_hosts(), calls.full_teams(), calls.full_pairs()) == ([], [], [("one", "a")])
     taken = [calls.enter("one", f"host-{number}") for number in range(AT_ONCE)]
-    assert sum(taken) == AT_ONCE_PER_TEAM - AT_ONCE_PER_HOST
+    assert sum(taken) == AT_ONCE_PER_TEAM - AT_ONCE_PER_TEAM_AND_HOST
     assert calls.full_teams() == ["one"]
+    taken = [calls.enter(f"team-{number}", "a") for number in range(AT_ONCE)]
+    assert sum(taken) == AT_ONCE_PER_HOST - AT_ONCE_PER_TEAM_AND_HOST
+    assert calls.full_hosts() == ["a"]
     taken = [calls.enter(f"team-{number}", f"place-{number}") for number in range(AT_ONCE)]
-    assert sum(taken) == AT_ONCE - AT_ONCE_PER_TEAM
+    assert sum(taken) == AT_ONCE - AT_ONCE_PER_HOST - (AT_ONCE_PER_TEAM - AT_ONCE_PER_TEAM_AND_HOST)
     calls.leave("one", "a")
-    assert (calls.full_hosts(), calls.full_teams()) == ([], [])
+    assert (calls.full_hosts(), calls.full_teams(), calls.full_pairs()) == ([], [], [])
     assert calls.enter("one", "a")

@@ -316,17 +316,43 @@ async def test_a_slow_receiver_keeps_no_other_waiting(
 
     async with ScriptedUpstream(slow_for_one, tls=tls(trusting, "other.example.org")) as receiver:
         house = await open_house(POLICY, outside=outside(receiver))
-        for _ in range(outbound.AT_ONCE_PER_HOST + 2):
+        for _ in range(outbound.AT_ONCE_PER_TEAM_AND_HOST + 2):
             slow = {"X-Gateway-Webhook": "https://other.example.org/slow"}
             assert (await house.client("key").create("seedream-5.0-lite", headers=slow)).status_code == 200
-        await house.eventually(lambda: len(receiver.requests) == outbound.AT_ONCE_PER_HOST)
-        assert house.gw.outbound.full_hosts() == ["other.example.org"]
+        await house.eventually(lambda: len(receiver.requests) == outbound.AT_ONCE_PER_TEAM_AND_HOST)
+        assert house.gw.outbound.full_pairs() == [("a", "other.example.org")]
         await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
         # another host's is tried meanwhile, and refused for its certificate
         await house.eventually(lambda: any_problem(house))
-        assert len(receiver.requests) == outbound.AT_ONCE_PER_HOST
+        assert len(receiver.requests) == outbound.AT_ONCE_PER_TEAM_AND_HOST
         held.set()
-        await house.eventually(lambda: delivered(house, outbound.AT_ONCE_PER_HOST + 2))
+        await house.eventually(lambda: delivered(house, outbound.AT_ONCE_PER_TEAM_AND_HOST + 2))
+
+
+@pytest.mark.parametrize("trouble", ["410 Gone", "429 Too Many Requests", "503 Unavailable", "302 Found", "hangs"])
+async def test_what_one_teams_receiver_does_delays_no_other_teams_at_the_same_host(
+    open_house: OpenHouse, trusting: Path, trouble: str
+) -> None:
+    held = asyncio.Event()
+
+    async def in_trouble_for_one(connection: Connection) -> None:
+        request = await connection.request()
+        if request.target != "/b":
+            await connection.send(TAKEN)
+        elif trouble == "hangs":
+            await held.wait()
+        else:
+            await connection.send(response(b"", trouble, "Retry-After: 600", f"Location: https://{HOST}/a"))
+
+    async with ScriptedUpstream(in_trouble_for_one, tls=tls(trusting)) as receiver:
+        house = await open_house(POLICY | {"b.yaml": team("b", "other", WEBHOOKS)}, outside=outside(receiver))
+        for number in range(80):
+            notice = Notice("limit", str(number), "b", Target(HOST, "/b"), b"{}")
+            await house.gw.ledger.outbox.notify(notice, house.gw.now())
+        await house.eventually(lambda: len(receiver.requests) >= outbound.AT_ONCE_PER_TEAM_AND_HOST)
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        await house.eventually(lambda: is_told(house))
+        held.set()
 
 
 async def test_one_teams_silent_hosts_keep_no_other_teams_delivery_waiting(
@@ -442,7 +468,7 @@ async def test_a_claim_that_fails_leaves_its_place_to_the_next(
     with monkeypatch.context() as away:
         away.setattr(Outbox, "claim", unavailable)
         await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
-        for _ in range(outbound.AT_ONCE_PER_HOST + 1):
+        for _ in range(outbound.AT_ONCE_PER_TEAM_AND_HOST + 1):
             with pytest.raises(LedgerUnavailable):
                 await webhooks.deliver(house.gw)
     await house.eventually(lambda: stands(house, Standing.DELIVERED))

@@ -10,7 +10,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    case,
+    delete,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from gateway.core.addresses import Target
 from gateway.core.webhooks import Standing, message
@@ -107,12 +121,18 @@ def _insert(connection: Connection, event: str, kind: str, team: str, target: Ta
 
 
 def due(
-    connection: Connection, now: float, full_hosts: Sequence[str], full_teams: Sequence[str], limit: int
+    connection: Connection,
+    now: float,
+    full_hosts: Sequence[str],
+    full_teams: Sequence[str],
+    full_pairs: Sequence[tuple[str, str]],
+    limit: int,
 ) -> list[DueDelivery]:
-    """What may be tried now, the longest due first, but not to the hosts and not of the teams named."""
+    """What may be tried now, the longest due first, but not to the hosts, of the teams, and of a team to a host."""
+    has_place = _c.host.not_in(full_hosts) & _c.team.not_in(full_teams) & tuple_(_c.team, _c.host).not_in(full_pairs)
     found = connection.execute(
         select(_c.id, _c.team, _c.host, _c.attempts)
-        .where(due_now, _c.next_attempt_at <= now, _c.host.not_in(full_hosts), _c.team.not_in(full_teams))
+        .where(due_now, _c.next_attempt_at <= now, has_place)
         .order_by(_c.next_attempt_at)
         .limit(limit)
     )

@@ -29,10 +29,15 @@ class Outbox:
         self._read = read
 
     async def due(
-        self, now: float, full_hosts: Sequence[str], full_teams: Sequence[str], limit: int
+        self,
+        now: float,
+        full_hosts: Sequence[str],
+        full_teams: Sequence[str],
+        full_pairs: Sequence[tuple[str, str]],
+        limit: int,
     ) -> list[DueDelivery]:
-        """What may be tried now, the longest due first, but not to the hosts and not of the teams named."""
-        return await self._read("due_deliveries", deliveries.due, now, full_hosts, full_teams, limit)
+        """What may be tried now, the longest due first, but not to the hosts, of the teams, and of a team to a host."""
+        return await self._read("due_deliveries", deliveries.due, now, full_hosts, full_teams, full_pairs, limit)
 
     async def claim(self, wanted: Sequence[DueDelivery], now: float, until: float) -> list[Delivery]:
         """Those of the wanted that this gateway alone may try from `now` until then."""

@@ -27,7 +27,7 @@ async def ids(shell: Shell, request: pytest.FixtureRequest) -> AsyncIterator[dic
     await ledger.open()
     for team, event in (("red", "one"), ("red", "two"), ("blue", "three")):
         await ledger.outbox.notify(Notice("limit", event, team, TARGET, b"{}"), NOW)
-    claimed = await ledger.outbox.claim(await ledger.outbox.due(NOW, [], [], 10), NOW, NOW + 60)
+    claimed = await ledger.outbox.claim(await ledger.outbox.due(NOW, [], [], [], 10), NOW, NOW + 60)
     for delivery in claimed:
         if delivery.team == "red":
             await ledger.outbox.conclude(delivery, Attempt(Standing.FAILED, 410, "answered 410", None), NOW)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -34,7 +35,7 @@ async def row(ledger: Ledger) -> DeliveryState:
 
 
 async def due_at(ledger: Ledger, now: float) -> list[DueDelivery]:
-    return await ledger.outbox.due(now, [], [], 10)
+    return await ledger.outbox.due(now, [], [], [], 10)
 
 
 async def test_a_delivery_waits_for_the_end_of_its_job(ledger: Ledger) -> None:
@@ -143,13 +144,18 @@ async def test_redelivery_begins_anew_but_not_before_the_end(ledger: Ledger) -> 
     assert delivery.due_at == NOW + DAY
 
 
-async def test_hosts_that_are_full_are_passed_over(ledger: Ledger) -> None:
-    await create(ledger, told("a"), Outcome.SUCCESS)
-    assert await ledger.outbox.due(NOW, [TARGET.host], [], 10) == []
-    assert len(await ledger.outbox.due(NOW, ["other.example.com"], [], 10)) == 1
-    assert await ledger.outbox.due(NOW, [], ["red"], 10) == []
-    assert len(await ledger.outbox.due(NOW, [], ["another"], 10)) == 1
-    assert await ledger.outbox.due(NOW, [], [], 0) == []
+async def test_hosts_and_teams_that_are_full_are_passed_over(ledger: Ledger) -> None:
+    for team in ("red", "blue"):
+        await create(ledger, told(team, team), Outcome.SUCCESS)
+
+    async def teams(hosts: Sequence[str], teams: Sequence[str], pairs: Sequence[tuple[str, str]]) -> set[str]:
+        return {each.team for each in await ledger.outbox.due(NOW, hosts, teams, pairs, 10)}
+
+    assert await teams([TARGET.host], [], []) == set()
+    assert await teams(["other.example.com"], [], []) == {"red", "blue"}
+    assert await teams([], ["red"], []) == {"blue"}
+    assert await teams([], [], [("red", TARGET.host), ("blue", "other.example.com")]) == {"blue"}
+    assert await teams([], [], [("red", TARGET.host), ("blue", TARGET.host)]) == set()
 
 
 async def test_an_event_about_no_job_is_told_once_and_at_once(ledger: Ledger, url: str) -> None:

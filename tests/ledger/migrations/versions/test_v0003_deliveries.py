@@ -24,7 +24,7 @@ async def test_a_ledger_of_0002_tells_ends_that_either_gateway_sees(empty: str) 
         await create(ledger, told(name))
     # a gateway of 0002 knows nothing of deliveries, and settles and releases all the same
     run_sql(empty, f"UPDATE reservations SET state = 'settled', outcome = 'success', updated_at = {NOW} WHERE id = 'a'")
-    (due,) = await ledger.outbox.due(NOW, [], [], 10)
+    (due,) = await ledger.outbox.due(NOW, [], [], [], 10)
     (delivery,) = await ledger.outbox.claim([due], NOW, NOW + 60)
     assert b'"type":"request.success"' in delivery.body
     await ledger.settle(Sighting("request-b", "failed", None), Outcome.FAILED, NOW)
