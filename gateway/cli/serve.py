@@ -5,6 +5,7 @@ Each setting is a flag, else an environment variable, else its default. SIGTERM 
 
 import logging
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from importlib import import_module
 
 from gateway import __version__
@@ -20,7 +21,7 @@ from gateway.starting import StartError
 
 CREDENTIALS = (
     ("GMI_API_KEY", "The real GMI API key, unless the policies name another source."),
-    ("GMI_API_KEY_FILE", "File that holds it; read again when it changes."),
+    ("GMI_API_KEY_FILE", "File that holds it, where the variable is not set; read again when it changes."),
     ("GMI_ORG_ID", "The organisation to act for, where the key sees several."),
 )
 
@@ -45,7 +46,7 @@ def run(call: Invocation) -> int:
     keep_freed_memory(budget_of(settings).kept_free)
     configure(settings.log_format, settings.log_level, at_once=several)
     try:
-        _log_start(settings)
+        _log_start(settings, call.environment)
         if several:
             # By name, because one process has no use for what looks after several.
             status: int = import_module("gateway.cli.workers").serve_with_workers(settings, call.environment)
@@ -59,7 +60,7 @@ def run(call: Invocation) -> int:
     return status
 
 
-def _log_start(settings: Settings) -> None:
+def _log_start(settings: Settings, environment: Mapping[str, str]) -> None:
     """The log's first line says what runs here, without a secret. Raises LedgerUnavailable for a URL that is none."""
     ledger = ledger_url(settings.ledger)
     log_event(
@@ -71,3 +72,5 @@ def _log_start(settings: Settings) -> None:
         workers=settings.workers,
         ledger=backend_of(ledger).name_of(ledger),
     )
+    if environment.get("GMI_API_KEY") and environment.get("GMI_API_KEY_FILE"):
+        log_event(logging.WARNING, "key file passed over", variable="GMI_API_KEY", file="GMI_API_KEY_FILE")

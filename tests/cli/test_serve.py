@@ -100,6 +100,17 @@ def test_a_ledgers_password_is_not_shown(shell: Shell, events: dict[str, dict[st
     assert "canary" not in f"{ended.err}{events}"
 
 
+@pytest.mark.parametrize("also", [{}, {"GMI_API_KEY": "canary"}])
+def test_a_key_file_that_is_passed_over_is_told(
+    shell: Shell, events: dict[str, dict[str, object]], also: dict[str, str]
+) -> None:
+    shell.environment.pop("GMI_API_KEY", None)
+    shell.environment |= {"GMI_API_KEY_FILE": "/nowhere", "GATEWAY_POLICIES": "/nowhere"} | also
+    shell.run("serve", "--port", "0", "--admin-port", "0")
+    assert ("key file passed over" in events) == bool(also)
+    assert "canary" not in str(events)
+
+
 def test_a_ledger_that_names_no_file_is_refused(shell: Shell) -> None:
     ended = shell.run("serve", "--ledger", "sqlite:///:memory:")
     assert (ended.status, ended.out) == (2, "")
