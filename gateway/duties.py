@@ -18,8 +18,11 @@ from gateway.upstream.client import UpstreamFailure
 SETTLE_EVERY = 1.0
 """Seconds between two rounds of following open jobs, and of looking up lost creates."""
 
-ATTEND_EVERY = 2.0
-"""Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone."""
+ATTEND_EVERY = 1.0
+"""Seconds between two signs of life to the other gateways on the ledger. One that gives none for ten is gone.
+
+By them the gateway also finds out whether it has a ledger.
+"""
 
 RECALL_EVERY = 5.0
 """Seconds between two looks into the ledger for listings of models, while there are credentials without one here."""
@@ -77,18 +80,18 @@ async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
 async def attend(ledger: Ledger, clock: LedgerClock) -> None:
     """Say that this gateway is there, by the ledger's own clock. Opens the ledger if that was not possible before.
 
-    That it is away is said once, and so is its return.
+    What comes of it is whether the ledger is there for this gateway: that it is not is said once, and so is its return.
     """
     try:
         await _attend(ledger, clock)
     except LedgerUnavailable as error:
-        if not clock.lost:
+        if not ledger.lost:
             log_event(logging.ERROR, "ledger lost", error=str(error))
-        clock.lost = True
+        ledger.lost = True
     else:
-        if clock.lost:
+        if ledger.lost:
             log_event(logging.INFO, "ledger back")
-        clock.lost = False
+        ledger.lost = False
 
 
 async def _attend(ledger: Ledger, clock: LedgerClock) -> None:

@@ -2,24 +2,35 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from gateway import duties, following
 from gateway.app import opened
 from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.ledger.readers import READERS
+from gateway.ledger.values import Refused
 from gateway.logs import logger
 from gateway.settings import read_settings
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
+from tests.ledger.samples import NOW, claim, reservation
+from tests.postgres import Server, postgres
+from tests.postgres_proxy import Proxy
 from tests.scripted_upstream import response
+from tests.served import eventually
 
-__all__ = ["wall_clock"]
+__all__ = ["postgres", "wall_clock"]
 
 
 @pytest.fixture
@@ -112,6 +123,7 @@ class Coming:
     """A ledger that is there or not, as the test says."""
 
     is_open = True
+    lost = False
 
     def __init__(self) -> None:
         self.there = True
@@ -134,3 +146,76 @@ async def test_that_the_ledger_is_away_and_back_is_said_once_each(caplog: pytest
         await duties.attend(cast("Ledger", ledger), clock)
     logger.removeHandler(caplog.handler)
     assert list(dict.fromkeys(record.message for record in caplog.records)) == ["ledger lost", "ledger back"]
+
+
+@pytest.fixture
+def database(postgres: Server) -> str:
+    return postgres.ledger_database()
+
+
+@pytest.fixture
+async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
+    async with Proxy(postgres.socket) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def ledger(database: str, proxy: Proxy) -> AsyncIterator[Ledger]:
+    """A ledger on PostgreSQL whose connections go through the proxy, and which this gateway has attended to."""
+    ledger = Ledger(proxy.url(database))
+    await duties.attend(ledger, LedgerClock(lambda: NOW, time.perf_counter))
+    assert ledger.healthy
+    yield ledger
+    proxy.flowing.set()
+    await ledger.close()
+
+
+async def healthy_after_a_round(ledger: Ledger) -> bool:
+    await duties.attend(ledger, LedgerClock(lambda: NOW, time.perf_counter))
+    return ledger.healthy
+
+
+async def test_le5_a_server_that_says_nothing_is_no_ledger_until_it_speaks_again(ledger: Ledger, proxy: Proxy) -> None:
+    proxy.flowing.clear()
+    began = time.perf_counter()
+    assert not await healthy_after_a_round(ledger)
+    assert time.perf_counter() - began < 2
+    proxy.flowing.set()
+    await eventually(partial(healthy_after_a_round, ledger))
+
+
+@pytest.mark.parametrize("table", ["counters", "reservations", "claims"])
+async def test_le7_while_no_create_can_be_written_other_writes_make_the_ledger_no_better(
+    ledger: Ledger, database: str, table: str
+) -> None:
+    with psycopg.connect(database) as other:
+        other.execute(f"LOCK TABLE {table} IN SHARE MODE")
+        assert not await healthy_after_a_round(ledger)
+        await ledger.add_refusals({Refused("red", "key", "model", "rate_limited", 0.0): 1})
+        assert not ledger.healthy
+    assert await healthy_after_a_round(ledger)
+
+
+async def test_le7_what_waits_for_one_teams_counters_is_no_sign_that_the_ledger_is_away(
+    ledger: Ledger, database: str
+) -> None:
+    names = [str(number) for number in range(40)]
+    await asyncio.gather(*(ledger.reserve(reservation(name, claim("red")), NOW) for name in names))
+    with psycopg.connect(database) as other:
+        other.execute("SELECT * FROM counters WHERE name = 'red' FOR UPDATE")
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(ledger.release(name, NOW, None)) for name in names]
+        waiting += [asyncio.ensure_future(ledger.reserve(reservation(f"{n}-2", claim("red")), NOW)) for n in names]
+        for _ in range(3):
+            await asyncio.sleep(0.5)
+            assert await healthy_after_a_round(ledger)
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_that_long_reads_hold_everybody_up_is_no_sign_that_the_ledger_is_away(ledger: Ledger) -> None:
+    def sleep(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_sleep(1.9)")
+
+    reading = [asyncio.ensure_future(ledger.survey(sleep)) for _ in range(READERS)]
+    await asyncio.sleep(0.05)
+    assert await healthy_after_a_round(ledger)
+    await asyncio.gather(*reading, return_exceptions=True)

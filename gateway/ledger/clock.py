@@ -17,8 +17,6 @@ class LedgerClock:
         self._wall = wall
         self.ticks = ticks
         self._ahead: float | None = None
-        self.lost = False
-        """Whether the database could not be asked the last time."""
 
     def __call__(self) -> float:
         return self._wall() if self._ahead is None else self.ticks() + self._ahead

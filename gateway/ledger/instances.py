@@ -4,10 +4,10 @@ What somebody who is gone had reserved is taken over by the others. Should they 
 they are fenced by the states their reservations are in by now.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, insert, or_, select
 
 from gateway.ledger.common_sql import OnConflict
-from gateway.ledger.schema import instances
+from gateway.ledger.schema import claims, counters, instances, reservations
 from gateway.ledger.statement import Statement, instant, text
 
 LEASE = 10.0
@@ -26,11 +26,16 @@ _RENEW = Statement(
 )
 _FORGET = Statement(delete(instances).where(or_(_lease_until < instant("past"), _lease_until > instant("future"))))
 _COUNT = Statement(select(func.count()).select_from(instances).where(_present))
+_TOUCH = [Statement(delete(table).where(false())) for table in (counters, reservations, claims)]
+"""What changes nothing, yet waits for whoever keeps all creates from being written, such as a table that is locked."""
+
 _LEAVE = Statement(delete(instances).where(instances.c.id == text("instance")))
 
 
 def renew(connection: Connection, instance: str, now: float) -> int:
-    """Count as present for another `LEASE`; how many gateways are."""
+    """Count as present for another `LEASE`; how many gateways are. Not done where no create could be written."""
+    for touch in _TOUCH:
+        touch.changes(connection)
     _RENEW.changes(connection, instance=instance, until=now + LEASE)
     _FORGET.changes(connection, past=now - _FORGOTTEN_AFTER, future=now + _FORGOTTEN_AFTER)
     return int(_COUNT.rows(connection, now=now, latest=now + LEASE)[0][0])

@@ -21,7 +21,7 @@ from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
 from gateway.ledger.jobless import Jobless
 from gateway.ledger.looks import Looks
-from gateway.ledger.operation import Together, Work, Writing, measured
+from gateway.ledger.operation import Together, Work, Writing, do_each, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.owner_reads import OwnerReads
 from gateway.ledger.readers import Readers
@@ -60,7 +60,7 @@ class Ledger:
     """One process's hold on the ledger at `url`. `timed` is told each operation's name and seconds, as metrics do.
 
     `instance` is this gateway's name among those that share the ledger, and `replicas` how many of them were there
-    when its lease was last renewed: 0 until then.
+    when its lease was last renewed: 0 until then. `lost` is set while its signs of life come to nothing.
     """
 
     def __init__(self, url: str, timed: Callable[[str, float], None] | None = None) -> None:
@@ -68,6 +68,7 @@ class Ledger:
         self._timed = timed
         self.instance = uuid.uuid4().hex
         self.replicas = 0
+        self.lost = False
         self._lease_until = 0.0
         self._returning: asyncio.Task[None] | None = None
         self._reserve_together = partial(reservations.reserve_together, instance=self.instance)
@@ -106,8 +107,8 @@ class Ledger:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last attempt to write succeeded. While it did not, one is made every second."""
-        return self._writer is not None and self._writer.healthy
+        """Whether the last attempt to write succeeded, and the last sign of life, which is tried every second."""
+        return self._writer is not None and self._writer.healthy and not self.lost
 
     async def reserve(self, new: NewReservation, now: float) -> Reserved:
         """Take every claim of a create or none, unless its idempotency key stands for an earlier one."""
@@ -121,7 +122,8 @@ class Ledger:
 
     async def renew(self, now: float) -> None:
         """Say that this gateway is there. One that does not for `LEASE` seconds counts as gone."""
-        self.replicas = await self._write("renew", instances.renew, self.instance, now)
+        work = partial(instances.renew, instance=self.instance, now=now)
+        self.replicas = await self._submit("renew", work, work, together=Together(do_each, work))
         self._lease_until = now + instances.LEASE
 
     async def present(self, now: float) -> frozenset[str]:
@@ -136,8 +138,9 @@ class Ledger:
         await asyncio.shield(self._returning)
 
     async def instant(self) -> float | None:
-        """The clock of the ledger, unix seconds; None where it is this machine's."""
-        return None if (read := self._backend.instant) is None else await self._read("instant", read)
+        """The clock of the ledger, unix seconds; None where it is this machine's. No long read holds it up."""
+        read = self._backend.instant
+        return await self._submit("instant", read, read, together=Together(do_each, read)) if read else None
 
     async def mark_sent(self, reservation_id: str, now: float) -> bool:
         """From here on upstream may have read the create. False if it is not `reserved` any more: do not send it."""

@@ -133,6 +133,11 @@ def do_together(group: Sequence[Operation[T]], connection: Connection) -> Sequen
     return parts[0].all_of(connection, [part.item for part in parts])
 
 
+def do_each(connection: Connection, works: Sequence[Work[T]]) -> list[T]:
+    """Do small operations as they are, one after the other: a way together for those that wait for no team's rows."""
+    return [work(connection) for work in works]
+
+
 def report_mistake(fault: Exception, foreseen: tuple[type[Exception], ...]) -> None:
     """Log why a group was not done in one go, unless it asked for that or it is a fault of a database, as foreseen.
 

@@ -82,7 +82,7 @@ class Metrics:
         self.reload_ok = gauge("policy_last_reload_successful", "Whether the last policy load was accepted.")()
         self.reload_time = gauge("policy_last_reload_timestamp_seconds", "When policies were last swapped in.")()
         self.policy_info = shown("policy_info", "1 for the policy generation in force.", "hash")
-        self.ledger_up = gauge("ledger_up", "Whether the ledger answers.")()
+        self.ledger_up = gauge("ledger_up", "Whether the ledger can be written; readiness goes by the same.")()
         self.ledger_duration = histogram(
             "ledger_operation_duration_seconds", "Time of a ledger operation.", OVERHEAD, "operation"
         )

@@ -36,6 +36,7 @@ class Scrape:
         metrics, siblings = self._gw.metrics, self._gw.siblings
         async with self._turn:
             await self._look_up()
+            show_health(self._gw)
             present = await siblings.ask("metrics")
             if siblings.may_be:
                 await dump_metrics(self._gw)  # what was told once must be known even if this worker is gone by then
@@ -67,7 +68,13 @@ def counts_for_siblings(gw: Gateway) -> Answers:
 
 async def dump_metrics(gw: Gateway) -> bytes:
     """What this worker counted, for a sibling's scrape; and should it end before the next, for those after that."""
+    show_health(gw)
     return await gw.siblings.leave(gw.metrics.dump)
+
+
+def show_health(gw: Gateway) -> None:
+    """Show what `/readyz` goes by, whatever became of looking up: a slow answer is no ledger that is away."""
+    gw.metrics.ledger_up.set(gw.ledger.healthy)
 
 
 async def look_up(gw: Gateway) -> None:
@@ -78,9 +85,7 @@ async def look_up(gw: Gateway) -> None:
             limits = await limits_of_teams(gw, teams.values())
             counts = await gw.ledger.open_counts()
     except (LedgerUnavailable, TimeoutError):
-        gw.metrics.ledger_up.set(0)
         return
-    gw.metrics.ledger_up.set(1 if gw.ledger.healthy else 0)
     _show_limits(gw, limits)
     gw.metrics.jobs_active.show(_active(gw, counts.active))
     gw.metrics.reservations_open.show({(state.value,): number for state, number in counts.reservations.items()})

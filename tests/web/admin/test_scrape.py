@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import Metrics
-from gateway.web.admin.scrape import look_up
+from gateway.web.admin.scrape import dump_metrics, look_up
 from tests.conftest import House, OpenHouse, digest, team
 
 LIMITS = """
@@ -128,7 +128,23 @@ async def test_a_ledger_that_hangs_does_not_hang_the_scrape(
         await asyncio.sleep(60)
 
     monkeypatch.setattr(type(house.gw.ledger), "open_counts", hang)
-    assert (await samples(house))["gateway_ledger_up{}"] == 0
+    assert await samples(house)
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_the_ledger_is_up_as_readiness_has_it_however_long_looking_up_takes(
+    open_house: OpenHouse,
+    monkeypatch: pytest.MonkeyPatch,
+    well: bool,  # noqa: FBT001
+) -> None:
+    house = await open_house({"a.yaml": team("marketing", "k")})
+    monkeypatch.setattr("gateway.web.admin.scrape._PATIENCE", 0.0)
+    monkeypatch.setattr(type(house.gw.ledger), "healthy", well)
+    assert (await house.admin("/readyz")).status_code == (200 if well else 503)
+    assert (await samples(house))["gateway_ledger_up{}"] == well
+    sibling = Metrics("1.2.3")
+    sibling.ledger_up.set(1)
+    assert f"gateway_ledger_up {float(well)}" in sibling.render("", [await dump_metrics(house.gw)])[0].decode()
 
 
 async def test_many_scrapers_cost_the_ledger_one_look(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
