@@ -5,7 +5,6 @@ came with, which is the one answer that proves nothing was done.
 """
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,7 +16,6 @@ import msgspec
 from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.core.retry import UNAVAILABLE, RetryBudget, pause, reason_to_repeat
-from gateway.logs import log_event
 from gateway.telemetry import NO_SPAN, NO_TRACES, Metrics, Traces
 from gateway.upstream import request
 from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, require_no_secret, require_result, whole_body
@@ -153,7 +151,7 @@ class Upstream:
         access = self._credentials.access(credential)
         if not access.keys:
             self.keys.refuse(credential)
-            log_event(logging.ERROR, "no upstream key can be read", credential=credential)
+            self.keys.say_missing(credential, self._ticks())
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
         call = _Call(credential, access, question, self._ticks())
@@ -227,7 +225,7 @@ class Upstream:
                 self.keys.take(call.credential, key)
                 return outcome
             status = outcome.status
-            log_event(logging.ERROR, "upstream refused a key", credential=call.credential, status=status)
+            self.keys.say_refused(call.credential, status, self._ticks())
         self.keys.refuse(call.credential)
         raise UpstreamFailure.refused(status)
 

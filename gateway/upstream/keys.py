@@ -1,7 +1,9 @@
 """Which of a credential's keys upstream takes, by its last word on them."""
 
+import logging
 from collections.abc import Collection, Sequence
 
+from gateway.logs import Seldom, log_event
 from gateway.telemetry import Metrics
 from gateway.upstream.credentials import Secret
 
@@ -13,6 +15,7 @@ class Keys:
         self._metrics = metrics
         self._taken: dict[str, Secret] = {}
         self._refused: set[str] = set()
+        self._said = Seldom()
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -42,6 +45,16 @@ class Keys:
         """Upstream took no key of the credential, or there was none to be sent."""
         self._refused.add(credential)
         self._show()
+
+    def say_refused(self, credential: str, status: int, ticks: float) -> None:
+        """Log that upstream refused one of the credential's keys. Every call finds that out anew, so it is seldom."""
+        if self._said.may_say((credential, status), ticks):
+            log_event(logging.ERROR, "upstream refused a key", credential=credential, status=status)
+
+    def say_missing(self, credential: str, ticks: float) -> None:
+        """The same where there is none to be sent."""
+        if self._said.may_say((credential, None), ticks):
+            log_event(logging.ERROR, "no upstream key can be read", credential=credential)
 
     def keep(self, credentials: Collection[str]) -> None:
         """Forget all others: nobody asks with those any more."""

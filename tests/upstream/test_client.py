@@ -6,6 +6,7 @@ import gc
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -244,6 +245,26 @@ async def test_up9_a_refused_key_is_not_the_callers_401(client: Connect, status:
     assert (refusal.status, refusal.headers) == (502, ())
     assert len(upstream.requests) == 2
     assert 'gateway_upstream_key_refused{credential="two"} 1.0' in exposed(gmi)
+
+
+async def test_what_is_wrong_with_a_credential_is_said_once_a_minute_of_each(
+    client: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    async with ScriptedUpstream(answering(response(b"{}", "401 Unauthorized"))) as upstream:
+        gmi = client(upstream.url, ticks=clock)
+        for _ in range(3):
+            for credential in ("two", "none", "undefined"):
+                await failing(partial(gmi.list_models, credential))
+        said = [(record.getMessage(), record.__dict__["fields"]) for record in caplog.records]
+        clock.now += 60.0
+        await failing(lambda: gmi.list_models("two"))
+    assert said == [
+        ("upstream refused a key", {"credential": "two", "status": 401}),
+        ("no upstream key can be read", {"credential": "none"}),
+        ("no upstream key can be read", {"credential": "undefined"}),
+    ]
+    assert len(caplog.records) == len(said) + 1
 
 
 @pytest.mark.parametrize("credential", ["none", "undefined"])
