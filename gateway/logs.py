@@ -27,6 +27,9 @@ BATCH_SECONDS = 0.25
 FLUSH_SECONDS = 1.0
 """The longest that anything waits for a sink, and only when the process ends."""
 
+EVENTS = "events"
+"""What the log calls itself."""
+
 _MOST_WAITING = 10_000
 _RETRY_SECONDS = 0.05
 _POLL_SECONDS = 0.002
@@ -100,13 +103,14 @@ class Spool:
         self._hurried = threading.Event()
         self._writing = False
         self._closed = False
+        self._failing = name == EVENTS  # of its own failing the log can tell nobody
         self.lost = 0
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def add(self, line: bytes) -> None:
         """Queue one line, without its end; dropped and counted when the sink has not kept up."""
         if len(self._waiting) >= _MOST_WAITING:
-            self.lost += 1
+            self._lose(1)
             return
         self._waiting.append(line)
         if not self._added.is_set():
@@ -138,10 +142,11 @@ class Spool:
             del self._waiting[: len(waiting)]  # more may have come behind them
             for lines in _portions(b"\n".join([*waiting, b""]), self._most_at_once):
                 written = self._write(lines) and written
-            self._writing = False
             if written and self.lost > told:
                 log_event(logging.WARNING, "log lines lost", log=self._name, count=self.lost - told)
                 told = self.lost
+                self._failing = self._name == EVENTS
+            self._writing = False
 
     def _write(self, lines: bytes) -> bool:
         rest = memoryview(lines)
@@ -153,9 +158,16 @@ class Spool:
                 else:
                     rest = rest[size:]
         except (OSError, ValueError):
-            self.lost += bytes(rest).count(b"\n")
+            self._lose(bytes(rest).count(b"\n"))
             return False
         return True
+
+    def _lose(self, count: int) -> None:
+        """Count lines as lost. The first are told at once; that events are, only once they are taken again."""
+        self.lost += count
+        if not self._failing:
+            self._failing = True
+            log_event(logging.WARNING, "log cannot be written", log=self._name)
 
 
 def _may_tear(sink: IO[bytes]) -> bool:
@@ -183,7 +195,7 @@ class SpoolHandler(logging.Handler):
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__()
-        self._spool = Spool(stream, "events")
+        self._spool = Spool(stream, EVENTS)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the event."""

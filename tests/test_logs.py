@@ -209,7 +209,10 @@ def test_a_sink_that_does_not_keep_up_loses_lines_and_the_log_says_how_many(
     deadline = time.monotonic() + 5
     while "log lines lost" not in said(stream) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert said(stream)[8:] == " WARNING log lines lost log=access log count=3\n"
+    assert [line[9:] for line in said(stream).splitlines()] == [
+        "WARNING log cannot be written log=access log",
+        "WARNING log lines lost log=access log count=3",
+    ]
 
 
 def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
@@ -287,6 +290,52 @@ def test_a_sink_that_fails_is_survived_and_counted(closed: bool) -> None:  # noq
     log.write({"number": 2})
     log.flush()
     assert log.lost == 2
+
+
+class Filling(io.RawIOBase):
+    """A disk that is full until there is room."""
+
+    has_room = False
+    taken = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # the log hands over nothing else
+        if not self.has_room:
+            raise OSError(28, "No space left on device")
+        self.taken += data
+        return len(data)
+
+
+def test_that_access_lines_are_lost_is_said_at_once_and_how_many_once_they_are_taken_again(stream: io.BytesIO) -> None:
+    configure("text", "info", stream)
+    sink = Filling()
+    log = AccessLog(sink)  # type: ignore[arg-type]  # a sink is all the log asks for
+    for _ in range(2):
+        for has_room in (False, False, True):
+            sink.has_room = has_room
+            log.write({})
+            log.flush()
+    log.close()
+    assert [line[9:] for line in said(stream).splitlines()] == [
+        "WARNING log cannot be written log=access log",
+        "WARNING log lines lost log=access log count=2",
+    ] * 2
+
+
+def test_that_events_are_lost_is_said_once_they_are_taken_again(stream: io.BytesIO) -> None:
+    sink = Filling()
+    configure("text", "info", sink)  # type: ignore[arg-type]  # a sink is all the log asks for
+    for has_room in (False, False, True):
+        sink.has_room = has_room
+        log_event(logging.INFO, "seen")
+        said(stream)
+    said(stream)
+    assert [line[9:] for line in sink.taken.decode().splitlines()] == [
+        "INFO seen",
+        "WARNING log lines lost log=events count=2",
+    ]
 
 
 def test_no_line_is_lost_or_doubled_while_both_threads_run() -> None:
