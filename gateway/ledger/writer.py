@@ -11,10 +11,12 @@ cancelling a future does not reach into the queue.
 import asyncio
 import logging
 import queue
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -42,9 +44,17 @@ MOST_AT_ONCE = 256
 PROBE_EVERY = 1.0
 """Seconds between two attempts to write while the ledger is unavailable and nobody asks for anything."""
 
+ROOM = 256 * 1024
+"""Bytes that are free where a ledger that could not be written counts as well again: the few of a small write may fit
+where those of a create do not.
+"""
+
 
 class Writer:
-    """Runs operations in the order they are handed over. `healthy` says whether the last ones could be written."""
+    """Runs operations in the order they are handed over.
+
+    `healthy` says whether the last ones could be written, and since some could not, whether there is room for more.
+    """
 
     def __init__(self, engine: Engine, turn: Turn) -> None:
         self._engine = engine
@@ -135,7 +145,8 @@ class Writer:
             log_event(logging.ERROR, "ledger writer failed", error=place_of(error))
             for operation in batch:
                 operation.error = LedgerUnavailable(f"writing failed: {type(error).__name__}")
-        self.healthy = not any(isinstance(operation.error, LedgerUnavailable) for operation in batch)
+        written = not any(isinstance(operation.error, LedgerUnavailable) for operation in batch)
+        self.healthy = written and (self.healthy or self._has_room())
         return begun
 
     def _probe(self) -> None:
@@ -143,7 +154,13 @@ class Writer:
         with suppress(Exception):
             with self._turn.taken(), self._connected() as connection, connection.begin():
                 connection.exec_driver_sql("PRAGMA user_version = 1")
-            self.healthy = True
+            self.healthy = self._has_room()
+
+    def _has_room(self) -> bool:
+        try:
+            return shutil.disk_usage(Path(str(self._engine.url.database)).parent).free >= ROOM
+        except OSError:  # the folder is gone
+            return False
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import sqlite3
 import threading
 import time
@@ -214,6 +215,26 @@ async def test_a_ledger_nobody_uses_is_found_well_again(
             break
         await asyncio.sleep(0.01)
     assert writer.healthy
+
+
+async def test_le1_a_small_write_that_fits_on_a_full_disk_makes_the_ledger_no_better(
+    writer: Writer, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def need_more(_: Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(writing, "PROBE_EVERY", 0.01)
+    monkeypatch.setattr(writing, "ROOM", shutil.disk_usage(file.parent).total + 1)
+    assert await writer.write(partial(add, line="before")) == "before"
+    assert is_healthy(writer), "nothing failed yet"
+    with pytest.raises(LedgerUnavailable):
+        await writer.write(need_more)
+    assert await writer.write(partial(add, line="after")) == "after"
+    await asyncio.sleep(0.1)
+    assert not is_healthy(writer)
+    monkeypatch.undo()
+    assert await writer.write(lines) == ["after", "before"]
+    assert is_healthy(writer)
 
 
 async def test_whatever_goes_wrong_the_thread_goes_on(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
