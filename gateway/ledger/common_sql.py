@@ -1,18 +1,20 @@
-"""What SQLite and PostgreSQL write alike: `INSERT … ON CONFLICT`, and an index over some rows alone.
+"""SQL for SQLite and PostgreSQL alike: `INSERT … ON CONFLICT`, an index over some rows alone, and a long list of texts.
 
-SQLAlchemy has both once for each of them, beside all else that it knows of that database: to import PostgreSQL's takes
-two megabytes, and a gateway on SQLite has no use for the rest.
+SQLAlchemy has the first two once for each of them, beside all else that it knows of that database: to import
+PostgreSQL's takes two megabytes, and a gateway on SQLite has no use for the rest.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert
+from sqlalchemy import ColumnElement, Insert, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql import SyntaxExtension
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.functions import FunctionElement
 
 
 class OnConflict(SyntaxExtension, ClauseElement):
@@ -62,3 +64,23 @@ def _write_index(create: CreateIndex, compiler: DDLCompiler, **options: Any) -> 
     if where is None:
         return written
     return f"{written} WHERE {compiler.sql_compiler.process(where, include_table=False, literal_binds=True)}"
+
+
+class _Listed(FunctionElement[str]):
+    inherit_cache = True
+
+
+@compiles(_Listed, "sqlite")
+def _list_on_sqlite(listed: _Listed, compiler: SQLCompiler, **options: Any) -> str:
+    value = compiler.process(listed.clauses, **options)
+    return f"(SELECT value FROM json_each({value}))"  # noqa: S608 - it is a parameter's place
+
+
+@compiles(_Listed, "postgresql")
+def _list_on_postgresql(listed: _Listed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT json_array_elements_text(CAST({compiler.process(listed.clauses, **options)} AS json)))"
+
+
+def is_among(column: ColumnElement[str], texts: Sequence[str]) -> ColumnElement[bool]:
+    """Whether the column is one of these, however many: one parameter, where `in_` has one for each."""
+    return column.op("IN", is_comparison=True)(_Listed(literal(json.dumps(texts))))

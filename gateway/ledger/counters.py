@@ -8,7 +8,7 @@ from itertools import chain
 from sqlalchemy import Connection, Double, case, cast, insert, select, update
 
 from gateway.core.claims import Claim
-from gateway.ledger.common_sql import OnConflict
+from gateway.ledger.common_sql import OnConflict, is_among
 from gateway.ledger.operation import Undo
 from gateway.ledger.schema import counters
 from gateway.ledger.statement import Statement, instant, integer, switch, text
@@ -16,9 +16,6 @@ from gateway.ledger.values import Admitted, Full
 
 UNBOUNDED = 2**62
 """The ceiling of a claim that has none, and of one that takes nothing. No sum of amounts below it overflows."""
-
-_AT_ONCE = 5000
-"""Counters looked up by one statement."""
 
 _name, _amount, _ceiling = text("counter"), integer("amount"), integer("ceiling")
 _ends = cast(instant("ends"), Double)  # PostgreSQL would take a NULL here for a text
@@ -142,10 +139,6 @@ def value_of(connection: Connection, counter: str) -> int:
 
 
 def values_of(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """What is used of each counter. Asked for in parts: the databases take a bounded number of parameters at a time."""
-    values = dict.fromkeys(names, 0)
-    for start in range(0, len(names), _AT_ONCE):
-        part = counters.c.name.in_(names[start : start + _AT_ONCE])
-        found = connection.execute(select(counters.c.name, _value).where(part))
-        values.update((name, value) for name, value in found)
-    return values
+    """What is used of each counter."""
+    found = connection.execute(select(counters.c.name, _value).where(is_among(counters.c.name, names)))
+    return dict.fromkeys(names, 0) | {row.name: row.value for row in found}

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from gateway.ledger.common_sql import OnConflict, only_where
+from gateway.ledger.common_sql import OnConflict, is_among, only_where
 from gateway.ledger.statement import integer, text
 
 # One column has a name that is a word of SQL's, and has to be quoted.
@@ -68,3 +68,19 @@ def test_an_index_is_over_some_rows_alone(connection: Connection) -> None:
     connection.execute(NEW, [{"name": "b", "by": 1}, {"name": "c", "by": 100}])
     with pytest.raises(IntegrityError):
         connection.execute(NEW, {"name": "d", "by": 100})
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ([], []),
+        (["a"], ["a"]),
+        (["b", "é\"'\\", "c d"], ["b", "é\"'\\"]),
+        ([*map(str, range(100_000)), "a"], ["a"]),
+    ],
+    ids=["none", "one", "odd", "many"],
+)
+def test_a_row_is_looked_for_by_any_number_of_texts(connection: Connection, names: list[str], found: list[str]) -> None:
+    connection.execute(NEW, [{"name": name, "by": by} for by, name in enumerate(("b", "é\"'\\", "c"), 2)])
+    rows_found = connection.scalars(select(rows.c.name).where(is_among(rows.c.name, names)).order_by(rows.c.order))
+    assert list(rows_found) == found
