@@ -133,8 +133,10 @@ async def _review_waits(gw: Gateway) -> None:
 async def _ask_again(gw: Gateway) -> None:
     """Ask with each credential whose keys were refused: once they are mended, only a call that succeeds shows it.
 
-    Each worker knows the answers to its own calls alone, and may have no other to make.
+    Each worker knows the answers to its own calls alone, and may have no other to make. One that the policies do not
+    name any more, as a job of former policies may, has no keys to be mended.
     """
+    gw.upstream.keys.keep(gw.policies.current.credentials)
     for credential in gw.upstream.keys.refused:
         with suppress(UpstreamFailure):
             await gw.upstream.list_models(credential)

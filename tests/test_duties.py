@@ -119,6 +119,19 @@ async def test_up9_a_credential_whose_key_is_mended_is_refused_no_more_although_
         await house.eventually(taken)
 
 
+async def test_up9_a_credential_that_the_policies_do_not_name_any_more_is_refused_no_more(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "ASK_AGAIN_EVERY", 0.02)
+    house: House = await open_house({"a.yaml": team("a", "key")})
+    house.gw.upstream.keys.refuse("former")
+
+    async def forgotten() -> bool:
+        return house.gw.upstream.keys.refused == ()
+
+    await house.eventually(forgotten)
+
+
 class Coming:
     """A ledger that is there or not, as the test says."""
 
