@@ -110,7 +110,7 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
 
     A first answer given again says nothing about that: upstream was not asked.
     """
-    accepted, turn = False, Turn(line, order.caller.team.name, gw.ticks)
+    accepted, limited, turn = False, False, Turn(line, order.caller.team.name, gw.ticks)
     try:
         policy = gw.policies.current
         order = replace(order, policy=policy, caller=policy.callers.get(order.caller.key.digest, order.caller))
@@ -120,8 +120,9 @@ async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
             raise decision.refusal
         created = await _carry_out(gw, order, decision, turn)
         accepted = created.answer.status in ACCEPTED and not created.replayed
+        limited = created.answer.status == 429
     finally:
-        turn.end(accepted=accepted)
+        turn.end(accepted=accepted, limited=limited)
     return created
 
 

@@ -71,6 +71,7 @@ class Line:
         """It does not wait any more, or its turn came when it did not."""
         if turn.done():
             self._under_way -= 1
+            self._served[team] += 1
         else:
             turns = self._waiting[team]
             turns.remove(turn)
@@ -81,8 +82,9 @@ class Line:
     def let_through(self, limit: Mapping[str, str | int], ticks: float) -> float:
         """It is the turn of as many as may go at once, by what upstream says of its `limit`.
 
-        Next is the team of which upstream has taken least, and of several the one whose last turn was longest ago. The
-        seconds until another may go; infinite where that depends on an answer.
+        Next is the team that has had least turns, and of several the one whose last was longest ago. A turn that ended
+        with upstream's limit is none: it was lost by nobody's fault. The seconds until another may go; infinite where
+        that depends on an answer.
         """
         while self._waiting and self._under_way < min(_MOST_AT_ONCE, max(1, self._in_a_row)):
             pause = self._pause(limit, ticks)
@@ -107,12 +109,12 @@ class Line:
             return 0.0
         return self._taken[0] + seconds - ticks if self._taken else inf
 
-    def done(self, team: str, ticks: float, *, accepted: bool) -> None:
-        """One of the team's that was let through has its answer."""
+    def done(self, team: str, ticks: float, *, accepted: bool, limited: bool = False) -> None:
+        """One of the team's that was let through has its answer; `limited` if that is upstream's 429."""
         self._under_way -= 1
+        self._served[team] += not limited
         if accepted:
             self._in_a_row += 1
-            self._served[team] += 1
             self._taken.append(ticks)
         self.moved.set()
 
@@ -135,10 +137,10 @@ class Turn:
         """Upstream has the create now. If it does not refuse it soon, others may go."""
         self._timer = asyncio.get_running_loop().call_later(PATIENCE, partial(self.end, accepted=True))
 
-    def end(self, *, accepted: bool) -> None:
+    def end(self, *, accepted: bool, limited: bool = False) -> None:
         """The create has its answer. Whatever comes after the line has been told is told it no more."""
         if self._timer is not None:
             self._timer.cancel()
         line, self._line = self._line, None
         if line is not None:
-            line.done(self._team, self._ticks(), accepted=accepted)
+            line.done(self._team, self._ticks(), accepted=accepted, limited=limited)

@@ -311,9 +311,9 @@ async def test_a_first_answer_given_again_lets_no_more_through(rush: Rush, monke
     done = Line.done
     heard: list[bool] = []
 
-    def listen(line: Line, team: str, ticks: float, *, accepted: bool) -> None:
+    def listen(line: Line, team: str, ticks: float, *, accepted: bool, limited: bool) -> None:
         heard.append(accepted)
-        done(line, team, ticks, accepted=accepted)
+        done(line, team, ticks, accepted=accepted, limited=limited)
 
     monkeypatch.setattr(Line, "done", listen)
     key = {"Idempotency-Key": "k"}

@@ -32,7 +32,7 @@ class Queue:
         """The create has its answer; by a refusal the line is slowed down."""
         if not accepted:
             self.line.slow_down()
-        self.line.done(name[0], self.now, accepted=accepted)
+        self.line.done(name[0], self.now, accepted=accepted, limited=not accepted)
 
     def in_order(self, upstream: str = "") -> list[str]:
         """All of them, one at a time; upstream takes (`+`) or refuses them in this pattern, in the end all refused."""
@@ -88,6 +88,24 @@ async def test_no_team_is_the_one_that_is_refused_whatever_pattern_upstream_has(
     order = queue.in_order(upstream * 60)
     taken = [name[0] for name, word in zip(order, upstream * 60, strict=False) if word == "+"][:18]
     assert {team: taken.count(team) for team in "abc"} == {"a": 6, "b": 6, "c": 6}
+
+
+async def test_a_team_of_which_nothing_is_taken_is_not_next_for_ever() -> None:
+    queue = Queue("a0", "a1", "b0", "b1", "b2")
+    order = []
+    for number in range(2, 8):
+        (name,) = queue.next()
+        order.append(name[0])
+        queue.turns[f"a{number}"] = queue.line.join("a")  # its queue never runs dry
+        queue.line.done(name[0], queue.now, accepted=False)
+    assert order == [*"ababab"]
+
+
+async def test_nor_is_one_whose_clients_leave_when_their_turn_has_come() -> None:
+    queue = Queue("a0", "a1", "a2", "b0")
+    assert queue.next() == ["a0"]
+    queue.line.leave("a", queue.turns["a0"])
+    assert queue.next() == ["b0"]
 
 
 async def test_one_at_a_time_and_as_many_as_upstream_has_taken_in_a_row() -> None:
