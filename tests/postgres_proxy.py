@@ -1,11 +1,14 @@
 """What lies between a gateway and its database: a TCP proxy that can be cut, also around a COMMIT."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Self
 
+import pytest
 from sqlalchemy import make_url
 
+from tests.postgres import Server
 from tests.servers import stop_listening
 
 _COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
@@ -104,3 +107,10 @@ class Proxy:
             if writer not in self._lost:
                 writer.write(data)
         writer.close()
+
+
+@pytest.fixture
+async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
+    """Before the tests' own server. A module that asks for it imports it."""
+    async with Proxy(postgres.socket) as proxy:
+        yield proxy

@@ -26,11 +26,11 @@ from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 from tests.ledger.samples import NOW, claim, reservation
 from tests.postgres import Server, postgres
-from tests.postgres_proxy import Proxy
+from tests.postgres_proxy import Proxy, proxy
 from tests.scripted_upstream import response
 from tests.served import eventually
 
-__all__ = ["postgres", "wall_clock"]
+__all__ = ["postgres", "proxy", "wall_clock"]
 
 
 @pytest.fixture
@@ -164,12 +164,6 @@ async def test_that_the_ledger_is_away_and_back_is_said_once_each(caplog: pytest
 @pytest.fixture
 def database(postgres: Server) -> str:
     return postgres.ledger_database()
-
-
-@pytest.fixture
-async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
-    async with Proxy(postgres.socket) as proxy:
-        yield proxy
 
 
 @pytest.fixture

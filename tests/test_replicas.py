@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,9 +14,9 @@ from tests.clocks import WallClock, wall_clock
 from tests.conftest import House, OpenHouse, Q, team
 from tests.ledger.samples import reservation, run_sql
 from tests.postgres import Server, postgres
-from tests.postgres_proxy import Proxy
+from tests.postgres_proxy import Proxy, proxy
 
-__all__ = ["postgres", "wall_clock"]
+__all__ = ["postgres", "proxy", "wall_clock"]
 
 Pair = tuple[House, House]
 
@@ -39,12 +39,6 @@ def open_pair(open_house: OpenHouse, database: str) -> Callable[..., Awaitable[P
         return first, await open_house(files, upstream=first.upstream.url, ledger=database)
 
     return open_
-
-
-@pytest.fixture
-async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
-    async with Proxy(postgres.socket) as proxy:
-        yield proxy
 
 
 def used(database: str, unit: str) -> int:

@@ -1,7 +1,5 @@
 """The connection to the database is cut around each COMMIT of a create: there is one reservation, and one job."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from gateway import duties
@@ -12,17 +10,11 @@ from tests.faults.unruly import UnrulyUpstream
 from tests.faults.wire import KEY_A
 from tests.ledger.samples import run_sql
 from tests.postgres import Server, postgres
-from tests.postgres_proxy import Proxy
+from tests.postgres_proxy import Proxy, proxy
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "proxy"]
 
 COMMITS = ("reserve", "mark sent", "place")
-
-
-@pytest.fixture
-async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
-    async with Proxy(postgres.socket) as proxy:
-        yield proxy
 
 
 @pytest.mark.parametrize("commit", COMMITS)

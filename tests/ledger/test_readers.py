@@ -12,13 +12,9 @@ from gateway.ledger.readers import Readers
 from gateway.ledger.statement import driver_of
 from tests.ledger.samples import run_sql
 from tests.postgres import Server
-from tests.postgres_proxy import Proxy
+from tests.postgres_proxy import Proxy, proxy
 
-
-@pytest.fixture
-async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
-    async with Proxy(postgres.socket) as proxy:
-        yield proxy
+__all__ = ["proxy"]
 
 
 @pytest.fixture

@@ -21,8 +21,10 @@ from gateway.ledger.values import Admitted, Sighting
 from gateway.ledger.writers import Writers
 from tests.ledger.samples import NOW, claim, create, money, placement, reservation, run_sql, slot
 from tests.postgres import Server
-from tests.postgres_proxy import Proxy
+from tests.postgres_proxy import Proxy, proxy
 from tests.served import eventually
+
+__all__ = ["proxy"]
 
 
 @pytest.fixture
@@ -36,12 +38,6 @@ async def writers(database: str) -> AsyncIterator[Writers]:
     writers = Writers(writing_engine(ledger_url(database)))
     yield writers
     await asyncio.to_thread(writers.stop)
-
-
-@pytest.fixture
-async def proxy(postgres: Server) -> AsyncIterator[Proxy]:
-    async with Proxy(postgres.socket) as proxy:
-        yield proxy
 
 
 @pytest.fixture
