@@ -37,6 +37,14 @@ async def poll(client: Client, request_id: str, **options: dict[str, str]) -> ht
     return await client.get(f"{Q}/requests/{request_id}", **options)
 
 
+@asynccontextmanager
+async def live_job(open_house: OpenHouse) -> AsyncIterator[tuple[House, FakeUpstream, str]]:
+    """A job of team `a` at an upstream of the test's own."""
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        yield house, upstream, await created(house.client("key-a"))
+
+
 async def ended(house: House, client: Client, request_id: str) -> httpx.Response:
     """The record once the job is over, with the second that a live one is believed taken off."""
     for _ in range(200):
@@ -271,11 +279,8 @@ async def test_a_poll_goes_on_when_the_client_that_began_it_hangs_up(open_house:
 
 
 async def test_ch2_a_look_that_hangs_does_not_keep_the_next_second_waiting(open_house: OpenHouse) -> None:
-    async with FakeUpstream() as upstream:
-        house = await open_house(FILES, upstream=upstream.url)
-        client = house.client("key-a")
-        request_id = await created(client)
-        target = f"{Q}/requests/{request_id}"
+    async with live_job(open_house) as (house, upstream, request_id):
+        client, target = house.client("key-a"), f"{Q}/requests/{request_id}"
         upstream.hung.add(target)
         hanging = asyncio.ensure_future(poll(client, request_id))
         await house.eventually(lambda: len(upstream.calls("GET", target)) == 1)
@@ -291,11 +296,8 @@ async def test_ch2_a_look_that_hangs_does_not_keep_the_next_second_waiting(open_
 
 
 async def test_ch2_where_upstream_hangs_a_job_is_asked_for_twice_and_no_more(open_house: OpenHouse) -> None:
-    async with FakeUpstream() as upstream:
-        house = await open_house(FILES, upstream=upstream.url)
-        client = house.client("key-a")
-        request_id = await created(client)
-        target = f"{Q}/requests/{request_id}"
+    async with live_job(open_house) as (house, upstream, request_id):
+        client, target = house.client("key-a"), f"{Q}/requests/{request_id}"
         upstream.held[target] = asyncio.Event()
         waiting = {"prefer": "wait=60"}
         polls = [asyncio.ensure_future(poll(client, request_id, headers=waiting))]
@@ -344,9 +346,8 @@ class Overlap:
 
 @asynccontextmanager
 async def overlap(open_house: OpenHouse) -> AsyncIterator[Overlap]:
-    async with FakeUpstream() as upstream:
-        house = await open_house(FILES, upstream=upstream.url)
-        yield Overlap(house, upstream, await created(house.client("key-a")))
+    async with live_job(open_house) as made:
+        yield Overlap(*made)
 
 
 @pytest.mark.parametrize(
@@ -392,11 +393,8 @@ async def test_ch2_of_two_looks_at_once_the_one_counts_that_says_more(open_house
 
 @pytest.mark.parametrize("path", ["", "/events"])
 async def test_who_waits_hears_of_the_end_though_the_first_look_hangs(open_house: OpenHouse, path: str) -> None:
-    async with FakeUpstream() as upstream:
-        house = await open_house(FILES, upstream=upstream.url)
-        client = house.client("key-a")
-        request_id = await created(client)
-        target = f"{Q}/requests/{request_id}"
+    async with live_job(open_house) as (house, upstream, request_id):
+        client, target = house.client("key-a"), f"{Q}/requests/{request_id}"
         upstream.held[target] = asyncio.Event()
         watched = f"/gateway/v1/requests/{request_id}/events" if path else target
         waiting = asyncio.ensure_future(client.get(watched, headers={"prefer": "wait=20"}))
