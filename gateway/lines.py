@@ -40,7 +40,7 @@ class Line:
     def __init__(self) -> None:
         self.moved = asyncio.Event()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._served: Counter[str] = Counter()
+        self._had: Counter[str] = Counter()
         self._taken: deque[float] = deque(maxlen=_MOST_TAKEN)
         self._under_way = 0
         self._in_a_row = 0
@@ -60,8 +60,8 @@ class Line:
         A team that comes late stands as if it had had what the others had at least.
         """
         if team not in self._waiting:
-            least = min((self._served[other] for other in self._waiting), default=0)
-            self._served[team] = max(self._served[team], least)
+            least = min((self._had[other] for other in self._waiting), default=0)
+            self._had[team] = max(self._had[team], least)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(team, deque()).append(turn)
         self.moved.set()
@@ -71,7 +71,7 @@ class Line:
         """It does not wait any more, or its turn came when it did not."""
         if turn.done():
             self._under_way -= 1
-            self._served[team] += 1
+            self._had[team] += 1
         else:
             turns = self._waiting[team]
             turns.remove(turn)
@@ -90,7 +90,7 @@ class Line:
             pause = self._pause(limit, ticks)
             if pause > 0:
                 return pause
-            team = min(self._waiting, key=self._served.__getitem__)
+            team = min(self._waiting, key=self._had.__getitem__)
             turns = self._waiting.pop(team)
             turns.popleft().set_result(None)
             self._under_way += 1
@@ -112,7 +112,7 @@ class Line:
     def done(self, team: str, ticks: float, *, accepted: bool, limited: bool = False) -> None:
         """One of the team's that was let through has its answer; `limited` if that is upstream's 429."""
         self._under_way -= 1
-        self._served[team] += not limited
+        self._had[team] += not limited
         if accepted:
             self._in_a_row += 1
             self._taken.append(ticks)
