@@ -40,7 +40,7 @@ class Look(msgspec.Struct, eq=False):
     """
 
     asked_at: float
-    task: "asyncio.Task[Any] | None"
+    task: "asyncio.Task[Any]"
     news: "asyncio.Future[Seen]" = msgspec.field(default_factory=_new_future)
     later: Seen | None = None
     is_answered: bool = False
@@ -48,13 +48,13 @@ class Look(msgspec.Struct, eq=False):
 
     def give_way(self) -> Seen | None:
         """What came of a later one, where this one's task was cancelled for it and for nothing else."""
-        return self.later if self.later is not None and self.task is not None and not self.task.uncancel() else None
+        return self.later if self.later is not None and not self.task.uncancel() else None
 
     def hear_of(self, other: "Look", seen: Seen) -> None:
         """Another one of the same job has brought the record."""
         if other.asked_at < self.asked_at:
             self.overlapped = True
-        elif self.task is not None and not self.is_answered and self.later is None:
+        elif not self.is_answered and self.later is None:
             self.later = seen
             self.task.cancel()
 
@@ -81,7 +81,9 @@ class Looks:
 
     def begin(self, request_id: str, ticks: float) -> Look:
         """A call to upstream is about to be made. Others wait for what it brings until `end` says so."""
-        look = Look(ticks, asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        look = Look(ticks, task)
         self._under_way.setdefault(request_id, []).append(look)
         return look
 

@@ -98,6 +98,11 @@ class JobMemory:
         """The record last seen."""
         return self.of(request_id).seen
 
+    def newer(self, request_id: str, asked_at: float) -> Seen | None:
+        """The record beside which what was asked then says nothing new of a living job: its end, or one asked later."""
+        seen = self.seen(request_id)
+        return seen if seen is not None and (seen.terminal or seen.asked_at > asked_at) else None
+
     def see_again(self, request_id: str, answer: Answer, asked_at: float) -> Seen | None:
         """The live record last seen, seen once more, which is what upstream mostly answers; None if this is another.
 
@@ -190,16 +195,12 @@ class JobMemory:
         Errors and ends are always told: who came later may have missed them. A record beside a newer one never is.
         """
         audience = self._audiences.get(request_id)
-        if audience is None or (not seen.terminal and seen.etag and self._is_known_newer(request_id, seen)):
+        if audience is None or (not seen.terminal and seen.etag and self.newer(request_id, seen.asked_at) is not None):
             return
         if seen.terminal or not seen.etag or audience.told != seen.etag:
             audience.told = seen.etag
             audience.news.set_result(seen)
             audience.news = _new_future()
-
-    def _is_known_newer(self, request_id: str, seen: Seen) -> bool:
-        known = self.seen(request_id)
-        return known is not None and (known.terminal or known.asked_at > seen.asked_at)
 
     def expect(self, request_id: str, team: str) -> None:
         """Upstream gave the job to the team, and the ledger is still to say whether it is the team's."""

@@ -105,12 +105,12 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, look
 def _known_newer(gw: Gateway, request_id: str, looking: Look, status: str = "") -> Seen | None:
     """The record that is known already, where what this look says of a living job is no news beside it.
 
-    That is an end, what was asked for later, and what had come further of two that were asked for at the same time.
+    Of two that were asked for at the same time that is also the one that had come further.
     """
-    known = gw.jobs.seen(request_id)
-    if known is None or known.terminal or known.asked_at > looking.asked_at:
-        return known
-    head = record_head(known.answer.body) if looking.overlapped else None
+    newer, known = gw.jobs.newer(request_id, looking.asked_at), gw.jobs.seen(request_id)
+    if newer is not None or known is None or not looking.overlapped:
+        return newer
+    head = record_head(known.answer.body)
     return known if head is not None and is_behind(status, head.status) else None
 
 
@@ -264,7 +264,7 @@ async def refuse(gw: Gateway, reservation_id: str, left: Sighting | None, reply:
 def left_behind(owner: Owner, answer: Answer, *, told: bool) -> Sighting | None:
     """The failed job that upstream keeps of the owner's create which it refused with this answer; None if none.
 
-    Until its own record is asked for, one of the gateway's says why it failed, if the team may be `told` that.
+    In the list one of the gateway's stands for its own record, and says why it failed, if the team may be `told` that.
     """
     job = refused_request(answer.body)
     if job is None:
