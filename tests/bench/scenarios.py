@@ -66,7 +66,9 @@ _MANY = 20_000
 SCENARIOS = (
     Scenario("listing", "cached listing", _listings, _ALL),
     Scenario("shared", "shared poll", _few_polls, _COMPILED),
-    Scenario("poll-1", "forwarded poll, 1 connection", _all_polls, _COMPILED, connections=1, jobs=5_000, forwards=True),
+    Scenario(
+        "poll-1", "forwarded poll, 1 connection", _all_polls, _COMPILED, connections=1, jobs=10_000, forwards=True
+    ),
     Scenario("poll", "forwarded poll", _all_polls, _ALL, jobs=_MANY, forwards=True),
     Scenario(
         "poll-256",
