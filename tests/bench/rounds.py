@@ -19,6 +19,9 @@ from tests.postgres import running_server
 _LONGER = {"litellm": 4, "portkey": 2}
 """Who is measured so much longer: what is still under way at the end was worked on and is not counted."""
 
+_CAUGHT_UP = 3
+"""How often each live job is asked for before it counts: until what fell due while the gateway stood still is done."""
+
 Rounds = dict[str, list[Result]]
 """By server, one result a round."""
 
@@ -94,8 +97,8 @@ def _with_one_gateway(scenario: Scenario, where: Scene, options: Options) -> Rou
         results = _Results(scenario, where)
         for number in range(options.rounds):
             for server in results.servers(ours, number):
-                # Jobs that were passed over while others had their turn are looked after again before it counts.
-                warmth = len(jobs) if server.name == OURS and scenario.forwards else 1
+                # Jobs that fell due while others had their turn are caught up with before it counts.
+                warmth = _CAUGHT_UP * len(jobs) if server.name == OURS and scenario.forwards else 1
                 results.add(server, _measure(load, server, where, options, warmth))
             _say(scenario, number, options)
     return results.rounds
