@@ -6,7 +6,9 @@
 import fcntl
 import json
 import os
+import random
 import re
+import socket
 import subprocess
 import time
 import urllib.request
@@ -28,6 +30,9 @@ BASE = "localhost/gmi-gateway-base:trixie"
 """What stands in for python:3.13-slim, which is Debian trixie too, where no registry of images can be reached."""
 
 IMAGE = "localhost/gmi-gateway:test"
+FIRST_PORT = 20_000
+"""Of those at which containers are reached."""
+
 SETTINGS = """\
 [containers]
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
@@ -153,13 +158,31 @@ class Container:
 def running_container(*options: str, image: str, command: tuple[str, ...]) -> Iterator[Container]:
     """A container with nothing that it can do without; it does not outlive the block."""
     locked = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m")
-    ports = ("--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::9090")
+    ports = [f"--publish=127.0.0.1:{_free_port()}:{inside}" for inside in (8080, 9090)]
     made = run("podman", "run", "--detach", *locked, *ports, *options, image, *command)
     container = Container(re.findall(r"[0-9a-f]{64}", made)[-1])
     try:
         yield container
     finally:
         run("podman", "rm", "--force", "--volumes", "--time", "0", container.id)
+
+
+def _free_port() -> int:
+    """A port that the system gives to nobody by itself.
+
+    While a container ends, and for good if its test was killed, the firewall still sends what goes to its port to it.
+    Whoever was given that port meanwhile would listen, and be refused to all.
+    """
+    while True:
+        port = random.randrange(FIRST_PORT, given_ports()[0])
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def given_ports() -> tuple[int, int]:
+    """The first and the last port that the system gives to those who ask for any."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    return first, last
 
 
 if __name__ == "__main__":
