@@ -16,7 +16,7 @@ from gateway.core.headers import CLOSE, Header
 from gateway.core.parts import Parts
 from gateway.server.filling import Filling
 from gateway.server.flow import HIGH_WATER_LIMIT
-from gateway.server.reader import Head
+from gateway.server.head import Head
 from gateway.server.state import STATUS_LINES, ASGIApp, Message, Scope
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Exchange:
     def _scope(self) -> Scope:
         """The ASGI scope. `raw_path` is the path as it was sent, without the query.
 
-        Its `respond` is an extension of `send`. The exchange does not keep the scope, or each would keep the other.
+        Its `respond` is an extension of `send`, and `notes` the app's own: see `Head`. The exchange does not keep the
+        scope, or each would keep the other.
         """
         head, connection = self.request, self._connection
         raw_path, _, query = head.target.partition(b"?")
@@ -93,6 +94,7 @@ class Exchange:
             "query_string": query,
             "headers": head.headers,
             "state": {},
+            "notes": head.notes,
             "respond": self.respond,
         }
 

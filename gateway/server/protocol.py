@@ -21,7 +21,8 @@ from typing import cast
 from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
 from gateway.server.exchange import Exchange
 from gateway.server.flow import HIGH_WATER_LIMIT, Flow, addresses
-from gateway.server.reader import Head, Phase, RequestReader, Unreadable
+from gateway.server.head import Head
+from gateway.server.reader import Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
 
 
@@ -53,7 +54,7 @@ class HardenedProtocol(asyncio.Protocol):
         self.state = state
         self._limits = state.limits
         self._clock = state.loop.time
-        self._reader = RequestReader(state.limits, self)
+        self._reader = RequestReader(state.limits, self, state.repeats)
         self._stage = _OPEN
         self._deadline = NEVER
         self._running: Exchange | None = None

@@ -9,10 +9,11 @@ from enum import Enum, auto
 from typing import Protocol
 
 import httptools
-import msgspec
 
 from gateway.server.framing import FRAMING_FIELDS, Field, chunk_excess, expects_continue, head_problem
+from gateway.server.head import Head
 from gateway.server.limits import ConnectionLimits
+from gateway.server.repeats import Repeats
 
 SLICE = 4096
 """The most bytes fed at once. Bounds how far any count can be overrun, and how many requests a slice can hold.
@@ -45,22 +46,11 @@ class Unreadable(Exception):  # noqa: N818 - the client's fault, answered with a
         self.message = message
 
 
-class Head(msgspec.Struct):
-    """A complete, acceptable request head. Header names are in lower case, `target` is as it was sent."""
-
-    method: str
-    target: bytes
-    version: str
-    headers: list[Field]
-    expects_continue: bool
-    keep_alive: bool
-
-
 class Sink(Protocol):
     """Who is told what the bytes mean, in the order they mean it."""
 
     def request_began(self) -> None:
-        """The first byte of a request line came."""
+        """The first byte of a request line came. Of a request that comes whole this may be left out."""
 
     def head_received(self, head: Head) -> None:
         """A head is complete."""
@@ -73,7 +63,10 @@ class Sink(Protocol):
 
 
 class RequestReader:
-    """Reads the requests of one connection, one after the other. The `on_…` methods are httptools' callbacks."""
+    """Reads the requests of one connection, one after the other. The `on_…` methods are httptools' callbacks.
+
+    `repeats` are the heads that came on this connection and on others.
+    """
 
     __slots__ = (
         "_body",
@@ -83,22 +76,25 @@ class RequestReader:
         "_excess",
         "_fault",
         "_framing",
+        "_head",
         "_headers",
         "_limits",
         "_parser",
+        "_repeats",
         "_sink",
         "_target",
         "_unfinished",
         "phase",
     )
 
-    def __init__(self, limits: ConnectionLimits, sink: Sink) -> None:
+    def __init__(self, limits: ConnectionLimits, sink: Sink, repeats: Repeats) -> None:
         self.phase = _IDLE
         self._limits = limits
         self._sink = sink
         self._fault: Unreadable | None = None
         self._body = self._end = self._chunks = self._excess = 0
         self._chunked = False
+        self._repeats = repeats
         self._start_head()
         self._parser = httptools.HttpRequestParser(self)
 
@@ -110,6 +106,8 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Read at most so many bytes as it `takes`. Raises `Unreadable`; the reader is of no use after that."""
         was, body, chunks = self.phase, self._body, self._chunks
+        if was is _IDLE and self._read_again(data):
+            return
         if was is _BODY and not self._chunked:
             self._take_body(data)
             return
@@ -118,10 +116,23 @@ class RequestReader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             fault = self._fault or Unreadable("invalid_request", "The request is not well-formed HTTP/1.1.")
             raise fault from None
-        if self.phase is _HEAD:
+        if was is self.phase is _IDLE and self._head is not None:
+            self._repeats.note(data, self._head)
+        elif self.phase is _HEAD:
             self._count_unfinished_head(len(data))
         elif was is _BODY and self.phase is _BODY:
             self._count_chunk_framing(len(data), self._body - body, self._chunks - chunks)
+
+    def _read_again(self, data: bytes) -> bool:
+        """Take a request whose header fields are known, without the parser. False, with nothing done, if it is none."""
+        if self._head is not None and not self._head.keep_alive:
+            return False  # the parser takes nothing after that
+        head = self._repeats.head_of(data, self._limits.target_bytes)
+        if head is None:
+            return False
+        self._sink.head_received(head)
+        self._sink.request_received()
+        return True
 
     def _take_body(self, data: bytes) -> None:
         """More of a body whose length is known. The parser would only copy it, so another one reads what follows."""
@@ -156,6 +167,7 @@ class RequestReader:
         raise fault
 
     def _start_head(self) -> None:
+        self._head: Head | None = None
         self._target = b""
         self._headers: list[Field] = []
         self._framing: list[Field] = []
@@ -198,7 +210,8 @@ class RequestReader:
             waits = expects_continue(version, framing)
         # uvicorn keeps no HTTP/1.0 connection open, and neither do we: its clients rarely frame what they send.
         stays = version == "1.1" and parser.should_keep_alive()
-        self._sink.head_received(Head(method.decode(), self._target, version, self._headers, waits, stays))
+        self._head = Head(method.decode(), self._target, version, self._headers, framing, waits, stays, {})
+        self._sink.head_received(self._head)
 
     def _header_size(self) -> int:
         return sum(len(name) + len(value) + 4 for name, value in self._headers)

@@ -12,6 +12,7 @@ from gateway.afterwards import Afterwards
 from gateway.core.headers import CLOSE, Header
 from gateway.server.deadlines import NEVER
 from gateway.server.limits import ConnectionLimits
+from gateway.server.repeats import Repeats
 
 if TYPE_CHECKING:
     from gateway.server.protocol import HardenedProtocol
@@ -61,6 +62,7 @@ class ListenerState:
     """The app's running calls."""
     writes: Afterwards = field(default_factory=Afterwards)
     """Whole small answers, written at the end of the loop's turn."""
+    repeats: Repeats = field(default_factory=Repeats)
     date_line: bytes = b""
     """Sent with every response: the `Date` field's line (RFC 9110 §6.6.1)."""
     draining: bool = False

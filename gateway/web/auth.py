@@ -5,7 +5,9 @@ Addresses that keep sending keys nobody has are slowed down; an address is never
 
 import hashlib
 import ipaddress
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from typing import Any, cast
+from weakref import ref
 
 from gateway.core.errors import Code, RateLimit, Refusal
 from gateway.core.policy import Caller, Key, PolicySet
@@ -32,6 +34,19 @@ def identify(policy: PolicySet, values: list[bytes]) -> Caller:
     caller = policy.callers.get(hashlib.sha256(key.strip()).hexdigest()) if len(key) <= _LONGEST_KEY else None
     if caller is None:
         raise Refusal(Code.KEY_INVALID, "This key is not a team key of this gateway; ask your platform team for one.")
+    return caller
+
+
+def identify_once(policy: PolicySet, notes: MutableMapping[str, Any], values: Callable[[bytes], list[bytes]]) -> Caller:
+    """As `identify`; `values` are those of a header. Whom it finds stands in the `notes` of a head that may come again.
+
+    Under another policy generation it is looked for anew. One that is over does not live on for a note.
+    """
+    known = notes.get("caller")
+    if known is not None and known[0]() is policy:
+        return cast("Caller", known[1])
+    caller = identify(policy, values(b"authorization"))
+    notes["caller"] = ref(policy), caller
     return caller
 
 

@@ -21,7 +21,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.logs import log_event, logger
 from gateway.upstream.client import Trace, UpstreamFailure
 from gateway.upstream.request import PREFIX
-from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
+from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify_once
 from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply
@@ -171,7 +171,7 @@ class PublicApp:
     def _identify(self, call: Call, now: float) -> None:
         """Who calls, by the key."""
         try:
-            call.who = identify(call.policy, call.headers(b"authorization"))
+            call.who = identify_once(call.policy, call.scope.get("notes", {}), call.headers)
             self._room.join(call.who.team.name)
             check_expiry(call.who.key, now)
         except Refusal as refusal:

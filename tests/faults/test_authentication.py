@@ -67,6 +67,17 @@ async def test_au2_unknown_mistyped_and_revoked_keys_look_alike(
     assert "canary" not in access_log(world, capsys)
 
 
+async def test_au2_a_key_is_revoked_on_a_connection_that_has_sent_it_often(world: World) -> None:
+    wire = await world.connect()
+    for _ in range(4):
+        await wire.send(get(USAGE))
+        assert (await wire.answer()).status == 200
+    revoke(world)
+    await world.house.eventually(lambda: refuses(world, KEY_A))
+    await wire.send(get(USAGE))
+    refused(await wire.answer(), 401, "key_invalid")
+
+
 async def test_au2_an_expired_key_is_told_so_and_logged_by_name(
     open_world: OpenWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.server.head import Head
 from gateway.server.limits import ConnectionLimits
-from gateway.server.reader import SLICE, Head, Phase, RequestReader, Unreadable
+from gateway.server.reader import SLICE, Phase, RequestReader, Unreadable
+from gateway.server.repeats import Repeats
 from tests.server.conftest import get, post
 
 
@@ -66,7 +68,7 @@ TOLD = [
 @given(st.lists(st.integers(1, len(STREAM) - 1)))
 def test_however_the_bytes_are_cut_they_mean_the_same(cuts: list[int]) -> None:
     recorder = Recorder()
-    reader = RequestReader(ConnectionLimits(), recorder)
+    reader = RequestReader(ConnectionLimits(), recorder, Repeats())
     edges = [0, *sorted(set(cuts)), len(STREAM)]
     for start, end in pairwise(edges):
         feed_all(reader, STREAM[start:end])
@@ -78,12 +80,12 @@ def test_however_the_bytes_are_cut_they_mean_the_same(cuts: list[int]) -> None:
 def test_random_bytes_are_no_request_and_raise_nothing_but_unreadable(data: bytes) -> None:
     recorder = Recorder()
     with suppress(Unreadable):
-        RequestReader(ConnectionLimits(), recorder).feed(data)
+        RequestReader(ConnectionLimits(), recorder, Repeats()).feed(data)
     assert "received" not in recorder.told
 
 
 def test_a_length_in_both_head_and_body_is_refused_after_a_trailer_had_one() -> None:
-    reader = RequestReader(ConnectionLimits(), Recorder())
+    reader = RequestReader(ConnectionLimits(), Recorder(), Repeats())
     reader.feed(post("/", "Transfer-Encoding: chunked", body=b"0\r\nContent-Length: 5\r\n\r\n"))
     with pytest.raises(Unreadable):
         reader.feed(post("/", "Transfer-Encoding: chunked", "Content-Length: 5", body=b"0\r\n\r\n"))
@@ -94,7 +96,7 @@ def test_a_length_in_both_head_and_body_is_refused_after_a_trailer_had_one() -> 
 )
 def test_hd8_a_head_without_end_is_refused_before_it_is_large(piece: bytes) -> None:
     limits = ConnectionLimits()
-    reader = RequestReader(limits, Recorder())
+    reader = RequestReader(limits, Recorder(), Repeats())
     reader.feed(b"GET / HTTP/1.1\r\n")
     fed = 0
     with pytest.raises(Unreadable) as refusal:
@@ -109,16 +111,16 @@ def test_hd8_the_size_of_headers_is_counted_to_the_byte() -> None:
     lines = [f"X{number}: {'y' * 500}" for number in range(60)]
     size = sum(len(line) + 2 for line in ["Host: gateway", *lines])
     recorder = Recorder()
-    feed_all(RequestReader(ConnectionLimits(header_bytes=size), recorder), get("/", *lines))
+    feed_all(RequestReader(ConnectionLimits(header_bytes=size), recorder, Repeats()), get("/", *lines))
     assert recorder.told[-1] == "received"
     with pytest.raises(Unreadable) as refusal:
-        feed_all(RequestReader(ConnectionLimits(header_bytes=size - 1), Recorder()), get("/", *lines))
+        feed_all(RequestReader(ConnectionLimits(header_bytes=size - 1), Recorder(), Repeats()), get("/", *lines))
     assert refusal.value.code == "headers_too_large"
 
 
 def test_a_body_of_known_length_is_taken_whole_and_nothing_after_it() -> None:
     recorder = Recorder()
-    reader = RequestReader(ConnectionLimits(), recorder)
+    reader = RequestReader(ConnectionLimits(), recorder, Repeats())
     for size in (5 * SLICE, 0, 4):
         assert reader.takes == SLICE
         reader.feed(post("/", f"Content-Length: {size}"))
@@ -136,7 +138,7 @@ def test_a_body_of_known_length_is_taken_whole_and_nothing_after_it() -> None:
 def test_requests_in_one_piece_are_taken_apart(sizes: list[int]) -> None:
     data = b"".join(post("/", f"Content-Length: {size}", body=b"x" * size) for size in sizes)
     recorder = Recorder()
-    reader = RequestReader(ConnectionLimits(), recorder)
+    reader = RequestReader(ConnectionLimits(), recorder, Repeats())
     feed_all(reader, data)
     assert [len(told) for told in recorder.told if isinstance(told, bytes)] == sizes
     assert recorder.told.count("received") == len(sizes)

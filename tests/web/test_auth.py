@@ -1,14 +1,17 @@
 """Keys are looked up, not compared; addresses are slowed down, never shut out."""
 
+import gc
 import random
+import weakref
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key
 from gateway.settings import Network
-from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify
+from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify, identify_once
 from tests.conftest import digest
 from tests.policy_texts import policy
 
@@ -44,6 +47,40 @@ def test_anything_else_is_no_key(values: list[bytes], code: Code) -> None:
         identified(*values)
     assert refusal.value.code is code
     assert "secret" not in refusal.value.message
+
+
+def test_a_caller_is_looked_for_once_under_each_policy() -> None:
+    notes: dict[str, Any] = {}
+    asked: list[bytes] = []
+
+    def values(name: bytes) -> list[bytes]:
+        asked.append(name)
+        return [b"Bearer secret"]
+
+    first = identify_once(POLICY, notes, values)
+    assert first is identify_once(POLICY, notes, values) is identify(POLICY, [b"Bearer secret"])
+    assert asked == [b"authorization"]
+    with pytest.raises(Refusal):
+        identify_once(policy("team: a\nmodels: {allow: [Veo3]}\nkeys: []\n"), notes, values)
+    assert asked == [b"authorization"] * 2
+
+
+def test_a_note_keeps_no_policy_alive() -> None:
+    notes: dict[str, Any] = {}
+    former = policy(f"team: a\nmodels: {{allow: [Veo3]}}\nkeys: [{{name: main, hash: {digest('secret')}}}]\n")
+    identify_once(former, notes, lambda _: [b"Bearer secret"])
+    gone = weakref.ref(former)
+    del former
+    gc.collect()
+    assert gone() is None
+    assert identify_once(POLICY, notes, lambda _: [b"Bearer secret"]) is identify(POLICY, [b"Bearer secret"])
+
+
+def test_nobody_is_noted_by_a_key_that_is_none() -> None:
+    notes: dict[str, Any] = {}
+    with pytest.raises(Refusal):
+        identify_once(POLICY, notes, lambda _: [b"Bearer other"])
+    assert notes == {}
 
 
 def test_au3_ten_thousand_random_keys_open_nothing() -> None:
