@@ -8,7 +8,6 @@ connection is told, and does.
 import asyncio
 import logging
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
@@ -27,6 +26,9 @@ logger = logging.getLogger("gateway.server")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WITHOUT_BODY = (204, 304)
+_LINE_FEED, _CARRIAGE_RETURN = b"\n\r"
+"""As numbers: looking for those in bytes takes a fifth of what looking for bytes does."""
+
 _LARGE = 64 * 1024
 """Bytes of a body from which on it is not copied behind its head."""
 
@@ -276,14 +278,12 @@ class Exchange:
 
 
 def _head(first: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The head that begins with these lines. Raises ValueError if a header would be more than one.
-
-    One format of everything takes a third of the time that one for each line does.
-    """
-    fields = b"%s: %s\r\n" * len(headers) % tuple(chain.from_iterable(headers))
-    if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers):
+    """The head that begins with these lines. Raises ValueError if a header would be more than one."""
+    lines = list(map(b": ".join, headers))
+    text = b"".join(lines)
+    if _LINE_FEED in text or _CARRIAGE_RETURN in text:
         raise ValueError("a header of the response holds a line break")
-    return b"%s%s\r\n" % (first, fields)
+    return first + b"\r\n".join([*lines, b"\r\n"])
 
 
 def _chunk(body: bytes, *, more: bool) -> bytes:
