@@ -40,14 +40,9 @@ class Exchange:
     there is more. The response has `started` once a byte of it was written. `task` is what runs the app, once it does.
     """
 
-    task: asyncio.Task[None] | None = None
-    more_body = True
     disconnected = False
-    started = False
-    complete = False
     _told_end = False
     _changed: asyncio.Event | None = None
-    _head = b""
     _left: int | None = None
     """Bytes of the response's body that its head promised and that were not sent; None where it told no length."""
     _bare = False
@@ -56,6 +51,12 @@ class Exchange:
     """Whether the response has a head alone: to HEAD, and where the status says so."""
 
     def __init__(self, connection: "HardenedProtocol", head: Head) -> None:
+        # What every exchange writes stands in the instance from the start: the interpreter finds it there at once.
+        self.task: asyncio.Task[None] | None = None
+        self.more_body = True
+        self.started = False
+        self.complete = False
+        self._head = b""
         self._connection = connection
         self.request = head
         self.keep_alive = head.keep_alive

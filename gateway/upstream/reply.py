@@ -72,28 +72,29 @@ class Reply(httpx.AsyncByteStream):
     A reply that is not read to its end must be closed, which costs its connection.
     """
 
-    stage = _HEAD
-    status = 0
-    passed_on: Headers = ()
-    keep_for = 0.0
-    """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
     is_coded = False
     """Whether the body is compressed, or in another coding (RFC 9110 §8.4)."""
-    began = False
     had_head = False
     """Of a reply that failed: whether its head had come, so that only its body was refused or broken off."""
-    piece: bytes | None = None
-    """All bytes of an answer that came in one piece, and its body in one part of that."""
     _interim = 0
-    _until_close = False
-    _barren = 0
-    _held = 0
     _paused = False
     _failure: httpx.TransportError | None = None
-    _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, source: Source, *, bodiless: bool = False) -> None:
+        # What every reply writes stands in the instance from the start: the interpreter finds it there at once.
+        self.stage = _HEAD
+        self.status = 0
         self.headers: list[Header] = []
+        self.passed_on: Headers = ()
+        self.keep_for = 0.0
+        """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
+        self.began = False
+        self.piece: bytes | None = None
+        """All bytes of an answer that came in one piece, and its body in one part of that."""
+        self._until_close = False
+        self._barren = 0
+        self._held = 0
+        self._waiter: asyncio.Future[None] | None = None
         self._source = source
         self._bodiless = bodiless
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
