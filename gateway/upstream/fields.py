@@ -1,6 +1,6 @@
 """What each header of an answer is for: where the answer ends, this gateway alone, or the client (RFC 9110 §7.6.1)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from gateway.core.headers import Header, Headers
@@ -34,45 +34,45 @@ _KEPT_HERE_PREFIXES = (
 )
 
 
-def sorted_out(headers: Iterable[Header]) -> tuple[list[Header], list[Header]]:
+Places = tuple[tuple[int, bytes], ...]
+"""Where headers stand among others, and their names in lower case."""
+
+
+def sorted_out(headers: Sequence[Header]) -> tuple[list[Header], list[Header]]:
     """Those that say how the answer is framed, and those that may be the client's business.
 
     Names in lower case, order kept. `Retry-After` is in neither: it is written anew, because upstream's may be missing
     or absurd.
     """
-    framing: list[Header] = []
-    passed: list[Header] = []
-    for name, value in headers:
-        field = _as_sorted(name)
-        if field in _FRAMING:
-            framing.append((field, value))
-        elif field:
-            passed.append((field, value))
-    return framing, passed
+    framing, passed = _places_of(tuple([name for name, _ in headers]))
+    return [(name, headers[place][1]) for place, name in framing], [(name, headers[place][1]) for place, name in passed]
 
 
-@lru_cache(maxsize=256)
-def _as_sorted(name: bytes) -> bytes:
-    """A header's name in lower case; empty if nothing is done with it. Upstream's are few."""
-    lowered = name.lower()
-    return b"" if lowered in _KEPT_HERE or lowered.startswith(_KEPT_HERE_PREFIXES) else lowered
+@lru_cache(maxsize=64)
+def _places_of(names: tuple[bytes, ...]) -> tuple[Places, Places]:
+    """Where headers of both kinds stand among headers of these names. Upstream mostly sends the same."""
+    lowered = [(place, name.lower()) for place, name in enumerate(names)]
+    framing = tuple([each for each in lowered if each[1] in _FRAMING])
+    return framing, tuple([each for each in lowered if each[1] not in _FRAMING and not _is_kept_here(each[1])])
 
 
-def end_to_end(headers: Iterable[Header]) -> Headers:
+def _is_kept_here(name: bytes) -> bool:
+    return name in _KEPT_HERE or name.startswith(_KEPT_HERE_PREFIXES)
+
+
+def end_to_end(headers: Sequence[Header]) -> Headers:
     """The headers that are the client's business, names in lower case, order kept."""
-    return passed_on(*sorted_out(headers))
+    framing, passed = sorted_out(headers)
+    nominated = [nominated_by(value) for name, value in framing if name == b"connection"]
+    return without(frozenset[bytes]().union(*nominated), passed)
 
 
-def passed_on(framing: Iterable[Header], passed: Iterable[Header]) -> Headers:
-    """What `sorted_out` gives, without the headers that a `Connection` calls that connection's alone."""
-    nominated: frozenset[bytes] = frozenset()
-    for name, value in framing:
-        if name == b"connection":
-            nominated |= _nominated_by(value)
+def without(nominated: frozenset[bytes], passed: Iterable[Header]) -> Headers:
+    """What may be the client's business, but for what a `Connection` nominates."""
     return tuple([field for field in passed if field[0] not in nominated]) if nominated else tuple(passed)
 
 
 @lru_cache(maxsize=16)
-def _nominated_by(connection: bytes) -> frozenset[bytes]:
-    """The headers that it names, beside those that are never passed on."""
+def nominated_by(connection: bytes) -> frozenset[bytes]:
+    """The headers that a `Connection` calls that connection's alone, beside those that are never passed on."""
     return frozenset(token.strip().lower() for token in connection.split(b",")) - _KEPT_HERE - _FRAMING

@@ -13,12 +13,15 @@ import httptools
 import httpx
 
 from gateway.core.headers import Header, Headers
-from gateway.upstream.fields import passed_on, sorted_out
+from gateway.upstream.fields import nominated_by, sorted_out, without
 
 LONGEST_FIELD = 16 * 1024
 """Bytes of one header, name and value."""
 
 MOST_FIELDS = 128
+_HARMLESS_HEAD = 4 * MOST_FIELDS
+"""Bytes of a head in which there is room neither for too many headers nor for one that is too long."""
+
 _LARGEST_HEAD = 256 * 1024
 """Bytes that may come in a row without one byte of a body: heads, chunk extensions, trailers."""
 
@@ -32,6 +35,7 @@ KEPT_IDLE = 30.0
 """Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
 
 _UNCODED = (b"", b"identity")
+_NONE: frozenset[bytes] = frozenset()
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
 
@@ -231,29 +235,34 @@ class Reply(httpx.AsyncByteStream):
 
     def _read_framing(self, *, keep_alive: bool) -> None:
         """Decide where the body ends and whether another answer may follow (RFC 9112 §6.3, §9.3)."""
-        if len(self.headers) > MOST_FIELDS:
-            raise _Refused("it has too many headers")
-        if self._barren > LONGEST_FIELD and any(len(name) + len(value) > LONGEST_FIELD for name, value in self.headers):
-            raise _Refused("a header is too long")
+        if self._barren > _HARMLESS_HEAD:
+            self._check_headers()
         framing, passed = sorted_out(self.headers)
-        bounds, chunked, told = 0, True, KEPT_IDLE
+        bounds, chunked, told, nominated = 0, True, KEPT_IDLE, _NONE
         for field, value in framing:
             if field == b"content-length":
                 bounds += 1
+            elif field == b"connection":
+                nominated |= nominated_by(value)
             elif field == b"transfer-encoding":
                 bounds += 1
                 chunked = value.strip().lower() == b"chunked"
             elif field == b"content-encoding":
-                self.is_coded = self.is_coded or value.strip().lower() not in _UNCODED
+                self.is_coded |= value.strip().lower() not in _UNCODED
             elif field == b"keep-alive":
-                match = _KEEP_ALIVE_TIMEOUT.search(value)
-                told = KEPT_IDLE if match is None else max(0.0, min(KEPT_IDLE, int(match[1]) - 1.0))
+                told = _told_by(value)
         if bounds > 1 or not chunked:
             raise _Refused("its length is told twice, or in a way unknown")
-        self.passed_on = passed_on(framing, passed)
+        self.passed_on = without(nominated, passed)
         self._until_close = not bounds and self.status not in (204, 304)
         if keep_alive and not self._until_close and not self._bodiless:
             self.keep_for = told
+
+    def _check_headers(self) -> None:
+        if len(self.headers) > MOST_FIELDS:
+            raise _Refused("it has too many headers")
+        if any(len(name) + len(value) > LONGEST_FIELD for name, value in self.headers):
+            raise _Refused("a header is too long")
 
     def on_body(self, body: bytes) -> None:
         if self.stage is not _BODY:
@@ -265,3 +274,9 @@ class Reply(httpx.AsyncByteStream):
     def on_message_complete(self) -> None:
         if self.stage is _BODY:
             self.stage = _WHOLE
+
+
+def _told_by(keep_alive: bytes) -> float:
+    """Seconds for which a connection may be kept idle by upstream's word, less one for the way."""
+    match = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+    return KEPT_IDLE if match is None else max(0.0, min(KEPT_IDLE, int(match[1]) - 1.0))

@@ -33,6 +33,9 @@ class Operation(StrEnum):
     UPLOAD_URL = "upload_url"
 
 
+# A member read through its class costs as much as a call; this is read for every poll.
+_GET_REQUEST = Operation.GET_REQUEST
+
 TEMPLATES: Mapping[Operation, str] = {
     Operation.LIST_MODELS: f"{PREFIX}/models",
     Operation.GET_MODEL: f"{PREFIX}/models/{{id}}",
@@ -95,7 +98,7 @@ def create_request(body: bytes, trace: Trace | None) -> Question:
 
 def get_request(request_id: str) -> Question:
     """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(Operation.GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}", repeatable=True)
+    return Question(_GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}", repeatable=True)
 
 
 def list_requests(model: str | None, limit: int, offset: int) -> Question:
