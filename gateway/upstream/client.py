@@ -270,7 +270,7 @@ class Upstream:
                     body = await read_body(reply, self._under_way.intake, call.reading)
             finally:
                 reply.close()
-            require_no_secret(reply, body, call.access.keys)
+            require_no_secret(reply, body, call.access.traces)
             code = str(reply.status)
         except UpstreamFailure as failure:
             code = failure.code.value

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.policy import Credential, PolicySet, Source, Team
-from gateway.upstream.credentials import Credentials, Secret
+from gateway.upstream.credentials import Credentials, Secret, traces_of
 
 
 class Clock:
@@ -142,17 +142,17 @@ def test_se2_a_secret_is_found_in_every_spelling(secret: str, before: bytes, aft
         base64.b64encode(wrapped),
         base64.urlsafe_b64encode(wrapped),
     ):
-        assert Secret(secret).is_in(text)
+        assert any(trace in text for trace in traces_of(secret))
 
 
 def test_a_word_too_short_for_a_secret_is_in_no_text() -> None:
-    assert not Secret("test").is_in(b'{"prompt":"a test"}')
+    assert not traces_of("test")
 
 
 def test_se2_other_texts_are_left_alone() -> None:
-    secret = Secret("real-upstream-key-0123456789")
+    traces = traces_of("real-upstream-key-0123456789")
     for text in (b"", b"real-upstream-key-012345678", base64.b64encode(b"Bearer other-key-0123456789" * 9)):
-        assert not secret.is_in(text)
+        assert not any(trace in text for trace in traces)
 
 
 def test_a_named_organisation_that_cannot_be_read_is_missing_too() -> None:

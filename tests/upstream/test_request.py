@@ -37,7 +37,7 @@ def test_only_reads_are_repeatable() -> None:
 
 def test_a_read_carries_no_body_headers_and_no_organisation_unless_there_is_one() -> None:
     key = Secret("k")
-    lines = request.head_of(request.list_models(), "h", key, Access((key,), None)).split(b"\r\n")
+    lines = request.head_of(request.list_models(), "h", key, Access((key,), None, ())).split(b"\r\n")
     assert lines[0] == f"GET {request.PREFIX}/models HTTP/1.1".encode()
     names = [line.partition(b": ")[0] for line in lines[1:]]
     assert names == [b"host", b"accept", b"accept-encoding", b"user-agent", b"authorization", b"", b""]
