@@ -27,24 +27,37 @@ class Failed(msgspec.Struct, frozen=True):
     asked_at: float
 
 
-def _new_future() -> "asyncio.Future[Seen]":
-    return asyncio.get_running_loop().create_future()
-
-
 class Look(msgspec.Struct, eq=False):
     """A call to upstream under way for one job, begun by `task` at `asked_at` on the monotonic clock.
 
-    Whoever shares it waits for `news`. When one that was begun `later` brings the record, this one is broken off for
+    Whoever shares it waits for its news. When one that was begun `later` brings the record, this one is broken off for
     it, unless it `is_answered` already. It is `overlapped` when one begun before it was answered meanwhile: then nobody
     knows which of the two tells what is newer.
     """
 
     asked_at: float
     task: "asyncio.Task[Any]"
-    news: "asyncio.Future[Seen]" = msgspec.field(default_factory=_new_future)
     later: Seen | None = None
     is_answered: bool = False
     overlapped: bool = False
+    _news: "asyncio.Future[Seen] | None" = None
+
+    @property
+    def news(self) -> "asyncio.Future[Seen]":
+        """What it will bring; made for the first who waits for it, because mostly nobody does."""
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        return self._news
+
+    def tell(self, outcome: Seen | UpstreamFailure | None) -> None:
+        """What came of it, to whoever waits. None if whoever made it was broken off."""
+        if self._news is None:
+            return
+        if isinstance(outcome, Seen):
+            self._news.set_result(outcome)
+        else:
+            self._news.set_exception(outcome or UpstreamFailure.broken_off())
+            self._news.exception()  # whoever waited may be gone, and that is no fault
 
     def give_way(self) -> Seen | None:
         """What came of a later one, where this one's task was cancelled for it and for nothing else."""
@@ -92,13 +105,10 @@ class Looks:
         others = [other for other in self._under_way.pop(request_id, ()) if other is not look]
         if others:
             self._under_way[request_id] = others
-        if isinstance(outcome, Seen):
-            look.news.set_result(outcome)
-            for other in others if outcome.etag else ():
+        look.tell(outcome)
+        if others and isinstance(outcome, Seen) and outcome.etag:
+            for other in others:
                 other.hear_of(look, outcome)
-        else:
-            look.news.set_exception(outcome or UpstreamFailure.broken_off())
-            look.news.exception()  # nobody may be waiting, and that is no fault
 
     def forget(self, request_id: str) -> None:
         """Share none of those under way any more: the job was changed since."""

@@ -83,8 +83,11 @@ class JobMemory:
 
     def owner(self, request_id: str, ticks: float) -> Owner | None:
         """The owner, if the ledger said so within the last minute."""
-        known = self._owners.get(request_id)
-        return known[0] if known is not None and ticks - known[1] < OWNER_TRUSTED_FOR else None
+        try:
+            owner, told_at = self._owners[request_id]
+        except KeyError:
+            return None
+        return owner if ticks - told_at < OWNER_TRUSTED_FOR else None
 
     def remember_owner(self, request_id: str, owner: Owner, ticks: float) -> None:
         """The ledger's word, as of `ticks`."""
@@ -92,7 +95,10 @@ class JobMemory:
 
     def of(self, request_id: str) -> Known:
         """All that is remembered of the job, to be read only. Whoever serves it has checked the owner first."""
-        return self._known.get(request_id, _NOTHING)
+        try:
+            return self._known[request_id]  # a call less than `get`, and mostly it is there
+        except KeyError:
+            return _NOTHING
 
     def seen(self, request_id: str) -> Seen | None:
         """The record last seen."""

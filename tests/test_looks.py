@@ -13,17 +13,19 @@ def record(status: str = "queued", *, etag: bytes = b'"1"') -> Seen:
 
 
 class Looking:
-    """One look, whose answer is what `answer` is set to."""
+    """One look, whose answer is what `answer` is set to, and somebody who shares it from its beginning."""
 
     def __init__(self, looks: Looks, asked_at: float) -> None:
         self._looks = looks
         self._asked_at = asked_at
         self.answer: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
         self.look: Look | None = None
+        self.news: asyncio.Future[Seen] | None = None
         self.task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> Seen | None:
         self.look = self._looks.begin("one", self._asked_at)
+        self.news = self.look.news
         outcome: Seen | None = None
         try:
             outcome = await self.answer
@@ -43,8 +45,8 @@ async def begun(looks: Looks, *asked_at: float) -> list[Looking]:
 
 
 def news_of(looking: Looking) -> "asyncio.Future[Seen]":
-    assert looking.look is not None
-    return looking.look.news
+    assert looking.news is not None
+    return looking.news
 
 
 async def test_a_look_is_shared_until_it_is_done() -> None:
@@ -56,6 +58,14 @@ async def test_a_look_is_shared_until_it_is_done() -> None:
     assert await one.task is await news_of(one)
     assert not looks.is_under_way("one")
     assert looks.to_share("one", 5.9) is None
+
+
+async def test_a_look_that_nobody_shares_ends_without_a_word() -> None:
+    looks = Looks()
+    for outcome in (record(), UpstreamFailure.broken_off(), None):
+        look = looks.begin("one", 5.0)
+        looks.end("one", look, outcome)
+        assert not looks.is_under_way("one")
 
 
 async def test_a_look_that_lasts_is_not_shared_but_where_there_are_as_many_as_may_be() -> None:
