@@ -53,10 +53,12 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     An error of upstream's is told for a second before it is asked again, and so is the last record where upstream
     answered with something that is none.
     """
-    owner = gw.jobs.owner(request_id, gw.ticks())
+    now = gw.ticks()
+    owner = gw.jobs.owner(request_id, now)
     if owner is None or owner.team != caller.team.name:
         owner = await own(gw, caller, request_id)  # which looks into memory again: mostly there is no need for it
-    known, now = gw.jobs.of(request_id), gw.ticks()
+        now = gw.ticks()
+    known = gw.jobs.of(request_id)
     seen = known.seen
     if seen is not None and (seen.terminal or now - seen.asked_at < LIVE_RECORD_FRESH):
         return Served(seen, _HIT, now - seen.asked_at)
@@ -67,17 +69,19 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
             return Served(kept, _HIT, gw.ticks() - kept.asked_at)
-    shared = gw.jobs.looks.to_share(request_id, now) is not None
+        now = gw.ticks()
+    shared = gw.jobs.looks.to_share(request_id, now)
     try:
-        fresh = await settlement.look(gw, request_id, owner)
+        fresh = await (settlement.ask(gw, request_id, owner, now) if shared is None else asyncio.shield(shared))
     except UpstreamFailure:
         lately = last_seen(gw, request_id, How.STALE_ERROR)
         if lately is None:
             raise
         return lately
-    if shared:
-        gw.metrics.polls_coalesced.inc()
-    return Served(fresh, How.COLLAPSED if shared else _MISS, 0.0)
+    if shared is None:
+        return Served(fresh, _MISS, 0.0)
+    gw.metrics.polls_coalesced.inc()
+    return Served(fresh, How.COLLAPSED, 0.0)
 
 
 def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[Seen] | None:

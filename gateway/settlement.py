@@ -41,10 +41,13 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
 
     Raises UpstreamFailure. Whoever comes first asks for all: one that may be cancelled lets a task of its own do it.
     """
-    asked_at = gw.ticks()
-    shared = gw.jobs.looks.to_share(request_id, asked_at)
-    if shared is not None:
-        return await asyncio.shield(shared)
+    now = gw.ticks()
+    shared = gw.jobs.looks.to_share(request_id, now)
+    return await (ask(gw, request_id, owner, now) if shared is None else asyncio.shield(shared))
+
+
+async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Seen:
+    """Ask upstream for the record, for whoever may come to share it. `asked_at` is now. Raises UpstreamFailure."""
     looking = gw.jobs.looks.begin(request_id, asked_at)
     outcome: Seen | UpstreamFailure | None = None
     try:

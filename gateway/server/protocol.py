@@ -140,12 +140,14 @@ class HardenedProtocol(asyncio.Protocol):
     def request_began(self) -> None:
         self._deadline = self._clock() + self._limits.header_seconds
 
-    def head_received(self, head: Head) -> None:
+    def head_received(self, head: Head, *, is_whole: bool = False) -> None:
         if self._stage is not _OPEN:
             return
         exchange = Exchange(self, head)
-        self._receiving = exchange
-        self._deadline = self._clock() + self._limits.body_seconds
+        if is_whole:
+            exchange.more_body, self._deadline = False, NEVER
+        else:
+            self._receiving, self._deadline = exchange, self._clock() + self._limits.body_seconds
         if self._running is None:
             self._start(exchange)
         else:

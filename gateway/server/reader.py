@@ -50,10 +50,10 @@ class Sink(Protocol):
     """Who is told what the bytes mean, in the order they mean it."""
 
     def request_began(self) -> None:
-        """The first byte of a request line came. Of a request that comes whole this may be left out."""
+        """The first byte of a request line came."""
 
-    def head_received(self, head: Head) -> None:
-        """A head is complete."""
+    def head_received(self, head: Head, *, is_whole: bool = False) -> None:
+        """A head is complete. Of one that `is_whole` request nothing else is told, neither before nor after it."""
 
     def body_received(self, data: bytes) -> None:
         """Some of the body came, without its framing."""
@@ -130,8 +130,7 @@ class RequestReader:
         head = self._repeats.head_of(data, self._limits.target_bytes)
         if head is None:
             return False
-        self._sink.head_received(head)
-        self._sink.request_received()
+        self._sink.head_received(head, is_whole=True)
         return True
 
     def _take_body(self, data: bytes) -> None:

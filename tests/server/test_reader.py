@@ -24,7 +24,8 @@ class Recorder:
     def request_began(self) -> None:
         self.told.append("began")
 
-    def head_received(self, head: Head) -> None:
+    def head_received(self, head: Head, *, is_whole: bool = False) -> None:
+        assert not is_whole
         self.told.append((head.method, head.target, head.headers, head.keep_alive, head.expects_continue))
 
     def body_received(self, data: bytes) -> None:

@@ -24,9 +24,11 @@ class Reading:
     def request_began(self) -> None:
         """Nothing is told of it."""
 
-    def head_received(self, head: Head) -> None:
+    def head_received(self, head: Head, *, is_whole: bool = False) -> None:
         self.heads.append(head)
         self.told.append((head.method, head.target, head.version, head.headers, head.expects_continue, head.keep_alive))
+        if is_whole:
+            self.request_received()
 
     def body_received(self, data: bytes) -> None:
         self.told.append(data)
