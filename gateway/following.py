@@ -1,5 +1,6 @@
 """FLOW open jobs are followed to their end, whether a client asks about them or not."""
 
+import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,10 @@ from gateway.logs import log_event
 from gateway.upstream.client import UpstreamFailure
 
 _LOOKS_A_ROUND = 256
+
+_TAKEN_AT_ONCE = 64
+_BREATH = 0.01
+"""Seconds between two portions of the jobs that are due. Thousands in one go would hold up every call meanwhile."""
 
 _NOT_ASKED = (Code.OVERLOADED, Code.UPSTREAM_CIRCUIT_OPEN)
 """Failures of a look for which upstream was not asked, or not heard."""
@@ -30,9 +35,11 @@ async def follow(gw: Gateway) -> None:
     due: list[str] = []
     more = True
     while more and len(due) < _LOOKS_A_ROUND:
-        taken = await gw.ledger.looks.take(gw.now(), _LOOKS_A_ROUND)
+        taken = await gw.ledger.looks.take(gw.now(), _TAKEN_AT_ONCE)
         due += [job.request_id for job in taken if _needs_look(gw, job)]
-        more = len(taken) == _LOOKS_A_ROUND
+        more = len(taken) == _TAKEN_AT_ONCE
+        if more:
+            await asyncio.sleep(_BREATH)
     if not due:
         return
     with suppress(LedgerUnavailable):  # then they are due again later than they might be

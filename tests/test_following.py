@@ -48,6 +48,20 @@ async def test_a_job_is_closed_in_the_end_though_upstream_can_never_be_asked(
         assert await outcome(house, request_id) is Outcome.EXPIRED
 
 
+async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.following._TAKEN_AT_ONCE", 1)
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_ids = [await created(house.client("key")) for _ in range(3)]
+        for request_id in request_ids:
+            upstream.jobs[request_id]["status"] = "success"
+        wall_clock.advance(10)
+        await following.follow(house.gw)
+        assert [await outcome(house, request_id) for request_id in request_ids] == [Outcome.SUCCESS] * 3
+
+
 async def test_a_job_that_hangs_is_followed_once_however_often_it_is_due(
     open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
