@@ -75,6 +75,7 @@ class RequestReader:
         "_end",
         "_excess",
         "_fault",
+        "_fields",
         "_framing",
         "_head",
         "_headers",
@@ -94,6 +95,7 @@ class RequestReader:
         self._fault: Unreadable | None = None
         self._body = self._end = self._chunks = self._excess = 0
         self._chunked = False
+        self._fields = b""
         self._repeats = repeats
         self._start_head()
         self._parser = httptools.HttpRequestParser(self)
@@ -116,8 +118,8 @@ class RequestReader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             fault = self._fault or Unreadable("invalid_request", "The request is not well-formed HTTP/1.1.")
             raise fault from None
-        if was is self.phase is _IDLE and self._head is not None:
-            self._repeats.note(data, self._head)
+        if was is self.phase is _IDLE and self._fields and self._head is not None:
+            self._repeats.note(self._fields, self._head)
         elif self.phase is _HEAD:
             self._count_unfinished_head(len(data))
         elif was is _BODY and self.phase is _BODY:
@@ -125,10 +127,10 @@ class RequestReader:
 
     def _read_again(self, data: bytes) -> bool:
         """Take a request whose header fields are known, without the parser. False, with nothing done, if it is none."""
-        if self._head is not None and not self._head.keep_alive:
-            return False  # the parser takes nothing after that
-        head = self._repeats.head_of(data, self._limits.target_bytes)
-        if head is None:
+        self._fields, head = self._repeats.find(data, self._limits.target_bytes)
+        if head is None or (
+            self._head is not None and not self._head.keep_alive
+        ):  # the parser takes nothing after that
             return False
         self._sink.head_received(head, is_whole=True)
         return True

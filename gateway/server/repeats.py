@@ -32,26 +32,27 @@ class Repeats:
         self._heads: dict[bytes, Head] = {}
         self._once: set[int] = set()
 
-    def head_of(self, data: bytes, longest: int) -> Head | None:
-        """The head of `data`, if that is one request, its target no longer than that, with fields that are known."""
+    def find(self, data: bytes, longest: int) -> tuple[bytes, Head | None]:
+        """The fields of `data`, if that is a plain first line and what may be fields, and the head, if they are known.
+
+        No head for a target that is longer than `longest`.
+        """
         line = _LINE.match(data)
         if line is None or len(line[1]) > longest:
-            return None
-        head = self._heads.get(data[line.end() :])
-        return None if head is None else head.again(line[1])
+            return b"", None
+        fields = data[line.end() :]
+        head = self._heads.get(fields)
+        return fields, None if head is None else head.again(line[1])
 
-    def note(self, data: bytes, head: Head) -> None:
-        """The parser has read `data` to the end of a request, the last of which has this head.
+    def note(self, fields: bytes, head: Head) -> None:
+        """The parser has read these fields, behind a plain first line, to the end of a request, which has this head.
 
         That it is the only one is proven by its lines: one for each header, and the empty one.
         """
-        line = _LINE.match(data)
-        if line is None or len(head.framing) > 1 or not head.keep_alive:  # more than the Host header
+        if len(head.framing) > 1 or not head.keep_alive or not self._came_before(fields):  # more than the Host header
             return
-        fields, lines = data[line.end() :], len(head.headers) + 1
-        if not self._came_before(fields) or not fields.endswith(b"\r\n\r\n"):
-            return
-        if fields.count(b"\r\n") == fields.count(b"\n") == fields.count(b"\r") == lines:
+        whole, lines = fields.endswith(b"\r\n\r\n"), len(head.headers) + 1
+        if whole and fields.count(b"\r\n") == fields.count(b"\n") == fields.count(b"\r") == lines:
             self._remember(fields, head)
 
     def _came_before(self, fields: bytes) -> bool:

@@ -42,7 +42,7 @@ class UnderWay:
 
     def check(self, share: float) -> None:
         """Raises UpstreamFailure if as much as this share of what is allowed is under way."""
-        if len(self) >= self._most * share:
+        if self.reads + len(self.tasks) >= self._most * share:
             raise UpstreamFailure(
                 Sent.NEVER, Code.OVERLOADED, "Too many calls to upstream are under way; try again.", retry_after=1
             )
