@@ -174,15 +174,14 @@ def _free_port() -> int:
     Whoever was given that port meanwhile would listen, and be refused to all.
     """
     while True:
-        port = random.randrange(FIRST_PORT, given_ports()[0])
+        port = random.randrange(FIRST_PORT, first_given_port())
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
 
-def given_ports() -> tuple[int, int]:
-    """The first and the last port that the system gives to those who ask for any."""
-    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    return first, last
+def first_given_port() -> int:
+    """The lowest port that the system gives to those who ask for any."""
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 
 if __name__ == "__main__":

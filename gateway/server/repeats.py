@@ -16,8 +16,9 @@ from gateway.server.head import Head
 _LINE = re.compile(rb"GET (/[A-Za-z0-9._~/?=&%-]*) HTTP/1\.1\r\n")
 """Of targets only those in characters that mean the same to every parser."""
 
-_MOST_ONCE = 4096
-_MOST_BYTES = 1024**2
+_MOST_ONCE = 16 * 1024
+_MOST_BYTES = 2 * 1024**2
+"""Enough for ten thousand keys. A head takes ten times what its fields have, so this is 20 MB at most."""
 
 
 class Repeats:

@@ -10,7 +10,16 @@ import pytest
 
 from gateway import __version__
 from tests.conftest import team
-from tests.containers import FIRST_PORT, ROOT, Container, given_ports, make_film, run, running_container, wait_until
+from tests.containers import (
+    FIRST_PORT,
+    ROOT,
+    Container,
+    first_given_port,
+    make_film,
+    run,
+    running_container,
+    wait_until,
+)
 from tests.programs import beside_python
 
 pytestmark = pytest.mark.timeout(900)
@@ -47,7 +56,7 @@ def test_the_health_command_says_what_readyz_says(container: Container) -> None:
 
 def test_no_other_test_is_given_a_port_that_leads_to_a_container(container: Container) -> None:
     ports = [int(url.rpartition(":")[2]) for url in (container.public, container.admin)]
-    assert all(FIRST_PORT <= port < given_ports()[0] for port in ports)
+    assert all(FIRST_PORT <= port < first_given_port() for port in ports)
 
 
 def test_the_process_is_nobody_who_can_write_nothing_and_has_256_mb(container: Container) -> None:
