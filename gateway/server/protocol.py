@@ -96,8 +96,9 @@ class HardenedProtocol(asyncio.Protocol):
         for exchange in (self._running, self._receiving, *self._queue):
             if exchange is not None:
                 exchange.disconnect()
-        self._queue.clear()
-        self._backlog.clear()
+        self._running = self._receiving = None
+        self._queue, self._backlog = deque(), bytearray()
+        self._reader.end()
         self.flow.resume_writing()
 
     def pause_writing(self) -> None:
@@ -203,8 +204,7 @@ class HardenedProtocol(asyncio.Protocol):
         if self._queue:
             self._start(self._queue.popleft())
         if not self._queue and self._backlog:
-            waiting = bytes(self._backlog)
-            self._backlog.clear()
+            waiting, self._backlog = bytes(self._backlog), bytearray()
             self.data_received(waiting)
 
     def response_abandoned(self, exchange: Exchange) -> None:

@@ -100,6 +100,10 @@ class RequestReader:
         self._start_head()
         self._parser = httptools.HttpRequestParser(self)
 
+    def end(self) -> None:
+        """Read no more. What knows the reader and is known by it would wait for the garbage collector."""
+        del self._parser, self._sink
+
     @property
     def takes(self) -> int:
         """How many bytes may be fed next: a slice, or what is left of a body whose length is known."""

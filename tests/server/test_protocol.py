@@ -1,10 +1,12 @@
 """Raw bytes against a real socket: framing in doubt is refused and closed, and `/smuggled` never reaches the app."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
-from tests.server.conftest import App, Connect, Serve, get, parse, post, talk
+from tests.server.conftest import App, Connect, Serve, get, parse, post, talk, until
 
 SMUGGLED = get("/smuggled")
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
@@ -223,3 +225,25 @@ async def test_an_app_that_fails_is_answered_for_without_its_words(serve: Serve)
     (answer,) = await talk(await serve(), get("/fail"))
     assert (answer.status, answer.code, answer.closes) == (500, "internal_error", True)
     assert b"nothing here" not in answer.body
+
+
+@pytest.mark.parametrize("closes", ["the client", "the gateway", "the client amid a body"])
+async def test_a_connection_that_is_over_leaves_nothing_to_the_garbage_collector(
+    serve: Serve, connect: Connect, app: App, closes: str
+) -> None:
+    listener = await serve()
+    wire = await connect(listener)
+    await until(lambda: bool(listener._state.connections))
+    (gone,) = [weakref.ref(connection) for connection in listener._state.connections]
+    gc.disable()
+    try:
+        await wire.send(get("/", *(["Connection: close"] if closes == "the gateway" else [])))
+        assert (await wire.answer()).status == 200
+        if closes == "the client amid a body":
+            await wire.send(post("/", "Content-Length: 5", body=b"hel"))
+        wire.writer.close()
+        await until(lambda: not listener._state.connections and not listener._state.tasks)
+        app.calls.clear()  # it keeps what it was called with
+        await until(lambda: gone() is None)
+    finally:
+        gc.enable()
