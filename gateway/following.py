@@ -20,6 +20,9 @@ _TAKEN_AT_ONCE = 64
 _BREATH = 0.01
 """Seconds between two portions of the jobs that are due. Thousands in one go would hold up every call meanwhile."""
 
+_PATIENCE = 0.25
+"""Seconds that jobs which need a look wait for others to be found."""
+
 _NOT_ASKED = (Code.OVERLOADED, Code.UPSTREAM_CIRCUIT_OPEN)
 """Failures of a look for which upstream was not asked, or not heard."""
 
@@ -32,16 +35,33 @@ async def follow(gw: Gateway) -> None:
 
     A job that clients poll is passed over, so that any number of those costs a round next to nothing.
     """
+    looked, more = 0, True
+    while more and looked < _LOOKS_A_ROUND:
+        due, more = await _take(gw, _LOOKS_A_ROUND - looked)
+        looked += len(due)
+        if due:
+            await _look_at(gw, due)
+
+
+async def _take(gw: Gateway, most: int) -> tuple[list[str], bool]:
+    """Jobs that need a look, about `most`, and whether more are due. Those found do not wait for many to be passed."""
     due: list[str] = []
-    more = True
-    while more and len(due) < _LOOKS_A_ROUND:
-        taken = await gw.ledger.looks.take(gw.now(), _TAKEN_AT_ONCE)
+    began = gw.ticks()
+    while True:
+        try:
+            taken = await gw.ledger.looks.take(gw.now(), _TAKEN_AT_ONCE)
+        except LedgerUnavailable:
+            if not due:
+                raise
+            return due, False
         due += [job.request_id for job in taken if _needs_look(gw, job)]
         more = len(taken) == _TAKEN_AT_ONCE
-        if more:
-            await asyncio.sleep(_BREATH)
-    if not due:
-        return
+        if not more or len(due) >= most or (due and gw.ticks() - began >= _PATIENCE):
+            return due, more
+        await asyncio.sleep(_BREATH)
+
+
+async def _look_at(gw: Gateway, due: list[str]) -> None:
     with suppress(LedgerUnavailable):  # then they are due again later than they might be
         await gw.ledger.looks.begin(due, gw.now())
     owners = await gw.ledger.owners(due)

@@ -8,6 +8,8 @@ from gateway import following
 from gateway.core.lifecycle import Outcome
 from gateway.core.policy import JOB_TIMEOUT
 from gateway.following import UNASKED_AT_MOST
+from gateway.ledger.ledger import LedgerUnavailable
+from gateway.ledger.values import DueJob
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
@@ -48,10 +50,12 @@ async def test_a_job_is_closed_in_the_end_though_upstream_can_never_be_asked(
         assert await outcome(house, request_id) is Outcome.EXPIRED
 
 
+@pytest.mark.parametrize("patience", [60.0, 0.0])
 async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
-    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
     monkeypatch.setattr("gateway.following._TAKEN_AT_ONCE", 1)
+    monkeypatch.setattr("gateway.following._PATIENCE", patience)
     async with FakeUpstream() as upstream:
         house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
         request_ids = [await created(house.client("key")) for _ in range(3)]
@@ -60,6 +64,33 @@ async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
         wall_clock.advance(10)
         await following.follow(house.gw)
         assert [await outcome(house, request_id) for request_id in request_ids] == [Outcome.SUCCESS] * 3
+
+
+async def test_what_was_found_due_is_looked_at_though_the_ledger_fails_then(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.following._TAKEN_AT_ONCE", 1)
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        request_ids = [await created(house.client("key")) for _ in range(2)]
+        for request_id in request_ids:
+            upstream.jobs[request_id]["status"] = "success"
+        wall_clock.advance(10)
+        takes, real = 0, house.gw.ledger.looks.take
+
+        async def take(now: float, limit: int) -> list[DueJob]:
+            nonlocal takes
+            takes += 1
+            if takes > 1:
+                raise LedgerUnavailable("gone for a while")
+            taken: list[DueJob] = await real(now, limit)
+            return taken
+
+        monkeypatch.setattr(house.gw.ledger.looks, "take", take)
+        await following.follow(house.gw)
+        assert sorted([str(await outcome(house, request_id)) for request_id in request_ids]) == ["None", "success"]
+        with pytest.raises(LedgerUnavailable):
+            await following.follow(house.gw)
 
 
 async def test_a_job_that_hangs_is_followed_once_however_often_it_is_due(
