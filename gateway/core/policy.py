@@ -248,7 +248,7 @@ class Team:
         return any(limit.per_key for limit in self.request_limits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Caller:
     """Who calls: a team, by one of its keys."""
 

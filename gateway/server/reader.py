@@ -122,8 +122,9 @@ class RequestReader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             fault = self._fault or Unreadable("invalid_request", "The request is not well-formed HTTP/1.1.")
             raise fault from None
-        if was is self.phase is _IDLE and self._fields and self._head is not None:
-            self._repeats.note(self._fields, self._head)
+        fields, self._fields = self._fields, b""  # an idle connection is not to keep them
+        if was is self.phase is _IDLE and fields and self._head is not None:
+            self._repeats.note(fields, self._head)
         elif self.phase is _HEAD:
             self._count_unfinished_head(len(data))
         elif was is _BODY and self.phase is _BODY:
@@ -131,10 +132,10 @@ class RequestReader:
 
     def _read_again(self, data: bytes) -> bool:
         """Take a request whose header fields are known, without the parser. False, with nothing done, if it is none."""
-        self._fields, head = self._repeats.find(data, self._limits.target_bytes)
-        if head is None or (
-            self._head is not None and not self._head.keep_alive
-        ):  # the parser takes nothing after that
+        fields, head = self._repeats.find(data, self._limits.target_bytes)
+        was_last = self._head is not None and not self._head.keep_alive  # the parser takes nothing after that
+        if head is None or was_last:
+            self._fields = fields
             return False
         self._sink.head_received(head, is_whole=True)
         return True

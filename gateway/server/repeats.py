@@ -17,12 +17,15 @@ _LINE = re.compile(rb"GET (/[A-Za-z0-9._~/?=&%-]*) HTTP/1\.1\r\n")
 """Of targets only those in characters that mean the same to every parser."""
 
 _MOST_ONCE = 16 * 1024
-_MOST_BYTES = 2 * 1024**2
-"""Enough for ten thousand keys. A head takes ten times what its fields have, so this is 20 MB at most."""
+_MOST_BYTES = 12 * 1024**2
+"""Enough for ten thousand keys, and little beside what a process takes."""
+
+_HEAD_BYTES, _HEADER_BYTES = 800, 130
+"""What a head and each of its headers takes in memory, notes included, besides the bytes of the fields twice."""
 
 
 class Repeats:
-    """The heads that came more than once, on whichever connections; of `most` bytes of fields the last remembered.
+    """The heads that came more than once, on whichever connections: those remembered last, in `most` bytes of memory.
 
     What came once is not among them: many clients put an id into every request, and nothing they send comes again.
     """
@@ -66,9 +69,12 @@ class Repeats:
         return False
 
     def _remember(self, fields: bytes, head: Head) -> None:
-        self._heads[fields] = head
-        self._bytes += len(fields)
+        self._heads[fields] = head.again(b"")  # a target may be long, and the next one is another
+        self._bytes += _size_of(fields, head)
         while self._bytes > self._most:
             first = next(iter(self._heads))
-            del self._heads[first]
-            self._bytes -= len(first)
+            self._bytes -= _size_of(first, self._heads.pop(first))
+
+
+def _size_of(fields: bytes, head: Head) -> int:
+    return 2 * len(fields) + _HEADER_BYTES * len(head.headers) + _HEAD_BYTES

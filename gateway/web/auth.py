@@ -40,13 +40,13 @@ def identify(policy: PolicySet, values: list[bytes]) -> Caller:
 def identify_once(policy: PolicySet, notes: MutableMapping[str, Any], values: Callable[[bytes], list[bytes]]) -> Caller:
     """As `identify`; `values` are those of a header. Whom it finds stands in the `notes` of a head that may come again.
 
-    Under another policy generation it is looked for anew. One that is over does not live on for a note.
+    Under another policy generation it is looked for anew. Nothing of one that is over lives on for a note.
     """
     known = notes.get("caller")
     if known is not None and known[0]() is policy:
-        return cast("Caller", known[1])
+        return cast("Caller", known[1]())
     caller = identify(policy, values(b"authorization"))
-    notes["caller"] = ref(policy), caller
+    notes["caller"] = ref(policy), ref(caller)
     return caller
 
 

@@ -1,5 +1,7 @@
 """Heads that come again: whatever is remembered, a connection reads what it would have read without."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,15 @@ from gateway.server.repeats import Repeats
 from tests.server.conftest import get
 
 ID = "/api/v1/ie/requestqueue/apikey/requests/0afc3a11-1111-2222-3333-444444444444"
+
+
+class Deaf:
+    """Keeps nothing of what it is told."""
+
+    def request_began(self) -> None: ...
+    def head_received(self, head: Head, *, is_whole: bool = False) -> None: ...
+    def body_received(self, data: bytes) -> None: ...
+    def request_received(self) -> None: ...
 
 
 class Reading:
@@ -139,11 +150,30 @@ def test_requests_in_one_piece_are_not_taken_for_one() -> None:
 
 
 def test_of_more_than_may_be_remembered_the_first_go() -> None:
-    repeats = Repeats(most=200)
+    repeats = Repeats(most=2500)
     pieces = [get("/", f"X: {number}" + "x" * 60) for number in range(3)]
     for piece in pieces:
         Reading(repeats).read(piece, piece)
     assert [repeats.find(piece, 100)[1] is not None for piece in pieces] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("target", "fields"), [("/" + "a" * 4000, []), ("/", []), ("/", ["a:"] * 98), ("/", ["A: " + "b" * 3000])]
+)
+def test_what_is_remembered_takes_no_more_memory_than_is_said(target: str, fields: list[str]) -> None:
+    most = 512 * 1024
+    repeats = Repeats(most)
+    reading = RequestReader(ConnectionLimits(), Deaf(), repeats)
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            for path in ("/", target):
+                reading.feed(get(path, *fields, f"N: {number}"))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(repeats._heads) < 2000
+    assert most / 4 < taken < most + 512 * 1024  # what came once is remembered by a number
 
 
 NAMES = st.sampled_from(["X", "Authorization", "Content-Length", "Transfer-Encoding", "Connection", "Host", "Expect"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Key
+from gateway.core.policy import Key, Team
 from gateway.settings import Network
 from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify, identify_once
 from tests.conftest import digest
@@ -68,11 +68,13 @@ def test_a_caller_is_looked_for_once_under_each_policy() -> None:
 def test_a_note_keeps_no_policy_alive() -> None:
     notes: dict[str, Any] = {}
     former = policy(f"team: a\nmodels: {{allow: [Veo3]}}\nkeys: [{{name: main, hash: {digest('secret')}}}]\n")
-    identify_once(former, notes, lambda _: [b"Bearer secret"])
-    gone = weakref.ref(former)
-    del former
+    caller = identify_once(former, notes, lambda _: [b"Bearer secret"])
+    policy_gone, caller_gone, team_gone = weakref.ref(former), weakref.ref(caller), id(caller.team)
+    del former, caller
     gc.collect()
-    assert gone() is None
+    assert policy_gone() is None
+    assert caller_gone() is None
+    assert not any(id(each) == team_gone for each in gc.get_objects() if isinstance(each, Team))
     assert identify_once(POLICY, notes, lambda _: [b"Bearer secret"]) is identify(POLICY, [b"Bearer secret"])
 
 
