@@ -17,7 +17,7 @@ _LINE = re.compile(rb"GET (/[A-Za-z0-9._~/?=&%-]*) HTTP/1\.1\r\n")
 """Of targets only those in characters that mean the same to every parser."""
 
 _MOST_ONCE = 16 * 1024
-_MOST_BYTES = 12 * 1024**2
+_MOST_BYTES = 16 * 1024**2
 """Enough for ten thousand keys, and little beside what a process takes."""
 
 _HEAD_BYTES, _HEADER_BYTES = 800, 130
@@ -25,9 +25,11 @@ _HEAD_BYTES, _HEADER_BYTES = 800, 130
 
 
 class Repeats:
-    """The heads that came more than once, on whichever connections: those remembered last, in `most` bytes of memory.
+    """The heads that came more than once, on whichever connections, in `most` bytes of memory.
 
     What came once is not among them: many clients put an id into every request, and nothing they send comes again.
+    Where there are more, those that came first stay. To remember one in place of another takes longer than to read it,
+    and of many that take turns each would be gone before it came again.
     """
 
     def __init__(self, most: int = _MOST_BYTES) -> None:
@@ -35,6 +37,7 @@ class Repeats:
         self._bytes = 0
         self._heads: dict[bytes, Head] = {}
         self._once: set[int] = set()
+        self._turned_away = 0
 
     def find(self, data: bytes, longest: int) -> tuple[bytes, Head | None]:
         """The fields of `data`, if that is a plain first line and what may be fields, and the head, if they are known.
@@ -69,12 +72,13 @@ class Repeats:
         return False
 
     def _remember(self, fields: bytes, head: Head) -> None:
+        """There may be no room. When as many were turned away as are there, these may be of clients that are gone."""
+        size = 2 * len(fields) + _HEADER_BYTES * len(head.headers) + _HEAD_BYTES
+        if self._bytes + size > self._most:
+            self._turned_away += 1
+            if self._turned_away > len(self._heads):
+                self._heads.clear()
+                self._bytes = self._turned_away = 0
+            return
         self._heads[fields] = head.again(b"")  # a target may be long, and the next one is another
-        self._bytes += _size_of(fields, head)
-        while self._bytes > self._most:
-            first = next(iter(self._heads))
-            self._bytes -= _size_of(first, self._heads.pop(first))
-
-
-def _size_of(fields: bytes, head: Head) -> int:
-    return 2 * len(fields) + _HEADER_BYTES * len(head.headers) + _HEAD_BYTES
+        self._bytes += size

@@ -149,12 +149,22 @@ def test_requests_in_one_piece_are_not_taken_for_one() -> None:
     assert repeats.find(pair, 1000)[1] is None
 
 
-def test_of_more_than_may_be_remembered_the_first_go() -> None:
+def test_of_more_than_may_be_remembered_the_first_stay_until_as_many_were_turned_away() -> None:
     repeats = Repeats(most=2500)
     pieces = [get("/", f"X: {number}" + "x" * 60) for number in range(3)]
+
+    def known() -> list[bool]:
+        return [repeats.find(piece, 100)[1] is not None for piece in pieces]
+
     for piece in pieces:
         Reading(repeats).read(piece, piece)
-    assert [repeats.find(piece, 100)[1] is not None for piece in pieces] == [False, True, True]
+    assert known() == [True, True, False]
+    Reading(repeats).read(pieces[2])
+    assert known() == [True, True, False]
+    Reading(repeats).read(pieces[2])
+    assert known() == [False, False, False]
+    Reading(repeats).read(pieces[2], pieces[0])
+    assert known() == [True, False, True]
 
 
 @pytest.mark.parametrize(
