@@ -9,7 +9,7 @@ MIB = 1024**2
 LEAST_BODIES = 256 * MIB
 
 _ITSELF = 96 * MIB
-"""The process without any call: code, policies, connections."""
+"""The process without any call: code, policies, connections, and the heads of requests that are remembered."""
 
 _LARGEST_BODIES = 4
 _RECORDS = 64 * MIB

@@ -58,9 +58,7 @@ async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
     monkeypatch.setattr("gateway.following._PATIENCE", patience)
     async with FakeUpstream() as upstream:
         house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
-        request_ids = [await created(house.client("key")) for _ in range(3)]
-        for request_id in request_ids:
-            upstream.jobs[request_id]["status"] = "success"
+        request_ids = await ended(house, upstream, 3)
         wall_clock.advance(10)
         await following.follow(house.gw)
         assert [await outcome(house, request_id) for request_id in request_ids] == [Outcome.SUCCESS] * 3
@@ -72,9 +70,7 @@ async def test_what_was_found_due_is_looked_at_though_the_ledger_fails_then(
     monkeypatch.setattr("gateway.following._TAKEN_AT_ONCE", 1)
     async with FakeUpstream() as upstream:
         house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
-        request_ids = [await created(house.client("key")) for _ in range(2)]
-        for request_id in request_ids:
-            upstream.jobs[request_id]["status"] = "success"
+        request_ids = await ended(house, upstream, 2)
         wall_clock.advance(10)
         takes, real = 0, house.gw.ledger.looks.take
 
@@ -117,3 +113,11 @@ async def outcome(house: House, request_id: str) -> Outcome | None:
     job = await house.gw.ledger.job(request_id)
     assert job is not None
     return job.outcome
+
+
+async def ended(house: House, upstream: FakeUpstream, count: int) -> list[str]:
+    """So many jobs that upstream has ended, and nobody has asked about."""
+    request_ids = [await created(house.client("key")) for _ in range(count)]
+    for request_id in request_ids:
+        upstream.jobs[request_id]["status"] = "success"
+    return request_ids
