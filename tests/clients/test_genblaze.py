@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,9 +10,6 @@ from genblaze_core import Modality, Pipeline
 from genblaze_gmicloud import GMICloudImageProvider, GMICloudVideoProvider
 
 from tests.conftest import House, OpenHouse, Q, team
-
-# The client leaves its own sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 ARTIFACTS = "https://artifacts.example"
 """This client refuses an artifact whose URL is not https, as GMI's are."""
@@ -27,9 +25,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 async def run(house: House, step: dict[str, Any]) -> Any:
     """Run a pipeline of one step in a thread, as a script would."""
     address: dict[str, Any] = {"api_key": "key", "base_url": house.running.public_url + Q, "poll_interval": 0.2}
-    provider = step.pop("provider")(**address)
-    pipeline = Pipeline("through-the-gateway").step(provider, prompt="a lighthouse at dawn", **step)
-    return (await asyncio.to_thread(pipeline.run, timeout=30, raise_on_failure=True)).run
+    with closing(step.pop("provider")(**address)) as provider:
+        pipeline = Pipeline("through-the-gateway").step(provider, prompt="a lighthouse at dawn", **step)
+        return (await asyncio.to_thread(pipeline.run, timeout=30, raise_on_failure=True)).run
 
 
 async def test_a_video_pipeline(open_house: OpenHouse) -> None:

@@ -4,15 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from gmicloud._internal._client._iam_client import IAMClient
 from gmicloud._internal._client._video_client import VideoClient
 from gmicloud._internal._models import SubmitRequestRequest
 
 from tests.conftest import House, OpenHouse, Q, team
-
-# The client leaves its own sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def video_client(house: House, key: str) -> VideoClient:
