@@ -1,7 +1,8 @@
 """FLOW a job is created: decide → reserve → send → commit | release | doubt.
 
-Nothing is sent before everything it costs is in the ledger, and nothing is given back before upstream has said, or its
-list has shown, that there is no job. From the reservation on, the create runs to its end whoever hangs up.
+Nothing is sent before everything it costs is in the ledger. What was not sent gives everything back at once; what may
+have been, only when upstream has said, or its list has shown, that there is no job to pay for. From the reservation on,
+the create runs to its end whoever hangs up.
 """
 
 import logging
@@ -154,7 +155,7 @@ async def _first_answer_or_refuse(gw: Gateway, order: Order, decision: Decision,
 
 
 def _first_answer(earlier: Replay | InProgress | Mismatch) -> Created:
-    """What a create is answered whose key stands for an earlier one."""
+    """The answer to a create whose idempotency key stands for an earlier one."""
     match earlier:
         case Replay(reply):
             return Created(reply, {}, replayed=True)

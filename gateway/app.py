@@ -93,7 +93,7 @@ class Seat:
 async def serve(
     settings: Settings, environment: Mapping[str, str], seat: Seat | None = None, outside: Outside = _OUTSIDE
 ) -> int:
-    """Run until told to end; the exit status. Raises StartError before any port is open."""
+    """Run until told to end; the exit status. Raises StartError before anything is served, with no port left open."""
     share_the_interpreter()
     ending = Ending()
     if seat is not None:

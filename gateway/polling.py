@@ -1,8 +1,8 @@
 """FLOW a job is watched: the owner first, then memory, then one shared call to upstream.
 
-However many clients poll one live job or wait for it, upstream is asked once a second; however old a terminal record
-is, it is not asked again. Ownership is decided before memory is looked at, so nobody learns that another team's job
-exists.
+However many clients poll one live job or wait for it, upstream is asked once a second. A terminal record is asked for
+again only where neither memory nor the ledger has the whole of it. Ownership is decided before memory is looked at, so
+nobody learns that another team's job exists.
 """
 
 import asyncio
@@ -50,8 +50,8 @@ async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
 async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     """The job's record: from memory while fresh or terminal, else from upstream, else stale for a minute.
 
-    An error of upstream's is told for a second before it is asked again, and so is the last record where upstream
-    answered with something that is none.
+    What upstream answers instead of a record stands for a second before it is asked again: an error is told as it is,
+    and in place of nonsense the last record.
     """
     now = gw.ticks()
     owner = gw.jobs.owner(request_id, now)

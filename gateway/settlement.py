@@ -233,9 +233,9 @@ def _note_unwritten(gw: Gateway, sighting: Sighting, *, said: bool) -> None:
 
 
 async def _note_missing(gw: Gateway, request_id: str, owner: Owner) -> None:
-    """Upstream says there is no such job. Said twice, its slot is freed; its money is kept, a refund is no guess.
+    """Upstream says there is no such job. If it says so twice, the slot is freed; the money stays, lest it be a guess.
 
-    Of a job that it has just accepted it may not know yet everywhere.
+    In a job's first minute this counts for nothing: not every part of upstream may know of it yet.
     """
     now = gw.now()
     if now - owner.created_at < MISSING_AT_FIRST:

@@ -47,7 +47,10 @@ async def test_a_job_is_closed_in_the_end_though_upstream_can_never_be_asked(
         wall_clock.advance(JOB_TIMEOUT + UNASKED_AT_MOST + 1)
         await following.follow(house.gw)
         crowd(house, -(10**6))
+        assert upstream.calls("GET", f"{Q}/requests/{request_id}") == []
         assert await outcome(house, request_id) is Outcome.EXPIRED
+        jobs, slots, money = await books(house)
+        assert (jobs, slots, money > 0) == (1, 0, True)  # the slot is free, the money stays
 
 
 @pytest.mark.parametrize("patience", [60.0, 0.0])

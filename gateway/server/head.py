@@ -10,8 +10,8 @@ from gateway.server.framing import Field
 class Head(msgspec.Struct):
     """A complete, acceptable request head. Header names are in lower case, `target` is as it was sent.
 
-    `framing` are those of its headers that decide where the request ends. `notes` are the app's: what it has found out
-    by the headers alone may come again with a request that has the same.
+    `framing` are those of its headers that `FRAMING_FIELDS` names: where there is one alone, that is the Host. `notes`
+    are the app's: what it has found out by the headers alone may come again with a request that has the same.
     """
 
     method: str

@@ -1,7 +1,8 @@
-"""Calls to upstream: each bounded in time and bytes, run to its end whoever waits, counted, and never guessed about.
+"""Calls to upstream: each bounded in time and bytes, counted, and never guessed about.
 
-A read is asked once more where that can help. A create or an upload is sent once, unless upstream refused the key it
-came with, which is the one answer that proves nothing was done.
+A read ends with the task of whoever asks, and is asked once more where that can help. A create, a delete or an upload
+runs to its end whoever waits, and is sent once, unless upstream refused the key it came with, which is the one answer
+that proves nothing was done.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ Theory of operation. A connection is in one of four states:
                         └───▶ CLOSED ◀────┘
 
 * IDLE, any byte or end of stream from upstream closes it: upstream answers, it does not begin (RFC 9112 §9.2). Bytes
-  the loop has not read yet are looked for in the socket by `is_silent` before the connection is used again.
+  the loop has not read yet are looked for in the socket by `is_usable` before the connection is used again.
 * ASKED, bytes belong to the one reply. It is judged a read at a time, and only what is whole and followed by nothing
   sets the connection free. A reply that comes before its question has left is refused; one that comes before the end
   of a long question is delivered, and the connection closed.

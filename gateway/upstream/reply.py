@@ -94,7 +94,7 @@ class Reply(httpx.AsyncByteStream):
         """Seconds the connection may be kept once the reply is whole; 0 if it may not be used again."""
         self.began = False
         self.piece: bytes | None = None
-        """All bytes of an answer that came in one piece, and its body in one part of that."""
+        """All bytes of an answer that came in one read, its body unbroken among them; None of any other."""
         self._until_close = False
         self._barren = 0
         self._held = 0

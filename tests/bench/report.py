@@ -112,8 +112,8 @@ def remarks(run: Run) -> Iterator[str]:
         yield "- Two workers were not measured."
     elif (os.cpu_count() or 1) < 3:
         yield (
-            "- Two workers have no two cores to themselves here: their aim is judged by twice what one core does at "
-            "their CPU per request."
+            "- Two workers have no two cores to themselves here. What stands for them is no measured speed, but twice "
+            "what one core does at the CPU that a request costs with two."
         )
 
 

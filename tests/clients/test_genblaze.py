@@ -53,4 +53,5 @@ async def test_an_image_pipeline(open_house: OpenHouse) -> None:
     result = await run(
         house, {"provider": GMICloudImageProvider, "model": "seedream-5.0-lite", "modality": Modality.IMAGE}
     )
-    assert result.steps[0].assets[0].media_type.startswith("image/")
+    assert result.steps[0].assets[0].url.startswith(f"{ARTIFACTS}/artifacts/")
+    assert await house.used("jobs", "a") == 1

@@ -1,4 +1,4 @@
-"""The official SDK's VideoClient, unmodified but for its base URL."""
+"""The official SDK's VideoClient, unmodified; its address and its token are set on its objects, as the docs say."""
 
 import asyncio
 from collections.abc import Callable
