@@ -173,8 +173,7 @@ class HardenedProtocol(asyncio.Protocol):
         exchange = self._receiving
         if exchange is None:
             return
-        self._receiving = None
-        self._deadline = NEVER
+        self._receiving, self._deadline = None, NEVER
         exchange.more_body = False
         exchange.wake()
         if not exchange.keep_alive:
@@ -278,8 +277,9 @@ class HardenedProtocol(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Enforce the deadlines. `now` is the loop's clock."""
         if self._receiving is not None:
-            waits = self._keeps_waiting(self._receiving)
-            self._deadline = self._pace.deadline(self._deadline, now, waits_for_us=waits)
+            self._deadline = self._pace.deadline(self._deadline, now, waits_for_us=self._keeps_waiting(self._receiving))
+        elif self._queue and self._reader.phase is not _IDLE:  # a head of which nothing more is read until it is next
+            self._deadline = now + self._limits.header_seconds
         if now >= self._deadline:
             self._expire()
         elif (self.flow.write_paused or self.transport.is_closing()) and self._writing.stalled(

@@ -116,6 +116,19 @@ async def test_a_half_sent_head_behind_an_owed_answer_closes_after_that_answer(
     assert (answer.status, answer.closes) == (200, True)
 
 
+async def test_the_clock_of_a_half_read_head_stands_while_requests_before_it_are_answered(
+    serve: Serve, connect: Connect, app: App
+) -> None:
+    """Its rest has come, but nothing is read of it until it is next."""
+    wire, last = await connect(await serve()), get("/last", "Connection: close")
+    await wire.send(get("/wait") + get("/next") + last[:10], last[10:])
+    await until(lambda: app.paths == ["/wait"])
+    await asyncio.sleep(1)
+    app.go.set()
+    assert [answer.status for answer in parse(await wire.rest())] == [200, 200, 200]
+    assert app.paths == ["/wait", "/next", "/last"]
+
+
 async def test_an_idle_connection_is_closed_and_a_waiting_one_is_not(serve: Serve, connect: Connect, app: App) -> None:
     listener = await serve(idle_seconds=0.2)
     idle, waiting = await connect(listener), await connect(listener)
