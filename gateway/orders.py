@@ -35,7 +35,8 @@ class Order:
     `on_decided` is told the decision, whatever comes of it, and `on_placed` the id of the job that came of it.
     `webhook` is told how that job ends.
 
-    `body_digest` is the SHA-256 of the draft's bytes, by which a repeat is told; empty where nothing `is_repeatable`.
+    `body_digest` is the SHA-256 of the draft's bytes, by which a repeat is told; empty where it was not
+    `is_repeatable` when it came. Then it repeats nothing, whatever policy is in force when it is carried out.
     """
 
     caller: Caller
@@ -78,7 +79,7 @@ def reservation_of(order: Order, decision: Decision, now: float) -> NewReservati
     a client's is like that, because theirs hold no space.
     """
     team = order.caller.team
-    merged = order.idempotency_key is None and team.duplicates_window > 0
+    merged = order.idempotency_key is None and team.duplicates_window > 0 and order.body_digest != b""
     return NewReservation(
         id=order.reservation_id,
         team=team.name,

@@ -269,6 +269,20 @@ async def test_au8_no_create_stands_in_line_for_longer_than_its_key_is_good(rush
     assert (rush.sent(), await rush.books()) == (["a1"], (0, 0))
 
 
+async def test_creates_that_stand_in_line_when_the_team_begins_to_merge_duplicates_are_none(rush: Rush) -> None:
+    for name in ("b1", "b2"):
+        await rush.queue(name)
+    await rush.queue("b3", **{"Idempotency-Key": "order-1"})
+    (rush.house.policies / "b.yaml").write_text(team("b", "key-b", "duplicates: {window: 60 s}"))
+    assert await reload_policies(rush.house.gw)
+    rush.open()
+    assert set((await rush.finish()).values()) == {200}
+    answers = {name: create.result() for name, create in rush.creates.items()}
+    assert [answer.json()["payload"]["prompt"] for answer in answers.values()] == [*answers]
+    assert not any("idempotency-replayed" in answer.headers for answer in answers.values())
+    assert (rush.sent(), await rush.books()) == (["b1", "b2", "b3"], (0, 0))
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

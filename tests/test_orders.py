@@ -43,6 +43,11 @@ def test_else_it_stands_under_nothing() -> None:
     assert reservation_of(ORDER, DECISION, 100.0).idempotency_key is None
 
 
+def test_nor_does_one_whose_bytes_were_not_digested_when_it_came() -> None:
+    reservation = reservation_of(replace(merging(60), body_digest=b""), DECISION, 100.0)
+    assert (reservation.idempotency_key, reservation.repeats_for) == (None, REPEATS_FOR)
+
+
 def test_the_jobs_owner_is_who_ordered_it_at_the_price_that_was_decided() -> None:
     owner, reservation = owner_of(ORDER, DECISION.price, 100.0), reservation_of(ORDER, DECISION, 100.0)
     for name in ("team", "key", "model", "credential", "created_at", "price", "charge_failed"):

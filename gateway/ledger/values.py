@@ -18,7 +18,7 @@ def new_reservation_id(now: float) -> str:
 class NewReservation:
     """One create about to be sent.
 
-    `body_digest` is the SHA-256 of the client's bytes, by which a repeat is told; it may be empty without a key.
+    `body_digest` is the SHA-256 of the client's bytes, by which a repeat is told; it is empty only without a key.
     A create with an `idempotency_key` of the last `repeats_for` seconds, at most a day, is a repeat of that one.
     `webhook` is told how its job ends. `trace` is the `traceparent` of the call, where that is recorded.
     """
@@ -39,6 +39,10 @@ class NewReservation:
     repeats_for: float
     webhook: Target | None = None
     trace: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.idempotency_key is not None and not self.body_digest:
+            raise ValueError("without a digest of its bytes, every create under the key would be a repeat")
 
 
 @dataclass(frozen=True, slots=True)

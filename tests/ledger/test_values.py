@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import pytest
+
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.values import Owner, new_reservation_id
-from tests.ledger.samples import NOW
+from tests.ledger.samples import NOW, reservation
 
 
 def test_an_owner_is_charged_as_the_job_ends() -> None:
@@ -15,3 +19,9 @@ def test_ids_of_reservations_follow_the_time_and_never_repeat() -> None:
     assert ids == sorted(ids)
     assert len({new_reservation_id(NOW) for _ in range(100)}) == 100
     assert {len(each) for each in ids} == {32}
+
+
+def test_no_create_stands_under_a_key_without_a_digest_of_its_bytes() -> None:
+    with pytest.raises(ValueError, match="without a digest"):
+        replace(reservation("r1", key="k"), body_digest=b"")
+    assert replace(reservation("r1"), body_digest=b"").idempotency_key is None
