@@ -12,7 +12,7 @@ from functools import partial
 
 from gateway import settlement
 from gateway.context import Gateway
-from gateway.core.access import is_fair
+from gateway.core.access import caller_again, is_fair
 from gateway.core.decide import Decision, decide, describe_claim
 from gateway.core.errors import Code, Refusal
 from gateway.core.lifecycle import ACCEPTED
@@ -109,12 +109,13 @@ async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> C
 async def _carry_out_in_turn(gw: Gateway, order: Order, line: Line) -> Created:
     """Carry out the create by the policy and the time of now, and tell the line whether upstream takes them again.
 
-    A first answer given again says nothing about that: upstream was not asked.
+    A first answer given again says nothing about that: upstream was not asked. One whose key is not good any more is
+    refused, with nothing taken or sent.
     """
     accepted, limited, turn = False, False, Turn(line, order.caller.team.name, gw.ticks)
     try:
         policy = gw.policies.current
-        order = replace(order, policy=policy, caller=policy.callers.get(order.caller.key.digest, order.caller))
+        order = replace(order, policy=policy, caller=caller_again(policy, order.caller, gw.now()))
         decision = decide(order.policy, order.caller, order.draft, order.detail, gw.now())
         order.on_decided(decision)
         if decision.refusal is not None:

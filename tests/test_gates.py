@@ -15,6 +15,7 @@ from gateway.gates import close_gate, closed_gate
 from gateway.lines import Line
 from gateway.reloading import reload_policies
 from gateway.upstream.client import Answer
+from gateway.waits import Waits
 from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 from tests.scripted_upstream import Received, response
@@ -267,6 +268,32 @@ async def test_au8_no_create_stands_in_line_for_longer_than_its_key_is_good(rush
     rush.open()
     assert await rush.finish() == {"a1": 200}
     assert (rush.sent(), await rush.books()) == (["a1"], (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("revoked", "key_invalid"), ("dropped", "key_invalid"), ("moved", "key_invalid"), ("expired", "key_expired")],
+)
+async def test_au8_no_create_is_sent_whose_key_is_not_good_any_more_when_its_turn_has_come(
+    rush: Rush, monkeypatch: pytest.MonkeyPatch, change: str, code: str
+) -> None:
+    monkeypatch.setattr(Waits, "review", lambda *_: None)  # which ends its wait a moment later
+    for name in ("b1", "a1", "b2"):
+        await rush.queue(name)
+    policies = rush.house.policies
+    expired = team("b", "key-b").replace("    hash", "    expires: 2026-01-01\n    hash")
+    (policies / "b.yaml").write_text(expired if change == "expired" else team("b", "another"))
+    if change == "dropped":
+        (policies / "b.yaml").unlink()
+    if change == "moved":
+        (policies / "c.yaml").write_text(team("c", "key-b"))
+    assert await reload_policies(rush.house.gw)
+    rush.open()
+    assert await rush.finish() == {"b1": 401, "a1": 200, "b2": 401}
+    assert rush.creates["b1"].result().json()["code"] == code
+    assert (rush.sent(), await rush.books()) == (["a1"], (0, 0))
+    assert [await rush.house.used("jobs", name) for name in "abc"] == [1, 0, 0]
+    assert rush.house.gw.lines == {}
 
 
 async def test_creates_that_stand_in_line_when_the_team_begins_to_merge_duplicates_are_none(rush: Rush) -> None:

@@ -1,4 +1,4 @@
-"""What a caller may do at all: the scopes of its key, and the models its team is allowed.
+"""What a caller may do at all: whether its key is good, the key's scopes, and the models its team is allowed.
 
 Listing and calling ask the same function, so a model is listed exactly when a create of it would not be refused for
 its name.
@@ -10,13 +10,35 @@ from fnmatch import translate
 from functools import lru_cache
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Key, PolicySet, Scope, Team
+from gateway.core.policy import Caller, Key, PolicySet, Scope, Team
 
 # A member read through its class costs as much as a call; these are read for every call.
 _JOBS, _JOBS_READ = Scope.JOBS, Scope.JOBS_READ
 
 _LONGEST_MODEL = 256
 _WHAT_MAY_BE_USED = "GET …/models lists what it may use"
+
+
+def refusal_of_unknown_key() -> Refusal:
+    """The key is nobody's, or nobody's any more: 401 either way."""
+    return Refusal(Code.KEY_INVALID, "This key is not a team key of this gateway; ask your platform team for one.")
+
+
+def check_expiry(key: Key, now: float) -> None:
+    """Refusal 401 from the instant of expiry on."""
+    if key.has_expired(now):
+        raise Refusal(Code.KEY_EXPIRED, f"The key {key.name!r} has expired; ask your platform team for a new one.")
+
+
+def caller_again(policy: PolicySet, caller: Caller, now: float) -> Caller:
+    """The caller of an earlier policy as this one has it. Refusal 401 if its key is not good any more."""
+    again = policy.callers.get(caller.key.digest)
+    if again is None:
+        raise refusal_of_unknown_key()
+    check_expiry(again.key, now)
+    if again.team.name != caller.team.name:
+        raise Refusal(Code.KEY_INVALID, "This key has been given to another team; ask again.")
+    return again
 
 
 def may_call(key: Key, scope: Scope) -> bool:

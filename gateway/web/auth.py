@@ -9,8 +9,9 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, cast
 from weakref import ref
 
+from gateway.core.access import refusal_of_unknown_key
 from gateway.core.errors import Code, RateLimit, Refusal
-from gateway.core.policy import Caller, Key, PolicySet
+from gateway.core.policy import Caller, PolicySet
 from gateway.settings import Network
 
 _LONGEST_KEY = 512
@@ -33,7 +34,7 @@ def identify(policy: PolicySet, values: list[bytes]) -> Caller:
         raise Refusal(Code.KEY_INVALID, "Send your team key as `Authorization: Bearer <key>`; no other scheme works.")
     caller = policy.callers.get(hashlib.sha256(key.strip()).hexdigest()) if len(key) <= _LONGEST_KEY else None
     if caller is None:
-        raise Refusal(Code.KEY_INVALID, "This key is not a team key of this gateway; ask your platform team for one.")
+        raise refusal_of_unknown_key()
     return caller
 
 
@@ -48,12 +49,6 @@ def identify_once(policy: PolicySet, notes: MutableMapping[str, Any], values: Ca
     caller = identify(policy, values(b"authorization"))
     notes["caller"] = ref(policy), ref(caller)
     return caller
-
-
-def check_expiry(key: Key, now: float) -> None:
-    """Refusal 401 from the instant of expiry on."""
-    if key.has_expired(now):
-        raise Refusal(Code.KEY_EXPIRED, f"The key {key.name!r} has expired; ask your platform team for a new one.")
 
 
 class Doorkeeper:

@@ -10,7 +10,7 @@ from functools import partial
 
 from gateway.afterwards import Afterwards
 from gateway.context import Gateway
-from gateway.core.access import check_scope
+from gateway.core.access import check_expiry, check_scope
 from gateway.core.errors import Code, Refusal
 from gateway.core.fields import ratelimit_fields
 from gateway.core.headers import Header, Headers
@@ -21,7 +21,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.logs import log_event, logger
 from gateway.upstream.client import Trace, UpstreamFailure
 from gateway.upstream.request import PREFIX
-from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify_once
+from gateway.web.auth import Doorkeeper, client_address, identify_once
 from gateway.web.call import Call, Receive, Scope, Send
 from gateway.web.observe import observe
 from gateway.web.respond import Reply, error_reply

@@ -3,12 +3,10 @@
 from functools import partial
 from math import inf
 
-from gateway.core.access import check_scope
-from gateway.core.errors import Code, Refusal
+from gateway.core.access import caller_again, check_scope
 from gateway.core.policy import Scope
 from gateway.core.preferences import wait_of
 from gateway.waits import Wait
-from gateway.web.auth import check_expiry, identify
 from gateway.web.call import Call
 from gateway.web.respond import Reply
 from gateway.web.streams import client_left
@@ -38,11 +36,7 @@ def end_with_client(call: Call, wait: Wait) -> None:
 
 def check_key_again(call: Call) -> None:
     """Refusal 401 or 403 if the key that was good when the call came is not any more."""
-    caller = identify(call.gw.policies.current, call.headers(b"authorization"))
-    check_expiry(caller.key, call.gw.now())
-    check_scope(caller.key, Scope.JOBS_READ)
-    if caller.team.name != call.caller.team.name:
-        raise Refusal(Code.KEY_INVALID, "This key has been given to another team; ask again.")
+    check_scope(caller_again(call.gw.policies.current, call.caller, call.gw.now()).key, Scope.JOBS_READ)
 
 
 def applied(reply: Reply, seconds: int) -> Reply:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.access import check_scope, is_model_id, matches, may_call, may_use
+from gateway.core.access import caller_again, check_expiry, check_scope, is_model_id, matches, may_call, may_use
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Key, Scope, Team
+from gateway.core.policy import Caller, Key, PolicySet, Scope, Team
 
 TEAM = Team("marketing", allow=("Veo3*", "Kling-*-V2.1-Master"), deny=("Veo3-Ultra",))
 
@@ -132,3 +132,37 @@ def test_a_call_the_scopes_do_not_cover_is_refused_by_the_keys_name() -> None:
     assert (caught.value.code, caught.value.status) == (Code.SCOPE_DENIED, 403)
     asked = "ask your platform team for one that has it."
     assert caught.value.message == f"The key 'reader' lacks the scope 'uploads'; {asked}"
+
+
+def test_a_key_expires_at_its_instant() -> None:
+    key = Key("main", "", expires=1000.0)
+    check_expiry(key, 999.999)
+    check_expiry(Key("main", ""), 1e12)
+    with pytest.raises(Refusal) as refusal:
+        check_expiry(key, 1000.0)
+    assert refusal.value.code is Code.KEY_EXPIRED
+    assert "'main'" in refusal.value.message
+
+
+def policy_with(team: str, expires: float | None = None) -> PolicySet:
+    """The key `d` is the team's."""
+    return PolicySet({team: Team(team, keys=(Key("new name", "d", expires=expires),))}, {})
+
+
+def test_a_caller_is_who_the_present_policy_says_it_is() -> None:
+    again = caller_again(policy_with("marketing"), Caller(TEAM, Key("web", "d")), 0.0)
+    assert (again.team.allow, again.key.name) == ((), "new name")
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (PolicySet({}, {}), Code.KEY_INVALID),
+        (policy_with("other"), Code.KEY_INVALID),
+        (policy_with("marketing", expires=1000.0), Code.KEY_EXPIRED),
+    ],
+)
+def test_au8_nobody_is_a_caller_again_whose_key_is_not_good_any_more(policy: PolicySet, code: Code) -> None:
+    with pytest.raises(Refusal) as refusal:
+        caller_again(policy, Caller(TEAM, Key("web", "d")), 1000.0)
+    assert refusal.value.code is code

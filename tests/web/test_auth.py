@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import Code, Refusal
-from gateway.core.policy import Key, Team
+from gateway.core.policy import Team
 from gateway.settings import Network
-from gateway.web.auth import Doorkeeper, check_expiry, client_address, identify, identify_once
+from gateway.web.auth import Doorkeeper, client_address, identify, identify_once
 from tests.conftest import digest
 from tests.policy_texts import policy
 
@@ -90,16 +90,6 @@ def test_au3_ten_thousand_random_keys_open_nothing() -> None:
     for _ in range(10_000):
         with pytest.raises(Refusal):
             identified(b"Bearer " + dice.randbytes(dice.randrange(64)))
-
-
-def test_a_key_expires_at_its_instant() -> None:
-    key = Key("main", "", expires=1000.0)
-    check_expiry(key, 999.999)
-    check_expiry(Key("main", ""), 1e12)
-    with pytest.raises(Refusal) as refusal:
-        check_expiry(key, 1000.0)
-    assert refusal.value.code is Code.KEY_EXPIRED
-    assert "'main'" in refusal.value.message
 
 
 def test_au7_an_address_is_slowed_down_until_the_minute_ends() -> None:
