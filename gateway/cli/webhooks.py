@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 
 from gateway.cli.display import show_table
 from gateway.cli.invocation import CannotRunError, Invocation
-from gateway.cli.options import add_settings
+from gateway.cli.options import add_settings, saying_why
 from gateway.core.webhooks import Standing
 from gateway.core.wording import rfc3339
 from gateway.ledger.delivery_values import DeliveryState, Wanted
@@ -21,16 +21,19 @@ from gateway.ledger.reader import read_ledger
 
 HEADER = ("ID", "CREATED", "TEAM", "HOST", "REQUEST", "STATE", "TRIED", "STATUS", "PROBLEM")
 _BITE = 500
+_MOST_DIGITS = 9
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Which deliveries, what to do with them, and how it is shown."""
     parser.add_argument("action", choices=("list", "redeliver"), help="what to do")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="with `redeliver`: these deliveries")
+    text = saying_why(_parse_text)
+    parser.add_argument("ids", nargs="*", type=text, metavar="ID", help="with `redeliver`: these deliveries")
     parser.add_argument("--all", action="store_true", help="with `redeliver`: all of --team, of --state, or of both")
-    parser.add_argument("--team", help="this team's alone")
+    parser.add_argument("--team", type=text, help="this team's alone")
     parser.add_argument("--state", choices=[each.value for each in Standing], help="those that stand so alone")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="list so many [default 50]")
+    limit = saying_why(_parse_limit)
+    parser.add_argument("--limit", type=limit, default=50, metavar="N", help="list so many [default 50]")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     add_settings(parser, "ledger")
 
@@ -46,6 +49,21 @@ def run(call: Invocation) -> int:
         raise CannotRunError(str(error)) from None
 
 
+def _parse_text(text: str) -> str:
+    """What a database can be asked for: not the bytes that Python keeps as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"must be text in UTF-8, not {text!r}") from None
+    return text
+
+
+def _parse_limit(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise ValueError(f"must be a whole number of at most {_MOST_DIGITS} digits, not {text!r}")
+    return int(text)
+
+
 def _wanted(options: Namespace, limit: int) -> Wanted:
     standing = None if options.state is None else Standing(options.state)
     return Wanted(options.team, standing, limit=limit)
@@ -55,7 +73,7 @@ def _list(options: Namespace, url: str) -> int:
     if options.ids or options.all:
         raise CannotRunError("`list` takes no ids and no --all; choose with --team and --state")
     with read_ledger(url) as ledger:
-        found, total = ledger.deliveries(_wanted(options, max(0, options.limit)))
+        found, total = ledger.deliveries(_wanted(options, options.limit))
     if options.format == "json":
         print(json.dumps({"webhooks": [each.facts() for each in found], "total": total}, indent=2))
     else:

@@ -89,6 +89,30 @@ async def test_what_is_unclear_is_refused(shell: Shell, ids: dict[str, str], wor
     assert await standings(shell) == ["due", "failed", "failed"]
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["list", "--limit", "99999999999999999999"], "argument --limit: must be a whole number of at most 9 digits"),
+        (["list", "--limit", "-3"], "argument --limit: must be a whole number of at most 9 digits"),
+        (["list", "--limit", "many"], "argument --limit: must be a whole number of at most 9 digits"),
+        (["list", "--team", "r\udcffd"], "argument --team: must be text in UTF-8, not 'r\\udcffd'"),
+        (["redeliver", "--all", "--team", "\udcff"], "argument --team: must be text in UTF-8"),
+        (["redeliver", "\udcff"], "argument ID: must be text in UTF-8"),
+    ],
+)
+async def test_what_no_ledger_can_be_asked_is_refused(
+    shell: Shell, ids: dict[str, str], words: list[str], problem: str
+) -> None:
+    refused = await shell.run_beside("webhooks", *words)
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.splitlines()[-1].startswith(f"gmi-gateway webhooks: error: {problem}")
+
+
+async def test_none_of_them_are_listed_where_none_are_wanted(shell: Shell, ids: dict[str, str]) -> None:
+    listed = await shell.run_beside("webhooks", "list", "--limit", "0", "--format", "json")
+    assert json.loads(listed.out) == {"webhooks": [], "total": 3}
+
+
 def test_without_a_ledger_none_is_made(shell: Shell, tmp_path: Path) -> None:
     refused = shell.run("webhooks", "redeliver", "msg_x")
     assert refused.status == 2
