@@ -88,14 +88,22 @@ def _chosen(options: Namespace, url: str) -> list[str]:
     chosen_by = options.team is not None or options.state is not None
     if bool(options.ids) == options.all or (options.all and not chosen_by) or (options.ids and chosen_by):
         raise CannotRunError("name ids to redeliver, or --all with --team, with --state, or with both")
+    named = list(dict.fromkeys(options.ids))
     with read_ledger(url) as ledger:
-        _, total = ledger.deliveries(_wanted(options, 0))
-        found, _ = ledger.deliveries(_wanted(options, total))
+        if options.all:
+            _, total = ledger.deliveries(_wanted(options, 0))
+            found, _ = ledger.deliveries(_wanted(options, total))
+        else:
+            found = [each for bite in _bites(named) for each in ledger.deliveries(Wanted(ids=bite, limit=_BITE))[0]]
     known = {each.id for each in found if each.standing is not Standing.WAITING}
-    unknown = [each for each in options.ids if each not in known]
+    unknown = [each for each in named if each not in known]
     if unknown:
         raise CannotRunError(f"no delivery that could be sent again is called {', '.join(unknown)}")
-    return options.ids or sorted(known)
+    return sorted(known)
+
+
+def _bites(ids: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(ids[begin : begin + _BITE]) for begin in range(0, len(ids), _BITE)]
 
 
 def _redeliver(options: Namespace, url: str, ids: list[str], now: float) -> int:
@@ -110,8 +118,7 @@ async def _make_due(url: str, ids: list[str], now: float) -> int:
     try:
         instant = await ledger.instant()
         since = now if instant is None else instant
-        bites = [ids[begin : begin + _BITE] for begin in range(0, len(ids), _BITE)]
-        return sum([await ledger.outbox.redeliver(bite, since) for bite in bites])
+        return sum([await ledger.outbox.redeliver(bite, since) for bite in _bites(ids)])
     finally:
         await ledger.close()
 

@@ -82,6 +82,23 @@ _with_job: Select[Any] = (
     .join(jobs, jobs.c.reservation_id == reservations.c.id, isouter=True)
 )
 
+_listed: Select[Any] = select(
+    _c.id,
+    _c.kind,
+    _c.team,
+    _c.host,
+    _c.standing,
+    _c.attempts,
+    _c.status,
+    _c.problem,
+    _c.created_at,
+    _c.due_at,
+    _c.next_attempt_at,
+    _c.ended_at,
+    jobs.c.request_id,
+).join_from(deliveries, jobs, jobs.c.reservation_id == _c.reservation_id, isouter=True)
+"""Without what is sent, which may be large and is not shown."""
+
 
 def register(connection: Connection, new: NewReservation) -> None:
     """Write down that the end of this create's job is to be told, if it is."""
@@ -187,9 +204,11 @@ def page(connection: Connection, wanted: Wanted) -> tuple[list[DeliveryState], i
         conditions.append(_c.standing == wanted.standing)
     if wanted.request_id is not None:
         conditions.append(jobs.c.request_id == wanted.request_id)
-    total = connection.execute(_with_job.with_only_columns(func.count(), maintain_column_froms=True).where(*conditions))
+    if wanted.ids is not None:
+        conditions.append(_c.id.in_(wanted.ids))
+    total = connection.execute(_listed.with_only_columns(func.count(), maintain_column_froms=True).where(*conditions))
     found = connection.execute(
-        _with_job.where(*conditions)
+        _listed.where(*conditions)
         .order_by(_c.created_at.desc(), _c.id.desc())
         .limit(wanted.limit)
         .offset(wanted.offset)

@@ -100,6 +100,7 @@ class Wanted:
     request_id: str | None = None
     limit: int = 50
     offset: int = 0
+    ids: tuple[str, ...] | None = None
 
 
 def _instant(seconds: float | None) -> str | None:

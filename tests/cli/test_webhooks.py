@@ -1,12 +1,15 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import Connection
 
 from gateway.core.addresses import Target
 from gateway.core.webhooks import Standing
-from gateway.ledger.delivery_values import Attempt, Notice
+from gateway.ledger import deliveries
+from gateway.ledger.delivery_values import Attempt, DeliveryState, Notice, Wanted
 from gateway.ledger.ledger import Ledger
 from tests.command_line import NOW, Shell
 from tests.postgres import Server, postgres
@@ -60,6 +63,25 @@ async def test_one_delivery_is_made_due_again(shell: Shell, ids: dict[str, str])
     again = await shell.run_beside("webhooks", "redeliver", ids["red"])
     assert (again.status, again.out, again.err) == (0, "due again: 1\n", "")
     assert await standings(shell) == ["due", "due", "failed"]
+
+
+@pytest.mark.parametrize("ids", ["sqlite", "postgresql"], indirect=True)
+async def test_of_those_that_are_named_no_other_is_read(
+    shell: Shell, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def page(connection: Connection, wanted: Wanted) -> tuple[list[DeliveryState], int]:
+        found, total = deliveries.page(connection, wanted)
+        read.extend(each.id for each in found)
+        return found, total
+
+    monkeypatch.setattr("gateway.ledger.reader.deliveries", SimpleNamespace(page=page))
+    monkeypatch.setattr("gateway.cli.webhooks._BITE", 1)
+    named = [ids["red"], ids["blue"]]
+    again = await shell.run_beside("webhooks", "redeliver", *named, named[0])
+    assert (again.status, again.out) == (0, "due again: 2\n")
+    assert sorted(read) == sorted(named)
 
 
 @pytest.mark.parametrize("ids", ["sqlite", "postgresql"], indirect=True)

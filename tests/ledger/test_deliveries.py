@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.event import listen
 
 from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
 from gateway.ledger.delivery_values import Attempt, DeliveryState, DueDelivery, Notice, Wanted
 from gateway.ledger.ledger import Ledger
+from gateway.ledger.reader import read_ledger
 from gateway.ledger.retention import BITE, RECORDS
 from gateway.ledger.values import NewReservation, Sighting
 from tests.ledger.samples import DAY, NOW, create, placement, reservation, reserve, run_sql, send, slot
@@ -180,6 +182,26 @@ async def test_the_list_is_of_one_team_state_or_job(ledger: Ledger) -> None:
     assert [each.team for each in (await page(Wanted(request_id="request-b")))[0]] == ["blue"]
     assert await page(Wanted(limit=1, offset=1)) == ((await rows(ledger))[1:], 2)
     assert await page(Wanted(team="green")) == ([], 0)
+
+
+async def test_the_list_is_of_these_ids(ledger: Ledger) -> None:
+    for name in "abc":
+        await create(ledger, told(name), Outcome.SUCCESS)
+    first, second, _ = await rows(ledger)
+    page = ledger.outbox.page
+    assert await page(Wanted(ids=(second.id, "nobody's", first.id))) == ([first, second], 2)
+    assert await page(Wanted(ids=())) == ([], 0)
+
+
+async def test_the_list_reads_no_records(ledger: Ledger, url: str) -> None:
+    request_id = await create(ledger, told("a"), Outcome.SUCCESS)
+    with read_ledger(url) as reader:
+        sent: list[str] = []
+        listen(reader.connection, "before_cursor_execute", lambda *facts: sent.append(facts[2]))
+        (found,), _ = reader.deliveries(Wanted())
+    assert found.request_id == request_id
+    assert len(sent) == 2
+    assert [each for each in sent if "record" in each or "body" in each] == []
 
 
 async def test_what_ended_is_forgotten_after_a_month_bite_by_bite(ledger: Ledger, url: str) -> None:
