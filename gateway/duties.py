@@ -30,6 +30,9 @@ RECALL_EVERY = 5.0
 ASK_AGAIN_EVERY = 15.0
 """Seconds between two calls with a credential of which upstream took no key, until it takes one."""
 
+BRING_FORWARD_EVERY = 60.0
+"""Seconds between two looks for webhooks that wait for a clock that was set back. Each reads all that are due."""
+
 DELIVER_EVERY = 0.5
 READ_POLICIES_EVERY = 1.0
 REVIEW_WAITS_EVERY = 0.5
@@ -60,6 +63,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "ask again", partial(_ask_again, gw), partial(asyncio.sleep, ASK_AGAIN_EVERY)
     yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)
+    yield "bring forward", partial(_bring_forward, gw), partial(asyncio.sleep, BRING_FORWARD_EVERY)
     yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
     yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
@@ -145,6 +149,11 @@ async def _ask_again(gw: Gateway) -> None:
 async def _deliver(gw: Gateway) -> None:
     with suppress(LedgerUnavailable):
         await webhooks.deliver(gw)
+
+
+async def _bring_forward(gw: Gateway) -> None:
+    with suppress(LedgerUnavailable):
+        await gw.ledger.outbox.bring_forward(gw.now())
 
 
 async def _purge(gw: Gateway) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from gateway import outbound, webhooks
+from gateway import duties, outbound, webhooks
 from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
@@ -24,6 +24,7 @@ from gateway.outbound import Endpoint, Outside
 from gateway.simulator import Settings, Simulator
 from gateway.starting import StartError
 from gateway.upstream.credentials import Secret
+from tests.clocks import WallClock, wall_clock
 from tests.conftest import HOOK_SECRET, REAL_KEY, House, OpenHouse, Q, team
 from tests.ledger.samples import run_sql
 from tests.policy_texts import policy
@@ -32,7 +33,7 @@ from tests.receiver import HOST, WEBHOOKS, certificates, outside, port_of, tls, 
 from tests.scripted_upstream import Connection, Received, Script, ScriptedUpstream, answering, response
 from tests.served import environment_of, eventually, served
 
-__all__ = ["certificates", "postgres", "trusting"]
+__all__ = ["certificates", "postgres", "trusting", "wall_clock"]
 
 POLICY = {"a.yaml": team("a", "key", WEBHOOKS)}
 HEADERS = {"X-Gateway-Webhook": f"https://{HOST}/in?token=t0ken"}
@@ -425,6 +426,23 @@ async def any_problem(house: House) -> bool:
 
 async def delivered(house: House, count: int) -> bool:
     return [each.standing for each in await told(house)].count(Standing.DELIVERED) == count
+
+
+async def test_tw4_a_delivery_does_not_wait_for_a_clock_that_was_set_back(
+    open_house: OpenHouse, trusting: Path, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "BRING_FORWARD_EVERY", 0.02)
+    scripts = one_after_the_other(response(b"", "500 Internal Server Error"), TAKEN)
+    async with ScriptedUpstream(*scripts, tls=tls(trusting)) as receiver:
+        house = await open_house(POLICY, outside=outside(receiver))
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+
+        async def refused() -> bool:
+            return [each.status for each in await told(house)] == [500]
+
+        await house.eventually(refused)
+        wall_clock.advance(-3600)
+        await house.eventually(lambda: stands(house, Standing.DELIVERED))
 
 
 async def test_gone_is_not_asked_again_until_somebody_says_so(open_house: OpenHouse, trusting: Path) -> None:

@@ -18,8 +18,12 @@ TRIED_FOR = 24 * 3600.0
 
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 3600.0
+_SPREAD = 0.2
 _GONE = 410
 _TRY_LATER = (429, 503)
+
+LONGEST_WAIT = _LONGEST_PAUSE * (1 + _SPREAD)
+"""Seconds between two attempts at most."""
 
 
 class Standing(StrEnum):
@@ -81,6 +85,6 @@ def next_attempt(
     Pauses double from five seconds to an hour. `luck`, from 0 to 1, spreads them by a fifth up and down. None is
     shorter than the receiver `asked` for. `since` is when it became due. A receiver that answered 410 wants no more.
     """
-    pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (min(attempts, 20) - 1)) * (0.8 + 0.4 * luck)
+    pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (min(attempts, 20) - 1)) * (1 - _SPREAD + 2 * _SPREAD * luck)
     pause = max(pause, asked)
     return None if status == _GONE or now + pause > since + TRIED_FOR else now + pause

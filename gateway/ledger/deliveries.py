@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from gateway.core.addresses import Target
-from gateway.core.webhooks import Standing, message
+from gateway.core.webhooks import LONGEST_WAIT, Standing, message
 from gateway.ledger.common_sql import OnConflict
 from gateway.ledger.delivery_values import Attempt, Delivery, DeliveryState, DueDelivery, Notice, Wanted
 from gateway.ledger.schema import deliveries, due_now, jobs, reservations
@@ -37,6 +37,8 @@ from gateway.ledger.values import NewReservation
 JOB = "job"
 """The kind of delivery that tells of a job's end."""
 
+CLOCKS_APART = 60.0
+"""Seconds that what has become due may lie ahead of now, for want of one clock, before it is said that one was set."""
 
 _c = deliveries.c
 _this = _c.id == text("id")
@@ -68,6 +70,20 @@ _REDELIVER = Statement(
         ended_at=null(),
     )
     .where(_this, _c.standing != Standing.WAITING)
+)
+_put_off = (
+    select(_c.id)
+    .where(
+        due_now,
+        _c.next_attempt_at > instant("now"),  # which has an index; what is due already needs nothing
+        or_(_c.due_at > instant("now") + CLOCKS_APART, _c.next_attempt_at > instant("now") + LONGEST_WAIT),
+    )
+    .with_for_update(skip_locked=True)
+)
+_BRING_FORWARD = Statement(
+    update(deliveries)
+    .values(due_at=case((_c.due_at > instant("now"), instant("now")), else_=_c.due_at), next_attempt_at=instant("now"))
+    .where(_c.id.in_(_put_off))
 )
 _with_job: Select[Any] = (
     select(
@@ -187,6 +203,14 @@ def conclude(connection: Connection, delivery: Delivery, attempt: Attempt, now: 
 def redeliver(connection: Connection, ids: Sequence[str], now: float) -> int:
     """Try these again from now on; how many there were."""
     return sum(_REDELIVER.changes(connection, id=each, now=now) for each in sorted(ids))
+
+
+def bring_forward(connection: Connection, now: float) -> int:
+    """As `Outbox.bring_forward`.
+
+    What became due later than now, or waits for longer than any does, was written by a clock that was set back since.
+    """
+    return _BRING_FORWARD.changes(connection, now=now)
 
 
 def forget(connection: Connection, before: float, limit: int) -> int:

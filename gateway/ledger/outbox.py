@@ -51,6 +51,10 @@ class Outbox:
         """Try these again from now on, for another day; how many there were. What has not happened yet is left."""
         return await self._write("redeliver", deliveries.redeliver, ids, now)
 
+    async def bring_forward(self, now: float) -> int:
+        """Try from now on what would wait for a clock that was set back; how many there were."""
+        return await self._write("bring_forward", deliveries.bring_forward, now)
+
     async def notify(self, notice: Notice, now: float) -> bool:
         """Tell an event that is about no job. True for the one call that was first with its key."""
         return await self._write("notify", deliveries.notify, notice, now)

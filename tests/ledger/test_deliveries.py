@@ -10,7 +10,8 @@ from sqlalchemy.event import listen
 
 from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
-from gateway.core.webhooks import Standing
+from gateway.core.webhooks import LONGEST_WAIT, Standing
+from gateway.ledger.deliveries import CLOCKS_APART
 from gateway.ledger.delivery_values import Attempt, DeliveryState, DueDelivery, Notice, Wanted
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reader import read_ledger
@@ -130,6 +131,37 @@ async def test_what_is_not_taken_is_due_again_when_it_is_said(ledger: Ledger) ->
     assert await due_at(ledger, NOW + 4) == []
     assert [each.attempts for each in await due_at(ledger, NOW + 5)] == [1]
     assert (await row(ledger)).ended_at is None
+
+
+async def test_what_became_due_by_a_clock_that_was_set_back_is_brought_forward(ledger: Ledger) -> None:
+    await create(ledger, told("a"), Outcome.SUCCESS)
+    (delivery,) = await ledger.outbox.claim(await due_at(ledger, NOW), NOW, NOW + LEASE)
+    await ledger.outbox.conclude(delivery, Attempt(Standing.DUE, 500, "answered 500", NOW + 5), NOW)
+    assert await ledger.outbox.bring_forward(NOW - CLOCKS_APART) == 0, "no two clocks are quite the same"
+    assert await ledger.outbox.bring_forward(NOW - 3600) == 1
+    assert await ledger.outbox.bring_forward(NOW - 3600) == 0, "its next pause is a pause again"
+    (again,) = await ledger.outbox.claim(await due_at(ledger, NOW - 3600), NOW - 3600, NOW - 3600 + LEASE)
+    assert (again.id, again.attempts, again.due_at) == (delivery.id, 2, NOW - 3600)
+
+
+async def test_what_waits_for_longer_than_any_does_is_brought_forward(ledger: Ledger) -> None:
+    await create(ledger, told("a"), Outcome.SUCCESS)
+    (delivery,) = await ledger.outbox.claim(await due_at(ledger, NOW + 9000), NOW + 9000, NOW + 9000 + LEASE)
+    waits = Attempt(Standing.DUE, 500, "answered 500", NOW + 9000 + LONGEST_WAIT)
+    await ledger.outbox.conclude(delivery, waits, NOW + 9000)
+    assert await ledger.outbox.bring_forward(NOW + 9000) == 0
+    assert await ledger.outbox.bring_forward(NOW + 8999) == 1
+    assert len(await due_at(ledger, NOW + 8999)) == 1
+    assert (await row(ledger)).due_at == NOW
+
+
+async def test_what_is_over_or_has_not_happened_is_not_brought_forward(ledger: Ledger) -> None:
+    await create(ledger, told("a"), Outcome.SUCCESS)
+    await create(ledger, told("b"))
+    (delivery,) = await ledger.outbox.claim(await due_at(ledger, NOW), NOW, NOW + LEASE)
+    assert await ledger.outbox.bring_forward(NOW - DAY) == 1
+    assert await ledger.outbox.conclude(delivery, Attempt(Standing.DELIVERED, 204, None, None), NOW - DAY)
+    assert await ledger.outbox.bring_forward(NOW - 2 * DAY) == 0
 
 
 async def test_redelivery_begins_anew_but_not_before_the_end(ledger: Ledger) -> None:

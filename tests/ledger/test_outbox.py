@@ -12,4 +12,6 @@ async def test_a_closed_ledger_has_no_outbox(ledger: Ledger) -> None:
     with pytest.raises(LedgerUnavailable):
         await ledger.outbox.redeliver([], NOW)
     with pytest.raises(LedgerUnavailable):
+        await ledger.outbox.bring_forward(NOW)
+    with pytest.raises(LedgerUnavailable):
         await ledger.outbox.page(Wanted())
