@@ -41,6 +41,7 @@ class Line:
         self.moved = asyncio.Event()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._had: Counter[str] = Counter()
+        self._least = 0
         self._taken: deque[float] = deque(maxlen=_MOST_TAKEN)
         self._under_way = 0
         self._in_a_row = 0
@@ -57,11 +58,14 @@ class Line:
     def join(self, team: str) -> "asyncio.Future[None]":
         """One more create of the team waits, behind its others. The future is done when its turn has come.
 
-        A team that comes late stands as if it had had what the others had at least.
+        A team that comes late, or comes back, stands as if it had had what those that wait had at least, or where none
+        waits what the one with most had. From then on they are level: no turn of before counts for or against it.
         """
         if team not in self._waiting:
-            least = min((self._had[other] for other in self._waiting), default=0)
-            self._had[team] = max(self._had[team], least)
+            had = [self._had[other] for other in self._waiting]
+            least = min(had) if had else max(self._had.values(), default=0)
+            if self._had[team] < least:
+                self._had[team] = self._least = least
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(team, deque()).append(turn)
         self.moved.set()
@@ -71,7 +75,6 @@ class Line:
         """It does not wait any more, or its turn came when it did not."""
         if turn.done():
             self._under_way -= 1
-            self._had[team] += 1
         else:
             turns = self._waiting[team]
             turns.remove(turn)
@@ -82,8 +85,8 @@ class Line:
     def let_through(self, limit: Mapping[str, str | int], ticks: float) -> float:
         """It is the turn of as many as may go at once, by what upstream says of its `limit`.
 
-        Next is the team that has had least turns, and of several the one whose last was longest ago. A turn that ended
-        with upstream's limit is none: it was lost by nobody's fault. The seconds until another may go; infinite where
+        Next is the team that has had least turns, and of several the one whose last was longest ago. A turn counts as
+        soon as it is given, or one team would get all that go at once. The seconds until another may go; infinite where
         that depends on an answer.
         """
         while self._waiting and self._under_way < min(_MOST_AT_ONCE, max(1, self._in_a_row)):
@@ -94,6 +97,7 @@ class Line:
             turns = self._waiting.pop(team)
             turns.popleft().set_result(None)
             self._under_way += 1
+            self._had[team] += 1
             if turns:
                 self._waiting[team] = turns
         return inf
@@ -110,9 +114,13 @@ class Line:
         return self._taken[0] + seconds - ticks if self._taken else inf
 
     def done(self, team: str, ticks: float, *, accepted: bool, limited: bool = False) -> None:
-        """One of the team's that was let through has its answer; `limited` if that is upstream's 429."""
+        """One of the team's that was let through has its answer; `limited` if that is upstream's 429.
+
+        Then its turn is none: it was lost by nobody's fault. But a team that came since does not make up for it.
+        """
         self._under_way -= 1
-        self._had[team] += not limited
+        if limited:
+            self._had[team] = max(self._least, self._had[team] - 1)
         if accepted:
             self._in_a_row += 1
             self._taken.append(ticks)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import lines
 from gateway.lines import Line, Turn
@@ -80,6 +82,78 @@ async def test_nor_does_it_go_before_one_that_has_waited_only_because_it_has_had
     for name in ("b0", "b1"):
         queue.turns[name] = queue.line.join("b")
     assert queue.in_order("++++") == ["a2", "b0", "a3", "b1", "a4", "a5"]
+
+
+async def test_a_team_that_comes_back_does_not_wait_until_another_has_had_as_many_turns_as_it() -> None:
+    queue = Queue(*(f"a{number}" for number in range(6)))
+    for number in range(5):
+        assert queue.next() == [f"a{number}"]
+        queue.done(f"a{number}", accepted=True)
+        queue.line.slow_down()
+    assert (queue.next(), len(queue.line)) == (["a5"], 0)
+    for name in ("b0", "b1", "b2", "a6", "a7", "a8"):
+        queue.turns[name] = queue.line.join(name[0])
+    queue.done("a5", accepted=True)
+    queue.line.slow_down()
+    assert queue.in_order("++++++") == ["b0", "a6", "b1", "a7", "b2", "a8"]
+
+
+async def test_who_has_had_least_does_not_get_all_that_may_go_at_once() -> None:
+    queue = Queue("a0", "b0", *(f"a{number}" for number in range(1, 5)))
+    for name in ("a0", "b0"):
+        assert queue.next() == [name]
+        queue.done(name, accepted=True)
+    assert queue.next() == ["a1", "a2"]
+    for number in range(1, 5):
+        queue.turns[f"b{number}"] = queue.line.join("b")
+    for name in ("a1", "a2"):
+        queue.done(name, accepted=True)
+    assert sorted(queue.next()) == ["a3", "a4", "b1", "b2"]
+
+
+async def test_a_late_team_does_not_wait_for_what_another_lost_before_it_came() -> None:
+    queue = Queue(*(f"a{number}" for number in range(12)))
+    for _ in range(2):
+        for name in queue.next():
+            queue.done(name, accepted=True)
+    lost = queue.next() + queue.next()
+    assert len(lost) > 1
+    for number in range(2):
+        queue.turns[f"b{number}"] = queue.line.join("b")
+    for name in lost:
+        queue.done(name, accepted=False)
+    assert [name[0] for name in queue.in_order("++++")][:4] == [*"abab"]
+
+
+@given(st.lists(st.sampled_from(["join a", "join b", "join c", "hang up", "turn", "turn", "answer"]), max_size=120))
+def test_while_two_teams_wait_neither_has_two_turns_more(steps: list[str]) -> None:
+    async def stand_in_line() -> None:
+        queue, under_way = Queue(), list[str]()
+        since: dict[tuple[str, str], int] = {}
+        for number, step in enumerate(steps):
+            fresh: list[str] = []
+            waiting = [name for name, turn in queue.turns.items() if not turn.done()]
+            before = {name[0] for name in waiting}
+            if step.startswith("join"):
+                queue.turns[f"{step[-1]}{number}"] = queue.line.join(step[-1])
+            elif step == "hang up" and waiting:
+                name = waiting[number % len(waiting)]
+                queue.line.leave(name[0], queue.turns.pop(name))
+            elif step == "turn":
+                fresh = queue.next()
+                under_way += fresh
+            elif step == "answer" and under_way:
+                queue.done(under_way.pop(number % len(under_way)), accepted=True)
+            teams = {name[0] for name, turn in queue.turns.items() if not turn.done()} & before
+            for pair in (("a", "b"), ("b", "c"), ("a", "c")):
+                if not teams.issuperset(pair):
+                    since[pair] = 0
+                    continue
+                one, other = ([name[0] for name in fresh].count(team) for team in pair)
+                since[pair] += one - other
+                assert abs(since[pair]) <= 1
+
+    asyncio.run(stand_in_line())
 
 
 @pytest.mark.parametrize("upstream", ["+-", "+--", "+---", "++--"])
