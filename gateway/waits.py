@@ -17,10 +17,10 @@ from gateway.core.errors import Code, RateLimit, Refusal
 from gateway.core.policy import Caller, PolicySet, Scope
 
 MOST_OF_KEY = 100
-"""Long-polls and event streams that one key may have open at a time."""
+"""Long-polls and event streams that one key may have open at a time, where its team may have as many."""
 
 _TEAMS_SHARE = 3
-"""One team gets this part of all waits, however many keys it has."""
+"""One team gets this part of all waits, however many keys it has and however small the gateway is."""
 
 _COME_BACK = 5
 """Seconds after which a call that found no place to wait may come again."""
@@ -88,7 +88,7 @@ class Waits:
         self.count = 0
         """How many there are."""
         self._most = most
-        self._most_of_team = max(MOST_OF_KEY, most // _TEAMS_SHARE)
+        self._most_of_team = max(1, most // _TEAMS_SHARE)
         self._waits: dict[str, set[Wait]] = {}
         self._of_team: Counter[str] = Counter()
 

@@ -64,10 +64,29 @@ async def test_qu8_a_team_gets_a_third_of_all_waits_however_many_keys_it_has(mon
     waits.begin(clock.wait(Key("main", "digest-3")))
 
 
+@pytest.mark.parametrize(("most", "of_team"), [(299, 99), (90, 30), (3, 1), (2, 1)])
+async def test_qu8_one_team_leaves_places_to_others_in_a_small_gateway_too(most: int, of_team: int) -> None:
+    clock, waits = Clock(), Waits(most)
+    for _ in range(of_team):
+        waits.begin(clock.wait())
+    with pytest.raises(Refusal, match="This team has") as refused:
+        waits.begin(clock.wait())
+    assert refused.value.code is Code.CONCURRENCY_EXCEEDED
+    waits.begin(clock.wait(Key("main", "digest-b"), team="b"))
+
+
+async def test_a_gateway_of_one_call_has_a_place_for_whoever_is_first() -> None:
+    clock, waits = Clock(), Waits(1)
+    waits.begin(clock.wait())
+    with pytest.raises(Refusal) as refused:
+        waits.begin(clock.wait(Key("main", "digest-b"), team="b"))
+    assert refused.value.code is Code.OVERLOADED
+
+
 async def test_lp2_there_are_no_more_waits_than_calls_in_all() -> None:
     clock, waits = Clock(), Waits(2)
     for number in range(2):
-        waits.begin(clock.wait(Key("main", f"digest-{number}")))
+        waits.begin(clock.wait(Key("main", f"digest-{number}"), team=f"team-{number}"))
     with pytest.raises(Refusal) as refused:
         waits.begin(clock.wait())
     assert refused.value.code is Code.OVERLOADED
