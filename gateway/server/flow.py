@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import socket
 import struct
 import termios
 from contextlib import suppress
@@ -54,6 +55,15 @@ class Flow:
         """Let everybody write."""
         self.write_paused = False
         self._writable.set()
+
+    def reset(self) -> None:
+        """End the connection at once. What the client has not got of what was written is dropped, by the system too."""
+        if self._transport.is_closing():
+            return
+        with suppress(OSError):  # the client has reset the connection
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def hold(self) -> None:
         """Stop reading until `release`."""

@@ -209,8 +209,9 @@ class HardenedProtocol(asyncio.Protocol):
     def response_abandoned(self, exchange: Exchange) -> None:
         """The app ended without a whole response. A part already sent is left visibly short."""
         if not exchange.started:
-            refusal = self.state.refusal("internal_error", "The gateway failed; the fault is in its log.")
-            self.transport.write(refusal)
+            self.transport.write(self.state.refusal("internal_error", "The gateway failed; the fault is in its log."))
+        elif self.flow.write_paused:  # its client would keep the connection, and a drain, for as long as it likes
+            self.flow.reset()
         exchange.disconnect()
         self.close()
 
@@ -225,8 +226,7 @@ class HardenedProtocol(asyncio.Protocol):
             self._linger()
 
     def _linger(self) -> None:
-        self._stage = _LINGERING
-        self._receiving = None
+        self._stage, self._receiving = _LINGERING, None
         self._deadline = self._clock() + self._limits.linger_seconds
         self._backlog.clear()
         self.flow.release()

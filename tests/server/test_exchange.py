@@ -44,6 +44,27 @@ async def test_a_response_cut_short_by_its_app_is_visibly_short(caplog: Any) -> 
     await listener.finish(1)
 
 
+async def test_a_response_cut_short_does_not_wait_for_a_client_that_does_not_take_it(connect: Connect) -> None:
+    writing = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(10_000_000), "more_body": True})
+        writing.set()
+
+    listener = await listen(Bind(app, bind_socket("127.0.0.1", 0), render, limits=ConnectionLimits()))
+    wire = await connect(listener)
+    await wire.send(get())
+    await writing.wait()
+    try:
+        await until(lambda: not listener._state.connections)
+    finally:
+        await listener.finish(0)
+    with pytest.raises(ConnectionResetError):
+        while await wire._reader.read(65536):
+            pass
+
+
 async def test_a_body_that_goes_wrong_under_a_begun_response_gets_no_second_one(connect: Connect) -> None:
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
