@@ -8,12 +8,16 @@ from gateway.core.headers import Header
 from gateway.web.call import Call, Receive, Send
 from gateway.web.respond import Reply
 
+_TO_END_WITH_ITS_WAIT = 1.0
+"""Seconds that the stream of an ended wait has to end as it should, before it is broken off."""
+
 
 async def send_stream(call: Call, send: Send, reply: Reply, headers: Sequence[Header]) -> None:
     """Send an answer that has a `stream`, to the end or until the client leaves or the stream's time is up.
 
-    Each part waits for the client to have taken what came before, so no more than one is ever on its way. The client
-    of HEAD gets none. What the stream raises is raised here, when the client has been shown that the rest is missing.
+    Each part waits for the client to have taken what came before, so no more than one is ever on its way. When the
+    call's wait ends, the stream is broken off soon, however slowly its client takes it. The client of HEAD gets none.
+    What the stream raises is raised here, when the client has been shown that the rest is missing.
     """
     assert reply.stream is not None
     await send({"type": "http.response.start", "status": reply.status, "headers": list(headers)})
@@ -25,7 +29,10 @@ async def send_stream(call: Call, send: Send, reply: Reply, headers: Sequence[He
     writing = loop.create_task(_write(send, reply.stream.parts))
     leaving = loop.create_task(client_left(call.receive))
     try:
-        await asyncio.wait((writing, leaving), timeout=reply.stream.seconds, return_when=asyncio.FIRST_COMPLETED)
+        ends = (writing, leaving) if call.wait is None else (writing, leaving, call.wait.ended)
+        await asyncio.wait(ends, timeout=reply.stream.seconds, return_when=asyncio.FIRST_COMPLETED)
+        if call.wait is not None and call.wait.ended.done():
+            await asyncio.wait((writing, leaving), timeout=_TO_END_WITH_ITS_WAIT, return_when=asyncio.FIRST_COMPLETED)
     finally:
         writing.cancel()
         leaving.cancel()

@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -120,6 +122,60 @@ async def test_lp2_a_consumer_that_never_reads_is_not_written_to_for_ever(world:
     await world.house.eventually(lambda: open_files() <= before)
 
 
+class SlowReader:
+    """A client of a job's events that takes 8 kB a second. `raw` is what it has got."""
+
+    def __init__(self, client: Client, job: str) -> None:
+        self.raw = b""
+        self._pause = 0.5
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.connect(("127.0.0.1", int(client.base.rpartition(":")[2])))
+        self._socket.sendall(get(f"/gateway/v1/requests/{job}/events"))
+        self._socket.setblocking(False)
+        self._begun = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._reading = asyncio.ensure_future(self._read())
+        await asyncio.wait_for(self._begun.wait(), 10)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reading.cancel()
+        await asyncio.wait((self._reading,))
+        self._socket.close()
+
+    async def _read(self) -> None:
+        with suppress(ConnectionError):
+            while more := await asyncio.get_running_loop().sock_recv(self._socket, 4096):
+                self.raw += more
+                if len(self.raw) > 10_000:
+                    self._begun.set()
+                await asyncio.sleep(self._pause)
+
+    async def rest(self) -> bytes:
+        """All that it gets until the connection is closed, from now on as fast as it can."""
+        self._pause = 0
+        await asyncio.wait_for(self._reading, 10)
+        return self.raw
+
+
+def large(upstream: FakeUpstream, job: str) -> None:
+    """Let the job's record be larger than what the system takes for a client that does not read."""
+    upstream.jobs[job]["outcome"] = {"inlineData": "x" * 8_000_000}
+
+
+async def test_au8_a_stream_that_its_client_takes_slowly_ends_with_its_key(world: World) -> None:
+    job = await created(world)
+    large(world.upstream, job)
+    async with SlowReader(world.a, job) as reader:
+        (world.house.policies / "a.yaml").write_text(team("a", KEY_A).replace(digest(KEY_A), digest("another")))
+        await world.house.eventually(lambda: world.house.gw.waits.count == 0)
+        raw = await reader.rest()
+    assert len(raw) < 8_000_000
+    assert not raw.endswith(b"0\r\n\r\n")
+
+
 async def test_lp2_clients_that_leave_are_forgotten(world: World) -> None:
     job = await created(world)
     polls = [waiting(world.a, job) for _ in range(20)]
@@ -179,3 +235,21 @@ async def test_sh2_a_drain_ends_every_wait_within_a_second(tmp_path: Path) -> No
                 assert asyncio.get_running_loop().time() - began < 2.5  # before the drain's delay is over
             assert events.retry == 2000
             assert await gateway.ends() == 0
+
+
+async def test_sh2_a_drain_does_not_wait_for_a_client_that_takes_its_events_slowly(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(team("a", KEY_A))
+    async with (
+        FakeUpstream() as upstream,
+        served(environment_of(tmp_path, upstream.url, drain_timeout="20")) as gateway,
+    ):
+        client = gateway.client(KEY_A)
+        job = str((await client.create()).json()["request_id"])
+        large(upstream, job)
+        async with SlowReader(client, job) as reader:
+            gateway.process.send_signal(signal.SIGTERM)
+            began = asyncio.get_running_loop().time()
+            assert await gateway.ends() == 0
+            assert asyncio.get_running_loop().time() - began < 5
+            assert not (await reader.rest()).endswith(b"0\r\n\r\n")
