@@ -5,7 +5,6 @@ before anybody is woken, so an answer that is followed by something else in the 
 """
 
 import asyncio
-import re
 from enum import Enum
 from typing import Protocol, Self
 
@@ -13,7 +12,7 @@ import httptools
 import httpx
 
 from gateway.core.headers import Header, Headers
-from gateway.upstream.fields import nominated_by, sorted_out, without
+from gateway.upstream.fields import sorted_out
 
 LONGEST_FIELD = 16 * 1024
 """Bytes of one header, name and value."""
@@ -33,10 +32,6 @@ _MOST_HELD = 256 * 1024
 
 KEPT_IDLE = 30.0
 """Seconds an idle connection is kept; load balancers commonly close theirs after 60 or more."""
-
-_UNCODED = (b"", b"identity")
-_NONE: frozenset[bytes] = frozenset()
-_KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
 
 class Stage(Enum):
@@ -237,26 +232,13 @@ class Reply(httpx.AsyncByteStream):
         """Decide where the body ends and whether another answer may follow (RFC 9112 §6.3, §9.3)."""
         if self._barren > _HARMLESS_HEAD:
             self._check_headers()
-        framing, passed = sorted_out(self.headers)
-        bounds, chunked, told, nominated = 0, True, KEPT_IDLE, _NONE
-        for field, value in framing:
-            if field == b"content-length":
-                bounds += 1
-            elif field == b"connection":
-                nominated |= nominated_by(value)
-            elif field == b"transfer-encoding":
-                bounds += 1
-                chunked = value.strip().lower() == b"chunked"
-            elif field == b"content-encoding":
-                self.is_coded |= value.strip().lower() not in _UNCODED
-            elif field == b"keep-alive":
-                told = _told_by(value)
-        if bounds > 1 or not chunked:
+        framing, self.passed_on = sorted_out(self.headers)
+        if framing.ends > 1 or not framing.is_known:
             raise _Refused("its length is told twice, or in a way unknown")
-        self.passed_on = without(nominated, passed)
-        self._until_close = not bounds and self.status not in (204, 304)
+        self.is_coded = framing.is_coded
+        self._until_close = not framing.ends and self.status not in (204, 304)
         if keep_alive and not self._until_close and not self._bodiless:
-            self.keep_for = told
+            self.keep_for = KEPT_IDLE if framing.kept_for is None else min(KEPT_IDLE, framing.kept_for)
 
     def _check_headers(self) -> None:
         if len(self.headers) > MOST_FIELDS:
@@ -274,9 +256,3 @@ class Reply(httpx.AsyncByteStream):
     def on_message_complete(self) -> None:
         if self.stage is _BODY:
             self.stage = _WHOLE
-
-
-def _told_by(keep_alive: bytes) -> float:
-    """Seconds for which a connection may be kept idle by upstream's word, less one for the way."""
-    match = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
-    return KEPT_IDLE if match is None else max(0.0, min(KEPT_IDLE, int(match[1]) - 1.0))
