@@ -106,7 +106,7 @@ class Load:
     def _ask(self, target: Target, seconds: int) -> Spent:
         requests = self._folder / "requests.txt"
         requests.write_text("\n".join(_line(ask, target.prefix) for ask in self._asks))
-        headers = "".join(f', ["{name}"] = "{value}"' for name, value in target.headers.items())
+        headers = "".join(f', "{name}: {value}"' for name, value in target.headers.items())
         values = {"requests": requests, "headers": headers, "model": MODEL, "next": self._next}
         script = write_file("requests.lua", self._folder / "requests.lua", **values)
         command = ["taskset", "-c", CPU_OF_LOAD, "wrk", "-t1", f"-c{self._connections}", f"-d{seconds}s"]
