@@ -40,6 +40,8 @@ def parse_reading(reading: Reading, known_models: AbstractSet[str] | None = None
     readable = not report.has_errors
     roots = [root for file in reading.files if (root := compose_file(file, report)) is not None]
     parsed = parse(roots, reading.version, known_models, report.problems, now)
+    while roots:  # one after the other: to free the nodes of a thousand files at once halts every call for 20 ms
+        roots.pop()
     return Loaded(parsed.policy, parsed.problems, readable, reading.files, reading.state)
 
 
