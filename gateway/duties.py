@@ -12,7 +12,7 @@ from gateway.context import Gateway
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import log_event
-from gateway.reloading import reload_policies
+from gateway.reloading import reload_changed_policies
 from gateway.upstream.client import UpstreamFailure
 
 SETTLE_EVERY = 1.0
@@ -64,7 +64,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "ask again", partial(_ask_again, gw), partial(asyncio.sleep, ASK_AGAIN_EVERY)
     yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)
     yield "bring forward", partial(_bring_forward, gw), partial(asyncio.sleep, BRING_FORWARD_EVERY)
-    yield "read policies", partial(_read_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
+    yield "read policies", partial(reload_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
     yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
     yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
@@ -120,11 +120,6 @@ async def _woken(gw: Gateway) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
     gw.wake.clear()
-
-
-async def _read_changed_policies(gw: Gateway) -> None:
-    if await asyncio.to_thread(gw.policies.changed, gw.now()):
-        await reload_policies(gw)
 
 
 async def _review_waits(gw: Gateway) -> None:

@@ -18,24 +18,41 @@ _YOUNG = 1
 async def reload_policies(gw: Gateway, *, asked: bool = False) -> bool:
     """Read the policy files again. Whether they were accepted; if not, the last good ones stay in force.
 
-    Who `asked` for it and gets no other answer finds in the log what came of it, also if nothing did.
+    Who `asked` for it and gets no other answer finds in the log what came of it, also if nothing did. One reload waits
+    for another, or its collection of garbage would go through the hundred thousand objects that are still being read.
+    """
+    async with gw.reloading:
+        return await _reload(gw, asked=asked)
+
+
+async def reload_changed_policies(gw: Gateway) -> None:
+    """Read the policy files again if they hold something else than what was read last, by whoever asked.
+
+    That is looked at when its turn has come: what a reload under way is reading would pass for unread.
+    """
+    async with gw.reloading:
+        if await asyncio.to_thread(gw.policies.changed, gw.now()):
+            await _reload(gw, asked=False)
+
+
+async def _reload(gw: Gateway, *, asked: bool) -> bool:
+    """Read the files and show what is in force. Whether they were accepted.
 
     Meanwhile no garbage is collected: to go through the half million objects that a thousand teams are read into halts
     every call for a quarter of a second, and would be done several times over. Afterwards all that stays is left out
     of collections, as it is after the start; what is garbage by then would stay for ever, so the young is collected
-    first. One reload waits for another, or it would go through the hundred thousand that this is still reading.
+    first.
     """
-    async with gw.reloading:
-        gc.collect(_YOUNG)
-        gc.disable()
-        try:
-            accepted = await asyncio.to_thread(gw.policies.reload, gw.now(), asked=asked)
-        finally:
-            gc.enable()
-        if accepted:
-            gc.freeze()
-        else:
-            await _agree(gw)
+    gc.collect(_YOUNG)
+    gc.disable()
+    try:
+        accepted = await asyncio.to_thread(gw.policies.reload, gw.now(), asked=asked)
+    finally:
+        gc.enable()
+    if accepted:
+        gc.freeze()
+    else:
+        await _agree(gw)
     show_policies(gw)
     return accepted
 

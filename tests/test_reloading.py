@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from gateway.policies import Policies
-from gateway.reloading import reload_policies
+from gateway.reloading import reload_changed_policies, reload_policies
 from gateway.siblings import Siblings
 from tests.conftest import House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
@@ -110,6 +110,27 @@ async def test_one_reload_waits_for_another_so_that_none_goes_through_what_it_re
     assert await asyncio.gather(*(reload_policies(house.gw) for _ in range(2))) == [True, True]
     assert told == ["collects", "begins", "ends"] * 2
     assert gc.isenabled()
+
+
+async def test_a_change_that_a_reload_under_way_has_read_is_not_read_again(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.duties.READ_POLICIES_EVERY", 3600.0)
+    house: House = await open_house({"a.yaml": team("a", "key")})
+    reload, read = Policies.reload, []
+
+    def watched(policies: Policies, now: float, *, asked: bool = False) -> bool:
+        read.append(asked)
+        return reload(policies, now, asked=asked)
+
+    monkeypatch.setattr(Policies, "reload", watched)
+    await reload_changed_policies(house.gw)  # after the duty, which looks once at the start
+    (house.policies / "a.yaml").write_text("team: 7\n")
+    await asyncio.gather(reload_policies(house.gw, asked=True), reload_changed_policies(house.gw))
+    assert read == [True]
+    (house.policies / "a.yaml").write_text(team("a", "other"))
+    await reload_changed_policies(house.gw)
+    assert read == [True, False]
 
 
 async def test_rs3_a_reload_keeps_no_garbage_for_ever(open_house: OpenHouse) -> None:
