@@ -123,6 +123,20 @@ async def test_a_finished_record_in_the_creates_answer_settles_at_once(open_hous
     assert house.received("get_request") == 0
 
 
+async def test_sm10_the_record_of_another_teams_job_is_not_taken_for_the_jobs(open_house: OpenHouse) -> None:
+    async with FakeUpstream() as upstream:
+        policies = {"a.yaml": team("a", "key", LIMITS), "b.yaml": team("b", "other", LIMITS)}
+        house = await open_house(policies, upstream=upstream.url)
+        foreign, own = await created(house.client("other")), await created(house.client("key"))
+        path = f"{Q}/requests/{own}"
+        upstream.answers["GET", path] = response((await house.client("other").get(f"{Q}/requests/{foreign}")).content)
+        answer = await house.client("key").get(path)
+        assert (answer.status_code, answer.json()["code"]) == (502, "upstream_invalid")
+        del upstream.answers["GET", path]
+        house.gw.jobs.forget(own)
+        assert (await house.client("key").get(path)).json()["request_id"] == own
+
+
 async def test_a_short_record_is_never_the_last_word(open_house: OpenHouse) -> None:
     async with FakeUpstream() as upstream:
         house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
