@@ -48,12 +48,15 @@ async def _take(gw: Gateway, most: int) -> tuple[list[str], bool]:
     due: list[str] = []
     began = gw.ticks()
     while True:
+        asked_at = gw.ticks()
         try:
             taken = await gw.ledger.looks.take(gw.now(), _TAKEN_AT_ONCE)
         except LedgerUnavailable:
             if not due:
                 raise
             return due, False
+        for job in taken:  # the ledger names whose they are: clients that poll them need not wait for it to be asked
+            gw.jobs.confirm_owner(job.request_id, job.team, asked_at)
         due += [job.request_id for job in taken if _needs_look(gw, job)]
         more = len(taken) == _TAKEN_AT_ONCE
         if not more or len(due) >= most or (due and gw.ticks() - began >= _PATIENCE):

@@ -71,7 +71,7 @@ class JobMemory:
 
     def __init__(self, most_bytes: int = _MOST_RECORD_BYTES) -> None:
         self.looks = Looks()
-        # An owner is asked for anew every minute, so the first in is about the least recently used.
+        # The ledger names anew within a minute what is asked for or due: the first in is about the least needed.
         self._owners: FIFOCache[str, tuple[Owner, float]] = FIFOCache(_MOST_OWNERS)
         self._known: LRUCache[str, Known] = LRUCache(most_bytes, getsizeof=lambda known: known.size)
         # Few jobs have either, but what either says must not go because of other jobs' records.
@@ -92,6 +92,12 @@ class JobMemory:
     def remember_owner(self, request_id: str, owner: Owner, ticks: float) -> None:
         """The ledger's word, as of `ticks`."""
         self._owners[request_id] = (owner, ticks)
+
+    def confirm_owner(self, request_id: str, team: str, ticks: float) -> None:
+        """The ledger said again, as of `ticks`, that the job is this team's. What is not remembered stays unknown."""
+        owner = self.owner(request_id, ticks)
+        if owner is not None and owner.team == team:
+            self.remember_owner(request_id, owner, ticks)
 
     def of(self, request_id: str) -> Known:
         """All that is remembered of the job, to be read only. Whoever serves it has checked the owner first."""

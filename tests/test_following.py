@@ -53,6 +53,26 @@ async def test_a_job_is_closed_in_the_end_though_upstream_can_never_be_asked(
         assert (jobs, slots, money > 0) == (1, 0, True)  # the slot is free, the money stays
 
 
+async def test_az3_a_job_that_is_due_has_its_owner_confirmed_by_the_ledger(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
+        client = house.client("key")
+        due, other = await created(client), await created(client)
+        for request_id in (due, other):
+            owner = house.gw.jobs.owner(request_id, house.gw.ticks())
+            assert owner is not None
+            house.gw.jobs.remember_owner(request_id, owner, house.gw.ticks() - 40)
+        await house.gw.ledger.looks.begin([other], wall_clock() + 20)
+        wall_clock.advance(10)
+        await following.follow(house.gw)
+        await house.gw.ledger.close()
+        monkeypatch.setattr("gateway.memory.OWNER_TRUSTED_FOR", 30.0)
+        answers = [await client.get(f"{Q}/requests/{request_id}") for request_id in (due, other)]
+        assert [answer.status_code for answer in answers] == [200, 503]
+
+
 @pytest.mark.parametrize("patience", [60.0, 0.0])
 async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
     open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch, patience: float

@@ -35,6 +35,19 @@ def test_az3_an_owner_is_believed_for_a_minute() -> None:
     assert jobs.owner("another", 100.0) is None
 
 
+def test_az3_an_owner_of_whom_the_ledger_tells_again_is_believed_for_a_minute_more() -> None:
+    jobs = JobMemory()
+    jobs.remember_owner("id", OWNER, 100.0)
+    jobs.confirm_owner("id", OWNER.team, 130.0)
+    assert jobs.owner("id", 130.0 + OWNER_TRUSTED_FOR - 0.1) == OWNER
+    jobs.confirm_owner("id", "another", 140.0)
+    assert jobs.owner("id", 130.0 + OWNER_TRUSTED_FOR) is None
+    jobs.confirm_owner("id", OWNER.team, 130.0 + OWNER_TRUSTED_FOR)
+    assert jobs.owner("id", 130.0 + OWNER_TRUSTED_FOR) is None
+    jobs.confirm_owner("unknown", OWNER.team, 100.0)
+    assert jobs.owner("unknown", 100.0) is None
+
+
 def test_rs3_owners_are_bounded_and_the_first_in_goes(small: JobMemory) -> None:
     for name in ("one", "two", "three"):
         small.remember_owner(name, OWNER, 0.0)

@@ -56,7 +56,7 @@ _TAKE = Statement(
     update(jobs)
     .values(next_look_at=instant("now") + _put_off_interval(instant("now") - _job.created_at))
     .where(_job.request_id == _due.c.request_id)
-    .returning(_job.request_id, _job.created_at)
+    .returning(_job.request_id, _job.team, _job.created_at)
 )
 
 

@@ -115,9 +115,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class DueJob:
-    """A job without end whose next look is due. `created_at` is when its create was admitted."""
+    """A job without end whose next look is due, and whose it is. `created_at` is when its create was admitted."""
 
     request_id: str
+    team: str
     created_at: float
 
 

@@ -22,7 +22,7 @@ async def test_a_job_is_due_a_while_after_its_create_and_an_interval_after_each_
     first = await create(ledger, reservation("a", price=300))
     second = await create(ledger, reservation("b", at=NOW + 1))
     assert await due(ledger, NOW + FIRST_LOOK - 0.1) == []
-    assert await ledger.looks.take(NOW + FIRST_LOOK + 1, 1) == [DueJob(first, NOW)]
+    assert await ledger.looks.take(NOW + FIRST_LOOK + 1, 1) == [DueJob(first, "red", NOW)]
     assert await due(ledger, NOW + FIRST_LOOK + 1) == [second]
     assert await due(ledger, NOW + FIRST_LOOK + 5) == []
     await ledger.settle(Sighting(second, "success", b""), Outcome.SUCCESS, NOW + 100)
@@ -45,7 +45,7 @@ AGES = pytest.mark.parametrize("age", [0.0, 9.9, 10.1, 49.9, 50.1, 59.9, 60.1, 1
 async def test_a_job_that_is_looked_at_is_due_again_after_the_interval_of_its_age(ledger: Ledger, age: float) -> None:
     request_id = await create(ledger, reservation("a"))
     looked_at = max(NOW + age, NOW + FIRST_LOOK)
-    assert await ledger.looks.take(looked_at, 10) == [DueJob(request_id, NOW)]
+    assert await ledger.looks.take(looked_at, 10) == [DueJob(request_id, "red", NOW)]
     await ledger.looks.begin([request_id], looked_at)
     due_again = looked_at + follow_interval(looked_at - NOW)
     assert await due(ledger, due_again - 0.01) == []
