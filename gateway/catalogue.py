@@ -27,7 +27,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Snapshot
 from gateway.logs import log_event
 from gateway.upstream.client import Answer, UpstreamFailure
-from gateway.upstream.translate import filter_models, model_detail, model_ids
+from gateway.upstream.translate import filter_models, model_detail, model_ids, record_head
 
 DECISION_PATIENCE = 5.0
 """Seconds a create waits for a model's detail before it is decided without."""
@@ -180,7 +180,8 @@ async def _listing(gw: Gateway, credential: str, fresher_than: float = float("in
 
 
 async def _detail(gw: Gateway, credential: str, model: str) -> Served[_Detail]:
-    question = _Question(("model", credential, model), partial(gw.upstream.get_model, credential, model), _to_detail)
+    read = partial(_to_detail, model, (await _listing(gw, credential)).value.ids)
+    question = _Question(("model", credential, model), partial(gw.upstream.get_model, credential, model), read)
     return await _through_cache(gw, question)
 
 
@@ -202,12 +203,17 @@ def _to_listing(answer: Answer) -> _Listing:
     return _Listing(answer, frozenset(model_ids(answer.body)))
 
 
-def _to_detail(answer: Answer) -> _Detail:
+def _to_detail(model: str, listed: frozenset[str], answer: Answer) -> _Detail:
+    """Raises UpstreamFailure for a job's record, which may be another team's, and for the detail of another model."""
     if answer.status == 404:
         return _Detail(_without_validators(answer, answer.body), b"", None)
     if answer.status != 200:
         raise _Unusable(answer)
-    return _Detail(_without_validators(answer, answer.body), etag_of(answer.body), model_detail(answer.body))
+    parsed = model_detail(answer.body)
+    is_anothers = parsed is not None and parsed.model != model and parsed.model in listed
+    if is_anothers or record_head(answer.body) is not None:
+        raise UpstreamFailure.invalid("Upstream answered with something else than the model's detail")
+    return _Detail(_without_validators(answer, answer.body), etag_of(answer.body), parsed)
 
 
 def _without_validators(answer: Answer, body: bytes) -> Answer:
@@ -257,11 +263,11 @@ async def _recall(gw: Gateway, question: _Question[V]) -> Fetched[V] | None:
         return None
     try:
         kept = await gw.ledger.load_snapshot(snapshot_name(gw.settings.upstream_url, question.key))
-    except LedgerUnavailable:
+        if kept is not None:
+            return _fetched(question, Answer(200, kept.headers, kept.body), max(0.0, gw.now() - kept.fetched_at))
+    except (LedgerUnavailable, UpstreamFailure):  # or a version that was less strict has kept it
         return None
-    if kept is None:
-        return None
-    return _fetched(question, Answer(200, kept.headers, kept.body), max(0.0, gw.now() - kept.fetched_at))
+    return None
 
 
 async def _keep(gw: Gateway, key: tuple[str, ...], answer: Answer) -> None:

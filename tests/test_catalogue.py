@@ -175,6 +175,45 @@ async def test_up7_a_listing_that_is_none_is_invalid(open_house: OpenHouse) -> N
         assert (answer.status_code, answer.json()["code"]) == (502, "upstream_invalid")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"request_id":"r-1","model":"Veo3","status":"queued","payload":{"prompt":"of another team"}}',
+        b'{"model":"Kling-V2","price_info":{"price":1,"unit":"request"},"parameters":[]}',
+    ],
+    ids=["a job's record", "another model's detail"],
+)
+async def test_sm10_an_answer_to_another_question_is_no_detail(open_house: OpenHouse, body: bytes) -> None:
+    shop = Shop()
+    detail, shop.pages["/models/Veo3"] = shop.pages["/models/Veo3"], response(body)
+    async with ScriptedUpstream(shop) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        answer = await house.client("gmigw_a").get(f"{Q}/models/Veo3")
+        assert (answer.status_code, answer.json()["code"]) == (502, "upstream_invalid")
+        assert await catalogue.detail_for_decision(house.gw, caller(house, "gmigw_a"), "Veo3") is None
+        shop.pages["/models/Veo3"] = detail
+        assert (await house.client("gmigw_a").get(f"{Q}/models/Veo3")).content == DETAIL
+
+
+async def test_a_detail_that_calls_the_model_otherwise_than_any_listed_one_is_the_models(open_house: OpenHouse) -> None:
+    shop = Shop()
+    shop.pages["/models/Veo3"] = response(DETAIL.replace(b'"Veo3"', b'"veo3-preview"'))
+    async with ScriptedUpstream(shop) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        answer = await house.client("gmigw_a").get(f"{Q}/models/Veo3")
+        assert (answer.status_code, answer.json()["model"]) == (200, "veo3-preview")
+
+
+async def test_what_the_ledger_kept_and_is_no_detail_is_asked_for_anew(open_house: OpenHouse) -> None:
+    async with ScriptedUpstream(Shop()) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        record = b'{"request_id":"r-1","status":"queued"}'
+        kept = Snapshot(((b"content-type", b"application/json"),), record, house.gw.now())
+        await house.gw.ledger.save_snapshot(f"model {upstream.url} default Veo3", kept)
+        answer = await house.client("gmigw_a").get(f"{Q}/models/Veo3")
+        assert (answer.status_code, answer.content) == (200, DETAIL)
+
+
 async def test_up1_stale_while_upstream_is_down_until_it_is_too_old(open_house: OpenHouse) -> None:
     async with ScriptedUpstream(Shop()) as upstream:
         house = await open_house(FILES, upstream=upstream.url)

@@ -271,6 +271,8 @@ class Upstream:
                     body = await read_body(reply, self._under_way.intake, call.reading)
             finally:
                 reply.close()
+            if reply.status == 200 and body.find(question.job) < 0:
+                connection.close()  # its answers are out of step with its questions
             require_no_secret(reply, body, call.access.traces)
             code = str(reply.status)
         except UpstreamFailure as failure:

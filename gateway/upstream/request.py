@@ -63,7 +63,7 @@ class Question(msgspec.Struct, frozen=True):
     """One call, before it is known which key it is sent with. `target` is path and query.
 
     `repeatable` is true of reads, which change nothing if they are asked twice (RFC 9110 §9.2.1). Deletes are asked
-    once, like creates.
+    once, like creates. The record that one about a `job` asks for has the job's id in it.
     """
 
     __repr__ = object.__repr__
@@ -74,6 +74,7 @@ class Question(msgspec.Struct, frozen=True):
     repeatable: bool = False
     body: bytes | None = None
     trace: Trace | None = None
+    job: bytes = b""
 
 
 def list_models() -> Question:
@@ -98,7 +99,8 @@ def create_request(body: bytes, trace: Trace | None) -> Question:
 
 def get_request(request_id: str) -> Question:
     """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(_GET_REQUEST, "GET", f"{PREFIX}/requests/{_checked(request_id)}", repeatable=True)
+    target = f"{PREFIX}/requests/{_checked(request_id)}"
+    return Question(_GET_REQUEST, "GET", target, repeatable=True, job=request_id.encode())
 
 
 def list_requests(model: str | None, limit: int, offset: int) -> Question:

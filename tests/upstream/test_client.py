@@ -71,7 +71,7 @@ async def test_a_delete_is_tied_to_the_clients_call(client: Connect) -> None:
 
 
 async def test_every_operation_has_its_own_template(client: Connect) -> None:
-    async with ScriptedUpstream(answering(response())) as upstream:
+    async with ScriptedUpstream(answering(response(b'{"request_id":"7f3a-1_b"}'))) as upstream:
         gmi = client(upstream.url)
         await gmi.list_models("default")
         await gmi.get_model("default", "Veo3")

@@ -277,6 +277,23 @@ async def test_sm10_bytes_the_loop_has_not_read_yet_are_noticed(client: Connect)
     assert len(upstream.connections) == 2
 
 
+async def test_sm10_a_connection_that_answered_about_another_job_is_not_used_again(client: Connect) -> None:
+    """The job's own answer is still to come on it, and would be taken for the create's."""
+
+    async def out_of_step(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(response(b'{"request_id":"another","status":"queued"}'))
+        await connection.request()
+        await connection.send(response(b'{"request_id":"mine","status":"queued"}'))
+        await connection.hold()
+
+    async with ScriptedUpstream(out_of_step, answering(GOOD)) as upstream:
+        gmi = client(upstream.url)
+        assert b"another" in (await gmi.get_request("default", "mine")).body
+        assert (await gmi.create_request("default", BODY)).body == b'{"whose":"mine"}'
+    assert [len(each.requests) for each in upstream.connections] == [1, 1]
+
+
 async def test_a_connection_upstream_closed_is_not_used_for_a_create(client: Connect) -> None:
     async with ScriptedUpstream(sending(GOOD), answering(GOOD)) as upstream:
         gmi = client(upstream.url)
