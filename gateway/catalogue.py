@@ -180,9 +180,8 @@ async def _listing(gw: Gateway, credential: str, fresher_than: float = float("in
 
 
 async def _detail(gw: Gateway, credential: str, model: str) -> Served[_Detail]:
-    read = partial(_to_detail, model, (await _listing(gw, credential)).value.ids)
-    question = _Question(("model", credential, model), partial(gw.upstream.get_model, credential, model), read)
-    return await _through_cache(gw, question)
+    ask, read = partial(gw.upstream.get_model, credential, model), partial(_to_detail, gw, credential, model)
+    return await _through_cache(gw, _Question(("model", credential, model), ask, read))
 
 
 class _Question(NamedTuple, Generic[V]):
@@ -203,15 +202,15 @@ def _to_listing(answer: Answer) -> _Listing:
     return _Listing(answer, frozenset(model_ids(answer.body)))
 
 
-def _to_detail(model: str, listed: frozenset[str], answer: Answer) -> _Detail:
+def _to_detail(gw: Gateway, credential: str, model: str, answer: Answer) -> _Detail:
     """Raises UpstreamFailure for a job's record, which may be another team's, and for the detail of another model."""
     if answer.status == 404:
         return _Detail(_without_validators(answer, answer.body), b"", None)
     if answer.status != 200:
         raise _Unusable(answer)
-    parsed = model_detail(answer.body)
-    is_anothers = parsed is not None and parsed.model != model and parsed.model in listed
-    if is_anothers or record_head(answer.body) is not None:
+    parsed, listing = model_detail(answer.body), gw.catalogue.on_error(("models", credential))
+    others = frozenset() if listing is None else listing.value.ids - {model}
+    if record_head(answer.body) is not None or (parsed is not None and parsed.model in others):
         raise UpstreamFailure.invalid("Upstream answered with something else than the model's detail")
     return _Detail(_without_validators(answer, answer.body), etag_of(answer.body), parsed)
 

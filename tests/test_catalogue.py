@@ -195,6 +195,20 @@ async def test_sm10_an_answer_to_another_question_is_no_detail(open_house: OpenH
         assert (await house.client("gmigw_a").get(f"{Q}/models/Veo3")).content == DETAIL
 
 
+async def test_a_detail_is_one_look_up_among_the_models(open_house: OpenHouse) -> None:
+    async with ScriptedUpstream(Shop()) as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        for _ in range(3):
+            await house.client("gmigw_a").get(f"{Q}/models/Veo3")
+        lines = (await house.admin("/metrics")).text.splitlines()
+    told = {line for line in lines if line.startswith("gateway_cache_requests_total")}
+    assert told == {
+        f'gateway_cache_requests_total{{cache="{cache}",result="{result}"}} {count}'
+        for cache in ("model", "models")
+        for result, count in (("hit", 2.0), ("miss", 1.0))
+    }
+
+
 async def test_a_detail_that_calls_the_model_otherwise_than_any_listed_one_is_the_models(open_house: OpenHouse) -> None:
     shop = Shop()
     shop.pages["/models/Veo3"] = response(DETAIL.replace(b'"Veo3"', b'"veo3-preview"'))
