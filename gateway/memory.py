@@ -5,11 +5,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import inf
 
-import msgspec
 from cachetools import FIFOCache, LRUCache
 
 from gateway.ledger.values import Owner
 from gateway.looks import Failed, Looks, Seen
+from gateway.records import Known, Records
 from gateway.upstream.client import Answer
 
 OWNER_TRUSTED_FOR = 60.0
@@ -22,31 +22,6 @@ _MOST_OWNERS = 100_000
 _MOST_RECORD_BYTES = 64 * 1024**2
 _LARGEST_ERROR = 256 * 1024
 """Bytes of an error of upstream's that is told again instead of being asked for again."""
-
-_RECORD_BYTES = 1024
-"""What a record costs besides its answer."""
-
-
-class Known(msgspec.Struct):
-    """What upstream last said of one job.
-
-    `seen` is its record, and `error` what it last answered instead, if it has given no record since. A record is
-    `unwritten` while the ledger does not have it.
-    """
-
-    seen: Seen | None = None
-    error: Seen | Failed | None = None
-    unwritten: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        answers = [each.answer.size for each in (self.seen, self.error) if isinstance(each, Seen)]
-        return _RECORD_BYTES + sum(answers)
-
-
-_NOTHING = Known()
-"""Of a job that is not remembered. Nobody writes to it."""
 
 
 def _new_future() -> "asyncio.Future[Seen]":
@@ -73,7 +48,7 @@ class JobMemory:
         self.looks = Looks()
         # The ledger names anew within a minute what is asked for or due: the first in is about the least needed.
         self._owners: FIFOCache[str, tuple[Owner, float]] = FIFOCache(_MOST_OWNERS)
-        self._known: LRUCache[str, Known] = LRUCache(most_bytes, getsizeof=lambda known: known.size)
+        self._records = Records(most_bytes)
         # Few jobs have either, but what either says must not go because of other jobs' records.
         self._changed: LRUCache[str, float] = LRUCache(_MOST_OWNERS)
         self._missing: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_OWNERS)
@@ -101,10 +76,7 @@ class JobMemory:
 
     def of(self, request_id: str) -> Known:
         """All that is remembered of the job, to be read only. Whoever serves it has checked the owner first."""
-        try:
-            return self._known[request_id]  # a call less than `get`, and mostly it is there
-        except KeyError:
-            return _NOTHING
+        return self._records.use(request_id)
 
     def seen(self, request_id: str) -> Seen | None:
         """The record last seen."""
@@ -120,14 +92,15 @@ class JobMemory:
 
         None also while it is still to be written down.
         """
-        known = self.of(request_id)
+        known = self._records.peek(request_id)
         last = known.seen
         if last is None or last.terminal or last.answer.body != answer.body or answer.status != 200 or known.unwritten:
             return None
         if last.asked_at > asked_at:
             return last
         seen = Seen(answer, asked_at, terminal=False, etag=last.etag)
-        is_news = known.error is not None or request_id in self._missing or request_id in self._changed
+        # Whether the job was changed need not be asked: a record of before that was forgotten then.
+        is_news = known.error is not None or request_id in self._missing
         if not is_news and last.answer.headers == answer.headers:
             known.seen = seen  # as large as the one before
         else:
@@ -141,12 +114,12 @@ class JobMemory:
         """
         self._missing.pop(request_id, None)
         if not self._is_outdated(request_id, seen):
-            self._keep(request_id, Known(seen))
+            self._records.keep(request_id, Known(seen))
 
     def note_unwritten(self, request_id: str) -> None:
         """The ledger did not take the record that is remembered."""
-        known = self._known.get(request_id)
-        if known is not None:
+        known = self._records.peek(request_id)
+        if known.seen is not None:
             known.unwritten = True
 
     def outdate(self, request_id: str, ticks: float) -> None:
@@ -157,25 +130,20 @@ class JobMemory:
 
     def forget(self, request_id: str) -> None:
         """Drop what is known of the job's record; the next look brings it again."""
-        self._known.pop(request_id, None)
+        self._records.drop(request_id)
 
     def remember_error(self, request_id: str, error: Seen | Failed) -> None:
         """This came instead of a record. What was seen before is still known."""
         is_small = isinstance(error, Failed) or error.answer.size <= _LARGEST_ERROR
         before, is_true = self.of(request_id), is_small and not self._is_outdated(request_id, error)
         known = Known(before.seen, error if is_true else None, before.unwritten)
-        if known.size > self._known.maxsize:
+        if not self._records.can_keep(known):
             known.error = None
-        self._keep(request_id, known)
+        self._records.keep(request_id, known)
 
     def _is_outdated(self, request_id: str, news: Seen | Failed) -> bool:
         """Whether the job was changed from here since this was asked for."""
         return request_id in self._changed and news.asked_at < self._changed[request_id]
-
-    def _keep(self, request_id: str, known: Known) -> None:
-        self._known.pop(request_id, None)
-        if known.size <= self._known.maxsize:
-            self._known[request_id] = known
 
     def asked_at(self, request_id: str) -> float:
         """When upstream was last asked for what is remembered, on the monotonic clock."""

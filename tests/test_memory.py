@@ -62,6 +62,15 @@ def test_rs3_records_are_bounded_in_bytes(small: JobMemory) -> None:
     assert [small.seen(name) is None for name in ("one", "two", "three")] == [False, True, False]
 
 
+def test_a_record_that_is_asked_for_all_the_time_outlives_a_flood_of_others(small: JobMemory) -> None:
+    small.remember("one", replace(seen(100), terminal=False))
+    for number in range(100):
+        polled = small.of("one").seen
+        assert polled is not None
+        assert small.see_again("one", polled.answer, float(number))
+        small.remember(f"flood-{number}", seen(5000))
+
+
 def test_a_record_larger_than_the_memory_is_not_kept_nor_what_it_replaces(small: JobMemory) -> None:
     small.remember("one", seen(100))
     small.remember("one", seen(10_000))
@@ -197,9 +206,21 @@ async def test_what_was_asked_before_the_job_was_changed_is_no_news() -> None:
     jobs.looks.end("one", after, seen(10))
     jobs.remember("one", replace(seen(10), asked_at=4.0))
     assert jobs.seen("one") is None
-    jobs.remember("one", replace(seen(10), asked_at=5.0))
-    assert jobs.seen("one") is not None
+    known = replace(seen(10), asked_at=5.0, terminal=False)
+    jobs.remember("one", known)
+    assert jobs.seen("one") is known
+    assert jobs.see_again("one", known.answer, 4.0) is known
+    assert jobs.see_again("one", known.answer, 6.0) == replace(known, asked_at=6.0)
     await after.news
+
+
+def test_a_job_that_was_changed_is_not_known_any_more() -> None:
+    jobs = JobMemory()
+    known = replace(seen(10), terminal=False)
+    jobs.remember("one", known)
+    jobs.outdate("one", known.asked_at + 1.0)
+    assert jobs.seen("one") is None
+    assert jobs.see_again("one", known.answer, known.asked_at) is None
 
 
 async def test_the_end_is_told_to_whoever_came_after_it_was_told_first() -> None:
