@@ -16,6 +16,7 @@ import httpx
 
 from gateway.upstream.dialing import Origin
 from gateway.upstream.outgoing import Outgoing
+from gateway.upstream.repeats import Repeats
 from gateway.upstream.reply import Reply, Stage
 from tests.conftest import REAL_KEY
 from tests.fake_upstream import Q
@@ -95,7 +96,7 @@ class PretendedUpstream:
         assert set(headers) <= _HEADERS
         assert len(headers) == len(pairs)
         assert headers["authorization"] == f"Bearer {REAL_KEY}"
-        reply = Reply(self)
+        reply = Reply(self, Repeats())
         if method == "POST":
             self._create(reply, headers["x-request-id"], body)
         else:

@@ -27,6 +27,7 @@ import httpx
 
 from gateway.afterwards import Afterwards
 from gateway.upstream.outgoing import Outgoing
+from gateway.upstream.repeats import Repeats
 from gateway.upstream.reply import Reply, Stage
 
 _SLICE = 1024 * 1024
@@ -53,11 +54,16 @@ _HEAD, _BODY, _WHOLE, _FAILED = Stage
 class Connection(asyncio.Protocol):
     """One connection. `on_free` and `on_closed` tell the pool; each is called synchronously.
 
-    `writes` takes what may wait for the end of the loop's turn.
+    `writes` takes what may wait for the end of the loop's turn. `repeats` are the heads that came on
+    this connection and on others.
     """
 
     def __init__(
-        self, on_free: Callable[["Connection"], None], on_closed: Callable[["Connection"], None], writes: Afterwards
+        self,
+        on_free: Callable[["Connection"], None],
+        on_closed: Callable[["Connection"], None],
+        writes: Afterwards,
+        repeats: Repeats,
     ) -> None:
         self.state = _NEW
         self.keep_until = 0.0
@@ -66,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._on_closed = on_closed
         self._writes = writes
+        self._repeats = repeats
         self._unsent = b""
         self._transport: asyncio.Transport | None = None
         self._unread = select.poll()
@@ -95,7 +102,7 @@ class Connection(asyncio.Protocol):
         assert self.state is _IDLE
         assert self._transport is not None
         self.state = _ASKED
-        reply = self._reply = Reply(self, bodiless=bodiless)
+        reply = self._reply = Reply(self, self._repeats, bodiless=bodiless)
         self._written = len(head)
         if patient:
             self._unsent = head

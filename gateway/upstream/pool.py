@@ -13,6 +13,7 @@ import httpx
 from gateway.afterwards import Afterwards
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.dialing import Dialer, Origin
+from gateway.upstream.repeats import Repeats
 
 _SWEEP_EVERY = 5.0
 """Seconds between two looks for connections that have been idle too long."""
@@ -25,6 +26,7 @@ class Pool:
         self._limit = limit
         self._dialer = dialer
         self._writes = Afterwards()
+        self._repeats = Repeats()
         self._places: dict[Connection, Origin] = {}
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -61,7 +63,7 @@ class Pool:
             free = await self._wait(origin, patience)
             if free is not None:
                 return free
-        connection = Connection(self._keep, self._forget, self._writes)
+        connection = Connection(self._keep, self._forget, self._writes, self._repeats)
         self._places[connection] = origin
         ready = False
         try:

@@ -1,4 +1,5 @@
-"""One answer of upstream as it comes in: parsed by httptools, bounded, and handed out with backpressure.
+"""One answer of upstream as it comes in: parsed by httptools unless its head is known (`repeats`), bounded, and handed
+out with backpressure.
 
 Bytes are fed as they arrive; the one who asked waits for the head, then iterates over the body. What is fed is judged
 before anybody is woken, so an answer that is followed by something else in the same read is refused, not delivered.
@@ -13,6 +14,7 @@ import httpx
 
 from gateway.core.headers import Header, Headers
 from gateway.upstream.fields import sorted_out
+from gateway.upstream.repeats import AnswerHead, Repeats
 
 LONGEST_FIELD = 16 * 1024
 """Bytes of one header, name and value."""
@@ -68,7 +70,8 @@ class Reply(httpx.AsyncByteStream):
     """One answer; the iterator over its body, whose bytes are as they were sent.
 
     `status`, `headers`, `passed_on` (those that are the client's business) and `is_coded` hold once the head has come.
-    A reply that is not read to its end must be closed, which costs its connection.
+    A reply that is not read to its end must be closed, which costs its connection. `repeats` are the heads that came
+    before, on this connection and on others.
     """
 
     is_coded = False
@@ -79,7 +82,7 @@ class Reply(httpx.AsyncByteStream):
     _paused = False
     _failure: httpx.TransportError | None = None
 
-    def __init__(self, source: Source, *, bodiless: bool = False) -> None:
+    def __init__(self, source: Source, repeats: Repeats, *, bodiless: bool = False) -> None:
         # What every reply writes stands in the instance from the start: the interpreter finds it there at once.
         self.stage = _HEAD
         self.status = 0
@@ -96,7 +99,8 @@ class Reply(httpx.AsyncByteStream):
         self._waiter: asyncio.Future[None] | None = None
         self._source = source
         self._bodiless = bodiless
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._repeats = repeats
+        self._parser: httptools.HttpResponseParser | None = None
         self._chunks: list[bytes] = []
 
     def __repr__(self) -> str:
@@ -104,8 +108,14 @@ class Reply(httpx.AsyncByteStream):
 
     def feed(self, data: bytes) -> None:
         """Take what came from upstream. Bytes that are no HTTP or too many make the reply fail."""
-        assert self._parser is not None
         is_first, self.began = not self.began, True
+        start, head = self._repeats.find(data) if is_first and not self._bodiless else (b"", None)
+        if head is not None:
+            self._take(data, head)
+            return
+        if is_first:
+            self._parser = httptools.HttpResponseParser(self)
+        assert self._parser is not None
         self._barren += len(data)
         try:
             self._parser.feed_data(data)
@@ -114,9 +124,11 @@ class Reply(httpx.AsyncByteStream):
             self._end_as(_FAILED, httpx.RemoteProtocolError(f"upstream's answer was refused: {reason}"))
             return
         if self.stage is _WHOLE:
+            self._parser = None
             if is_first and len(self._chunks) <= 1:
                 self.piece = data
-            self._parser = None
+                if start and len(start) + self._held == len(data) and self._repeats.came_before(start):
+                    self._note(start)
             self._wake()
             return
         if self._barren > _LARGEST_HEAD:
@@ -126,6 +138,21 @@ class Reply(httpx.AsyncByteStream):
             self.pause()
         if self.stage is _BODY:
             self._wake()
+
+    def _take(self, data: bytes, head: AnswerHead) -> None:
+        """These bytes are the whole answer, and its head is known."""
+        self.status, self.headers, self.passed_on = head.status, head.headers, head.passed_on
+        self.is_coded, self.keep_for = head.is_coded, head.keep_for
+        if head.length:
+            self._chunks.append(data[-head.length :])
+        self.piece = data
+        self.stage = _WHOLE
+        self._wake()
+
+    def _note(self, start: bytes) -> None:
+        """This head and the body behind it were the whole answer."""
+        head = AnswerHead(self.status, self.headers, self.passed_on, self.is_coded, self.keep_for, self._held)
+        self._repeats.note(start, head)
 
     def end(self, error: Exception | None) -> None:
         """The connection is gone, with an error or closed by upstream."""

@@ -13,6 +13,7 @@ import pytest
 from gateway.afterwards import Afterwards
 from gateway.upstream.connection import Connection, State
 from gateway.upstream.outgoing import Outgoing
+from gateway.upstream.repeats import Repeats
 from gateway.upstream.reply import Reply, Stage
 from tests.scripted_upstream import Connection as Peer
 from tests.scripted_upstream import Script, ScriptedUpstream, answering, response
@@ -29,7 +30,7 @@ class Told:
     def __init__(self) -> None:
         self.log: list[str] = []
         told = self.log.append
-        self.connection = Connection(lambda _: told("free"), lambda _: told("closed"), Afterwards())
+        self.connection = Connection(lambda _: told("free"), lambda _: told("closed"), Afterwards(), Repeats())
 
 
 @asynccontextmanager

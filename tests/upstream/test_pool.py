@@ -75,6 +75,16 @@ async def test_never_more_connections_than_allowed_and_all_are_served() -> None:
         assert repr(pool) == "<Pool 2 of 2 open, 2 idle, 0 waiting>"
 
 
+async def test_a_head_that_came_on_one_connection_is_known_on_another() -> None:
+    async with ScriptedUpstream(answering(GOOD)) as upstream, opened(3) as pool:
+        connections = [await pool.connect(origin(upstream), 5.0) for _ in range(3)]
+        one, two, three = [await connection.ask(GET) for connection in connections]
+        assert one.headers == two.headers == three.headers
+        assert three.headers is two.headers
+        assert two.headers is not one.headers
+    assert len(upstream.connections) == 3
+
+
 async def test_who_waits_in_vain_was_never_sent() -> None:
     go = asyncio.Event()
     async with ScriptedUpstream(holding(go)) as upstream, opened(1) as pool:

@@ -7,6 +7,7 @@ import tracemalloc
 import httpx
 import pytest
 
+from gateway.upstream.repeats import Repeats
 from gateway.upstream.reply import KEPT_IDLE, LONGEST_FIELD, MOST_FIELDS, Reply, Stage
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -33,7 +34,7 @@ class Source:
 
 def fed(*parts: bytes, bodiless: bool = False) -> Reply:
     """A reply that got these reads."""
-    reply = Reply(Source(), bodiless=bodiless)
+    reply = Reply(Source(), Repeats(), bodiless=bodiless)
     for part in parts:
         reply.feed(part)
     return reply
@@ -60,7 +61,7 @@ async def test_an_answer_is_the_same_however_it_is_cut(data: bytes) -> None:
 
 
 async def test_an_answer_byte_by_byte() -> None:
-    reply = Reply(Source())
+    reply = Reply(Source(), Repeats())
     body = asyncio.ensure_future(read(reply))
     for index in range(len(CHUNKED)):
         reply.feed(CHUNKED[index : index + 1])
@@ -85,6 +86,9 @@ REFUSED = {
     "switching-plainly": b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     "many-hints": HINTS * 9 + PLAIN,
     "not-http": b"SSH-2.0-OpenSSH_9\r\n\r\n",
+    "folded": PLAIN.replace(b"json\r\n", b"json\r\n ;x\r\n"),
+    "cr-cr-lf": PLAIN.replace(b"\r\n\r\n", b"\r\r\n\r\r\n"),
+    "one-bare-lf": PLAIN.replace(b"\r\n\r\n", b"\n\r\n"),
     "bare-lf": PLAIN.replace(b"\r\n", b"\n"),
     "space-before-colon": PLAIN.replace(b"Type:", b"Type :"),
     "many-headers": PLAIN.replace(b"\r\n\r\n", b"\r\nX: 1" * MOST_FIELDS + b"\r\n\r\n"),
@@ -186,7 +190,7 @@ async def test_some_statuses_have_no_body(status: bytes) -> None:
 
 async def test_a_slow_reader_stops_the_connection_and_sets_it_going_again_once_it_asks_for_more() -> None:
     source = Source()
-    reply = Reply(source)
+    reply = Reply(source, Repeats())
     reply.feed(HEAD + b"Content-Length: 1000000\r\n\r\n")
     for _ in range(4):
         reply.feed(b"x" * 100_000)
@@ -202,7 +206,7 @@ async def test_a_slow_reader_stops_the_connection_and_sets_it_going_again_once_i
 
 async def test_a_reader_may_stop_the_connection_itself() -> None:
     source = Source()
-    reply = Reply(source)
+    reply = Reply(source, Repeats())
     reply.feed(HEAD + b"Content-Length: 3\r\n\r\nx")
     assert await anext(reply) == b"x"
     reply.pause()
@@ -220,7 +224,7 @@ async def test_a_reader_may_stop_the_connection_itself() -> None:
 async def test_closing_costs_the_connection_only_before_the_end() -> None:
     for part, asked in ((b"", ["close"]), (PLAIN[:-1], ["close"]), (PLAIN, [])):
         source = Source()
-        reply = Reply(source)
+        reply = Reply(source, Repeats())
         if part:
             reply.feed(part)
         await reply.aclose()
