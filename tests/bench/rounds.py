@@ -95,7 +95,7 @@ def _with_one_gateway(scenario: Scenario, where: Scene, options: Options) -> Rou
             load.warm(ours.target, len(jobs))
         ours.process.pause()
         results = _Results(scenario, where)
-        for number in range(options.rounds):
+        for number in range(options.rounds * scenario.rounds):
             for server in results.servers(ours, number):
                 # Jobs that fell due while others had their turn are caught up with before it counts.
                 warmth = _CAUGHT_UP * len(jobs) if server.name == OURS and scenario.forwards else 1
@@ -106,7 +106,7 @@ def _with_one_gateway(scenario: Scenario, where: Scene, options: Options) -> Rou
 
 def _with_fresh_gateways(scenario: Scenario, where: Scene, options: Options) -> Rounds:
     results = _Results(scenario, where)
-    for number in range(options.rounds):
+    for number in range(options.rounds * scenario.rounds):
         place = where.folder / f"{scenario.name}-{number}"
         with _setup(scenario) as setup, gateway(place, where.upstream, setup) as ours:
             load = Load(scenario.asks((), ours.teams.all_keys()), scenario.connections, where.folder)
@@ -165,4 +165,4 @@ def _measure(load: Load, server: Target, where: Scene, options: Options, warmth:
 
 
 def _say(scenario: Scenario, number: int, options: Options) -> None:
-    print(f"{scenario.title}: round {number + 1} of {options.rounds}", file=sys.stderr)
+    print(f"{scenario.title}: round {number + 1} of {options.rounds * scenario.rounds}", file=sys.stderr)
