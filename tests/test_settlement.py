@@ -421,7 +421,7 @@ async def test_a_record_the_ledger_did_not_take_is_written_by_a_later_look(
         async def polled_and_listed() -> list[str]:
             seen = house.gw.jobs.seen(request_id)
             if seen is not None:
-                house.gw.jobs._known[request_id].seen = structs.replace(seen, asked_at=seen.asked_at - 1)
+                house.gw.jobs.of(request_id).seen = structs.replace(seen, asked_at=seen.asked_at - 1)
             polled = (await client.get(f"{Q}/requests/{request_id}")).json()["status"]
             return [polled, (await client.get(f"{Q}/requests")).json()["requests"][0]["status"]]
 
