@@ -8,10 +8,8 @@ for one host is never another's.
 
 import asyncio
 import socket
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +18,7 @@ from typing import TypeVar
 import httpx
 
 from gateway.core.addresses import Target, is_public
+from gateway.lookups import Lookups
 
 DEADLINE = 15.0
 """Seconds for a whole call: name, connection, TLS, request and answer."""
@@ -93,8 +92,7 @@ class Outbound:
     def __init__(self, open_transport: Callable[[], httpx.AsyncBaseTransport], outside: Outside) -> None:
         self._open_transport = open_transport
         self._outside = outside
-        self._room = asyncio.Semaphore(_LOOKUPS)
-        self._lookups: dict[str, asyncio.Task[Sequence[Endpoint]]] = {}
+        self._lookups = Lookups(outside.resolve, _LOOKUPS)
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     def enter(self, team: str, host: str) -> bool:
@@ -110,11 +108,7 @@ class Outbound:
 
         A resolver keeps a thread busy long after a call gave up. So whoever has names that hang has fewer calls.
         """
-        lookup = self._lookups.get(host)
-        if lookup is None:
-            self._give_back(team, host)
-        else:
-            lookup.add_done_callback(lambda _: self._give_back(team, host))
+        self._lookups.when_over(host, partial(self._give_back, team, host))
 
     def _give_back(self, team: str, host: str) -> None:
         self._under_way[team, host] -= 1
@@ -135,10 +129,7 @@ class Outbound:
         return [pair for pair, count in self._under_way.items() if count >= AT_ONCE_PER_TEAM_AND_HOST]
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Response:
-        """Send `body` to the target; the head of the answer. Raises OutboundFailure.
-
-        That counts, whatever becomes of the rest.
-        """
+        """Send `body`; the answer's head, which counts whatever becomes of the rest. Raises OutboundFailure."""
         response: httpx.Response | None = None
         with suppress(TimeoutError, httpx.TransportError):
             async with asyncio.timeout(DEADLINE), AsyncExitStack() as stack:
@@ -159,9 +150,8 @@ class Outbound:
         return await _at_first(places, partial(self._begin, make, stack))
 
     def close(self) -> None:
-        """Wait for no name any more. A thread that hangs does not keep the process from ending."""
-        for lookup in self._lookups.values():
-            lookup.cancel()
+        """Wait for no name any more."""
+        self._lookups.close()
 
     async def places(self, host: str) -> Sequence[Endpoint]:
         """Where the host is. Raises OutboundFailure.
@@ -169,7 +159,7 @@ class Outbound:
         One address that may not be called spoils all: such a name is not to be trusted.
         """
         try:
-            places = await self._look_up(host)
+            places = await self._lookups.look_up(host)
         except (OSError, ValueError):
             raise OutboundFailure("its name does not resolve") from None
         if not places:
@@ -177,31 +167,6 @@ class Outbound:
         if not all(self._outside.permits(place.address) for place in places):
             raise OutboundFailure("its name resolves to an address that is not public")
         return places[:_MOST_ADDRESSES]
-
-    async def _look_up(self, host: str) -> Sequence[Endpoint]:
-        """Ask the resolver, once however many calls wait for it. It goes on when they have given up."""
-        lookup = self._lookups.get(host)
-        if lookup is None:
-            lookup = asyncio.get_running_loop().create_task(self._resolve(host), name="look up")
-            self._lookups[host] = lookup
-            lookup.add_done_callback(partial(self._looked_up, host))
-        return await asyncio.shield(lookup)
-
-    def _looked_up(self, host: str, lookup: asyncio.Task[Sequence[Endpoint]]) -> None:
-        del self._lookups[host]
-        if not lookup.cancelled():
-            lookup.exception()  # those who asked may be gone
-
-    async def _resolve(self, host: str) -> Sequence[Endpoint]:
-        """Ask the resolver in a thread, which keeps its place until it is done. Raises OSError or ValueError."""
-        async with self._room:
-            found: Future[Sequence[Endpoint]] = Future()
-            arguments = (self._outside.resolve, host, found)
-            try:
-                threading.Thread(target=_resolve_into, args=arguments, daemon=True, name="look up").start()
-            except RuntimeError as error:  # the system gives no more threads
-                raise OSError from error
-            return await asyncio.wrap_future(found)
 
     async def _begin(
         self, make: Callable[[Endpoint], httpx.Request], stack: AsyncExitStack, place: Endpoint
@@ -223,16 +188,6 @@ async def _at_first(places: Sequence[Endpoint], call: Callable[[Endpoint], Await
         except httpx.TransportError as error:
             raise OutboundFailure("the connection broke off before an answer") from error
     raise OutboundFailure("no connection, or no valid certificate for its name") from fault
-
-
-def _resolve_into(resolve: Resolve, host: str, found: Future[Sequence[Endpoint]]) -> None:
-    found.set_running_or_notify_cancel()
-    try:
-        places = resolve(host)
-    except (OSError, ValueError) as error:  # ValueError: no name at all, such as one with an overlong label
-        found.set_exception(error)
-    else:
-        found.set_result(places)
 
 
 def url_of(place: Endpoint, scheme: str = "https") -> str:

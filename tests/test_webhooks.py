@@ -4,6 +4,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -288,13 +289,18 @@ async def test_a_receiver_that_wants_a_pause_gets_it(open_house: OpenHouse, trus
 async def test_a_receiver_that_is_down_hinders_nobody_and_is_told_later(
     open_house: OpenHouse, receiver: ScriptedUpstream
 ) -> None:
-    house = await open_house(POLICY, outside=outside())
+    up, is_up = outside(receiver), threading.Event()
+
+    def resolve(host: str) -> Sequence[Endpoint]:
+        return up.resolve(host) if is_up.is_set() else ()
+
+    house = await open_house(POLICY, outside=replace(up, resolve=resolve))
     for _ in range(3):
         assert (await house.client("key").create("seedream-5.0-lite", headers=HEADERS)).status_code == 200
     await house.eventually(lambda: stands_tried(house, 3))
     assert await house.gw.ledger.verify() == []
     assert {each.problem for each in await told(house)} == {"its name does not resolve"}
-    house.gw.outbound._outside = outside(receiver)
+    is_up.set()
     await hurry(house)
     await house.eventually(lambda: stands(house, Standing.DELIVERED, 3))
     assert len({each.header("webhook-id") for each in receiver.requests}) == 3

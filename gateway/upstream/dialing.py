@@ -6,13 +6,12 @@ Nothing of a request is sent here, so whatever fails raises one of the two of ht
 import asyncio
 import socket
 import ssl
-import threading
-from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 import httpx
+
+from gateway.lookups import Lookups
 
 _LOOKUPS = 4
 """Names looked up at a time, each in a thread: a resolver that hangs holds no more than these."""
@@ -37,58 +36,24 @@ class Origin(NamedTuple):
 
 
 class Resolver:
-    """Looks names up in a few threads of its own, each name once however many ask at a time.
-
-    The threads are daemons: one that hangs does not keep the process from ending.
-    """
+    """Turns hosts into addresses, what is no address already in a few threads."""
 
     def __init__(self) -> None:
-        self._room = asyncio.Semaphore(_LOOKUPS)
-        self._under_way: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
+        self._lookups: Lookups[tuple[str, int], list[Address]] = Lookups(_look_up, _LOOKUPS)
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses of a host in the order to try them, at least one. Raises OSError or ValueError."""
         with suppress(socket.gaierror):
             return _addresses(host, port, socket.AI_NUMERICHOST)
-        lookup = self._under_way.get((host, port))
-        if lookup is None:
-            lookup = asyncio.get_running_loop().create_task(self._look_up(host, port), name="look up")
-            self._under_way[host, port] = lookup
-            lookup.add_done_callback(partial(self._found, host, port))
-        try:
-            return await asyncio.shield(lookup)
-        except asyncio.CancelledError:
-            if lookup.cancelled():
-                raise OSError("the resolver was closed") from None
-            raise
+        return await self._lookups.look_up((host, port))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give up on what is being looked up."""
-        lookups = list(self._under_way.values())
-        for lookup in lookups:
-            lookup.cancel()
-        await asyncio.gather(*lookups, return_exceptions=True)
-
-    def _found(self, host: str, port: int, lookup: asyncio.Task[list[Address]]) -> None:
-        del self._under_way[host, port]
-        if not lookup.cancelled():
-            lookup.exception()  # those who asked may be gone
-
-    async def _look_up(self, host: str, port: int) -> list[Address]:
-        async with self._room:
-            found: Future[list[Address]] = Future()
-            threading.Thread(target=_work, args=(host, port, found), daemon=True, name="look up").start()
-            return await asyncio.wrap_future(found)
+        self._lookups.close()
 
 
-def _work(host: str, port: int, found: Future[list[Address]]) -> None:
-    found.set_running_or_notify_cancel()
-    try:
-        addresses = _addresses(host, port, 0)
-    except (OSError, ValueError) as error:  # ValueError: no name at all, such as an empty or an overlong label
-        found.set_exception(error)
-    else:
-        found.set_result(addresses)
+def _look_up(place: tuple[str, int]) -> list[Address]:
+    return _addresses(*place, 0)
 
 
 def _addresses(host: str, port: int, flags: int) -> list[Address]:
@@ -128,9 +93,9 @@ class Dialer:
         except (OSError, ValueError) as error:
             raise httpx.ConnectError(f"upstream cannot be connected to: {type(error).__name__}") from error
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give up on what is being looked up."""
-        await self._resolver.close()
+        self._resolver.close()
 
     async def _connect(self, address: Address, origin: Origin, protocol: asyncio.Protocol) -> None:
         await asyncio.get_running_loop().create_connection(

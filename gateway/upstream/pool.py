@@ -77,14 +77,14 @@ class Pool:
             raise httpx.ConnectError("upstream spoke before it was asked, or the pool was closed")
         return connection
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close every connection; what is under way fails."""
         self._closed = True
         for connection in list(self._places):
             connection.close()
         if self._sweep is not None:
             self._sweep.cancel()
-        await self._dialer.close()
+        self._dialer.close()
 
     def _make_room(self) -> bool:
         """Whether there is a place, if need be that of an idle connection to elsewhere."""

@@ -76,7 +76,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._pool.close()
+        self._pool.close()
 
 
 def origin_of(url: httpx.URL, server_name: str | None = None) -> Origin:

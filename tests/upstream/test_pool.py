@@ -27,7 +27,7 @@ async def opened(limit: int) -> AsyncIterator[Pool]:
     """A pool, closed with the block; it must hold nothing then."""
     pool = Pool(limit, Dialer(ssl.create_default_context()))
     yield pool
-    await pool.close()
+    pool.close()
     assert repr(pool) == f"<Pool 0 of {limit} open, 0 idle, 0 waiting>"
 
 
@@ -193,7 +193,7 @@ async def test_sm10_who_speaks_first_is_not_spoken_to() -> None:
             await ask(pool, origin(upstream))
         assert bytes(upstream.connections[0].received) == b""
     assert repr(pool) == "<Pool 0 of 1 open, 0 idle, 0 waiting>"
-    await pool.close()
+    pool.close()
 
 
 async def test_a_connection_that_does_not_come_about_holds_no_place() -> None:
@@ -209,7 +209,7 @@ async def test_a_closed_pool_opens_nothing() -> None:
     async with ScriptedUpstream(holding(go)) as upstream, opened(1) as pool:
         calls = [asyncio.ensure_future(ask(pool, origin(upstream))) for _ in range(3)]
         await until(lambda: len(upstream.requests) == 1)
-        await pool.close()
+        pool.close()
         for ended in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(ended, httpx.ReadError | httpx.ConnectError)
         assert len(upstream.requests) == 1
