@@ -1,0 +1,17 @@
+"""What other pages say of the measurements is what the page of the measurements says."""
+
+import re
+
+from tests.bench.aims import AIMS
+from tests.docs.pages import PERFORMANCE, README
+
+
+def test_the_readme_tells_what_a_poll_costs_beside_envoy_as_it_was_measured() -> None:
+    aim = next(aim for aim in AIMS if aim.measure == "cpu poll envoy")
+    row = next(row for row in PERFORMANCE.text.splitlines() if row.startswith(f"| {aim.work} |"))
+    found = re.search(r"\| ([\d.]+) times \(([\d.]+) to ([\d.]+)\) \|", row)
+    assert found is not None, row
+    median, least, most = map(float, found.groups())
+    assert round(2 * median) == 3  # else it is not "about one and a half times"
+    told = f"costs about one and a half times ({least:.1f} to {most:.1f}) the CPU that it costs Envoy"
+    assert told in " ".join(README.text.split())
