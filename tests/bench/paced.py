@@ -1,7 +1,8 @@
 """Open loop: so many pollers, each asking at its own fixed pace however long the answers take.
 
 `python -m tests.bench.paced` reads an Order from stdin as JSON and prints a Pace. A latency counts from the instant a
-poll was due, so that a slow server cannot hide behind pollers that wait for it (coordinated omission).
+poll was due, so that a slow server cannot hide behind pollers that wait for it (coordinated omission), nor a poller
+that is late itself behind its own clock.
 """
 
 import asyncio
@@ -64,11 +65,12 @@ class Poller(asyncio.Protocol):
         """Ask from `delay` on until the time is over, then wait for what is still owed."""
         began = self._loop.time() + delay
         for number in range(int(order.seconds / order.period)):
-            await asyncio.sleep(began + number * order.period - self._loop.time())
+            due = began + number * order.period
+            await asyncio.sleep(due - self._loop.time())
             if self._transport.is_closing():
                 self.errors += 1
                 continue
-            self._due.append(self._loop.time())
+            self._due.append(due)
             self._idle.clear()
             if len(self._due) == 1:
                 self._send()

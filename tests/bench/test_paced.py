@@ -3,13 +3,14 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
 
 import pytest
 
-from tests.bench.paced import Order, Pace, answer_length, poll_head, quantile
+from tests.bench.paced import Order, Pace, Poller, answer_length, poll_head, quantile
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -75,6 +76,33 @@ async def test_a_slow_answer_makes_the_polls_behind_it_late_too() -> None:
     seen = await paced(answer, 0.1, 0.4, "/a")
     assert seen.requests == 4
     assert seen.p50 >= 0.2
+
+
+class AnsweringAtOnce(asyncio.Transport):
+    """A connection on which everything is answered at once."""
+
+    def __init__(self, poller: Poller) -> None:
+        super().__init__()
+        self._poller = poller
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._poller.data_received(ANSWER)
+
+    def abort(self) -> None:
+        self._poller.connection_lost(None)
+
+
+async def test_a_poller_that_is_late_itself_hides_nothing() -> None:
+    order = Order("", [["GET / HTTP/1.1\r\n\r\n"]], 0.1, 0.1)
+    poller = Poller(order.heads[0])
+    poller.connection_made(AnsweringAtOnce(poller))
+    asyncio.get_running_loop().call_later(0.05, time.sleep, 0.5)  # the loop stands still when the poll is due
+    await poller.go(0.1, order)
+    assert poller.errors == 0
+    assert poller.latencies[0] >= 0.4
 
 
 async def test_an_answer_that_is_no_200_is_an_error() -> None:
