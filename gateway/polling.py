@@ -1,8 +1,8 @@
 """FLOW a job is watched: the owner first, then memory, then one shared call to upstream.
 
-However many clients poll one live job or wait for it, upstream is asked once a second. A terminal record is asked for
-again only where neither memory nor the ledger has the whole of it. Ownership is decided before memory is looked at, so
-nobody learns that another team's job exists.
+However many clients poll one live job or wait for it, upstream is asked once a second by each worker or replica. A
+terminal record is asked for again only where neither memory nor the ledger has the whole of it. Ownership is decided
+before memory is looked at, so nobody learns that another team's job exists.
 """
 
 import asyncio
