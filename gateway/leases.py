@@ -1,8 +1,9 @@
 """Request rates, counted ahead: a process takes small batches from the ledger and hands them out from memory.
 
 A poll therefore costs no write. What a process holds and does not use before the window ends is lost to the limit, so
-the error is always on the strict side, and a batch is one percent of the limit, shared among the processes, to keep it
-below two; more is taken only for calls that are waiting for it.
+the error is on the strict side, and a batch is one percent of the limit, shared among the processes, to keep it below
+two; more is taken only for calls that are waiting for it. While the ledger is away each process goes by what it last
+knew, so several together may pass a limit of `requests`.
 """
 
 import asyncio
