@@ -1,6 +1,7 @@
 """The composition root: settings become one `Gateway`, its two ASGI apps, and the loops that keep it going.
 
-The one place that knows all the parts, and the one that reads the wall clock.
+The one place that knows all the parts, and the one that reads the wall clock. Two texts are dated by those who write
+them, and nothing goes by that: the header `Date` (`server.listener`) and the lines of the log.
 """
 
 import asyncio
@@ -64,7 +65,7 @@ _SPARE_CONNECTIONS = 64
 
 _OUTSIDE = Outside()
 
-_now = time.time  # noqa: TID251 - the one place that reads the wall clock; everywhere else it is passed in
+_now = time.time  # noqa: TID251 - what is decided by the wall clock is decided by this one, and has it passed in
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What upstream last said of jobs, as much of it as fits: what was used longest ago goes first.
 
 A cache of a library keeps that order as well, but moves a job in it at every look-up, of which a forwarded poll makes
-three, and calls two functions for each. Here a poll moves its job once.
+three, and calls two functions for each. Here a poll moves its job once where the record is the one there was; another
+one is put in anew.
 """
 
 from collections import OrderedDict

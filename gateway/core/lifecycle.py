@@ -13,7 +13,7 @@ class State(StrEnum):
     RESERVED = "reserved"
     """Claimed in the ledger; no byte has been sent."""
     SENT = "sent"
-    """Upstream may have read the create; it is never sent again."""
+    """Upstream may have read the create; it is never sent again, but with the next key after 401 or 403."""
     UNKNOWN = "unknown"
     """Nobody knows whether the job exists; it stays charged until it is found or provably absent."""
     PLACED = "placed"

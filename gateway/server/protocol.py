@@ -1,13 +1,13 @@
 """One client connection: what it sends is read by `reader`, answered by `exchange`, and bounded in time here.
 
-Requests of one connection are answered one at a time and in order. While one is owed its answer at most one slice
-of further requests is parsed; the rest waits unread, so a client that pipelines ten thousand requests holds hardly
-more memory than one that sends two.
+Requests of one connection are answered one at a time and in order. While one is owed its answer at most one slice of
+further requests is parsed; the rest waits unread, so ten thousand pipelined ones hold hardly more memory than two.
 
-A connection ends in one of three ways. *Clean*: the last request was read whole; close. *Refused*: its bytes cannot
-be trusted, so nothing more is parsed; what is owed is answered, or the refusal if nothing is, and then it closes.
-*Lingering*: closed for writing, while the rest of the request is read and thrown away for a moment, because closing
-a socket with unread bytes resets it, and the reset can overtake the answer (RFC 9112 §9.6).
+A connection ends in one of four ways. *Clean*: the last request was read whole; close. *Refused*: its bytes cannot be
+trusted; what is owed is answered, or the refusal if nothing is, and then it closes. *Lingering*: closed for writing,
+while the rest of the request is read and thrown away, because closing a socket with unread bytes resets it, and the
+reset can overtake the answer (RFC 9112 §9.6). *Cut off* at once, what waits to be sent dropped: for want of a place, at
+a drain's end, where nothing is taken for too long (`sweep`), or none of an answer that broke off (`Flow.reset`).
 
 Deadlines are plain numbers, looked at by the listener's sweep: no timer is made or cancelled per request.
 """

@@ -3,8 +3,8 @@
 Theory of operation. A connection is in one of four states:
 
     NEW ──connected──▶ IDLE ──begin──▶ ASKED ──the reply is whole, nothing else came──▶ IDLE
-                        │                 │
-                        └───▶ CLOSED ◀────┘
+     │                  │                 │
+     └──────────────────┴───▶ CLOSED ◀────┘
 
 * IDLE, any byte or end of stream from upstream closes it: upstream answers, it does not begin (RFC 9112 §9.2). Bytes
   the loop has not read yet are looked for in the socket by `is_usable` before the connection is used again.
