@@ -101,7 +101,7 @@ FACTS: Mapping[Code, CodeFacts] = {
     ),
     Code.LEDGER_UNAVAILABLE: CodeFacts(503, "proxy_internal_error", "The ledger cannot be read or written."),
     Code.OVERLOADED: CodeFacts(503, "connection_limit_reached", "Too many calls are in flight, or of your team."),
-    Code.DRAINING: CodeFacts(503, "proxy_internal_response", "Reserved; a gateway that shuts down takes no new calls."),
+    Code.DRAINING: CodeFacts(503, "proxy_internal_response", "Reserved: no answer has it at present."),
     Code.UPSTREAM_CIRCUIT_OPEN: CodeFacts(
         503, "destination_unavailable", "Upstream failed repeatedly and is being spared."
     ),

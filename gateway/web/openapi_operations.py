@@ -29,7 +29,7 @@ ANY = (
     Code.OVERLOADED,
     Code.DRAINING,
 )
-"""What any call at all may be refused with."""
+"""What any call at all may be refused with; with `draining` none is yet."""
 
 UPSTREAM = (
     Code.UPSTREAM_UNREACHABLE,
