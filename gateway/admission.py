@@ -145,11 +145,8 @@ async def _carry_out(gw: Gateway, order: Order, decision: Decision, turn: Turn |
 
 
 async def _first_answer_or_refuse(gw: Gateway, order: Order, decision: Decision, refusal: Refusal) -> Created:
-    """What is refused today may be a repeat of what was not refused, and then gets that one's answer.
-
-    A key that may not create jobs at all is not told of others' either.
-    """
-    earlier = None if refusal.code is Code.SCOPE_DENIED else await _earlier(gw, order, decision)
+    """What is refused today may be a repeat of what was not refused, and then gets that one's answer."""
+    earlier = await _earlier(gw, order, decision)
     if earlier is None:
         raise refusal
     return _first_answer(earlier)
