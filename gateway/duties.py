@@ -34,10 +34,19 @@ BRING_FORWARD_EVERY = 60.0
 """Seconds between two looks for webhooks that wait for a clock that was set back. Each reads all that are due."""
 
 DELIVER_EVERY = 0.5
+"""Seconds between two looks for webhooks that are due."""
+
 READ_POLICIES_EVERY = 1.0
+"""Seconds between two looks whether the policy files have changed. A key that was revoked is to stop within two."""
+
 REVIEW_WAITS_EVERY = 0.5
+"""Seconds between two looks for waits that must end. When the gateway drains they are told within one."""
+
 WRITE_REFUSALS_EVERY = 2.0
+"""Seconds between two times that the counts of refused calls are written down; a crash loses what came since."""
+
 PURGE_EVERY = 3600.0
+"""Seconds between two times that what is past its time is removed from the ledger."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
