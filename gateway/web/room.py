@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from gateway.core.errors import Code, Refusal
 
 LEAST_CALLS_OF_TEAM = 50
+"""One team may have so many calls under way however small its part of them is, as long as there is room in all."""
+
 TEAMS_SHARE = 1 / 3
+"""One team gets this part of the calls that are allowed at once, and of the bytes they may hold."""
 
 READS = 1.25
-"""Reads beyond the calls allowed at once: most are answered from memory, while creates wait for upstream."""
+"""Reads are taken on while no more than this times the calls allowed are under way: most are answered from memory,
+while creates wait for upstream."""
 
 WRITES = 1.0
+"""All other calls are taken on while no more than this times the calls allowed are under way."""
 
 
 @dataclass(slots=True)
@@ -83,8 +88,11 @@ class Room:
         if self.load.calls > self._calls * share:
             raise Refusal(Code.OVERLOADED, "The gateway has all the work it can do; try again shortly.", retry_after=1)
         if team is not None and self._teams[team].calls > self._calls_of_team * share:
+            most = int(self._calls_of_team * share)
             raise Refusal(
-                Code.OVERLOADED, "Your team has as many calls under way as one team may; try again.", retry_after=1
+                Code.OVERLOADED,
+                f"Your team has more than {most} calls under way, its part of GATEWAY_MAX_IN_FLIGHT; try again.",
+                retry_after=1,
             )
 
     def hold(self, team: str, size: int, own: int = 0) -> None:

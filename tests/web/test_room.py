@@ -26,10 +26,15 @@ def test_qu8_one_team_takes_a_third_of_the_calls_and_the_others_find_room() -> N
     filled(room, "a", 100)
     room.check(WRITES, "a")
     filled(room, "a", 1)
-    with pytest.raises(Refusal, match="Your team"):
+    with pytest.raises(Refusal, match=r"Your team has more than 100 calls under way, .* GATEWAY_MAX_IN_FLIGHT"):
         room.check(WRITES, "a")
     room.check(READS, "a")
     room.check(WRITES, "b")
+    filled(room, "a", 25)
+    with pytest.raises(Refusal, match=r"Your team has more than 125 calls under way, .* GATEWAY_MAX_IN_FLIGHT"):
+        room.check(READS, "a")
+    for _ in range(25):
+        room.leave("a", 0)
     room.leave("a", 0)
     room.check(WRITES, "a")
 
