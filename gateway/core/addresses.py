@@ -61,7 +61,7 @@ def read_target(url: str, hosts: Iterable[str]) -> Target:
     if ":" in authority and port != "443" and not authority.startswith("["):  # in brackets: an address of IPv6
         raise ValueError("must not name a port: it is always 443")
     if not _HOST.fullmatch(host):
-        raise ValueError("must name its host as a DNS name such as `hooks.example.com`, not by an address")
+        raise ValueError("must name its host as a DNS name such as `hooks.example.com`: no address, no dot at its end")
     if not is_listed(host, hosts):
         raise ValueError(f"must be on a host that the team's policy lists; `{host}` is not")
     return Target(host, path if path.startswith("/") else f"/{path}")

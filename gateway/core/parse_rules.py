@@ -125,7 +125,7 @@ def read_webhooks(node: Node | None, report: Report) -> Webhooks | None:
     fields.require("hosts", "secret")
     for item in fields.texts("hosts"):
         if not HOST_PATTERN.fullmatch(item.text):
-            problem = f"{show(item.text)} is not a host name such as `hooks.example.com` or `*.example.com`"
+            problem = f"{show(item.text)} is not a lower-case host name such as `hooks.example.com` or `*.example.com`"
             report.error(item.mark, problem)
     secret = read_source(fields.nodes["secret"], "secret", report) if fields.has("secret") else None
     return Webhooks(fields.globs("hosts"), secret) if secret is not None else None

@@ -21,7 +21,7 @@ def test_a_url_on_a_listed_host_is_taken_apart(url: str, target: Target) -> None
 
 
 NOT_HTTPS = "must be an absolute `https://` URL in plain ASCII, without a fragment"
-NO_NAME = "must name its host as a DNS name such as `hooks.example.com`, not by an address"
+NO_NAME = "must name its host as a DNS name such as `hooks.example.com`: no address, no dot at its end"
 
 
 @pytest.mark.parametrize(
