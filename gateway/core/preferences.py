@@ -7,8 +7,11 @@ LONGEST_WAIT = 300
 """Seconds a client can ask an answer to be held back at most."""
 
 _LONGEST_READ = 1024
-_PREFERENCE = re.compile(rb'(?:"(?:[^"\\]|\\.)*"|[^,"])+')
-_WAIT = re.compile(rb'\s*wait\s*(?:=\s*("[^"]*"|[^\s;]*))?\s*(?:;.*)?', re.IGNORECASE | re.DOTALL)
+# What is matched once is never given back, or a header could be made that takes a time which grows with its square.
+_PREFERENCE = re.compile(rb'(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])++', re.DOTALL)
+"""Up to a comma that stands in no text in quotes. One that is never closed reaches to the end."""
+
+_WAIT = re.compile(rb'\s*+wait\s*+(?:=\s*+("[^"]*+"|[^\s;]*+))?+\s*+(?:;.*)?', re.IGNORECASE | re.DOTALL)
 _SECONDS = re.compile(rb"[0-9]+")
 
 

@@ -1,5 +1,7 @@
 """`Prefer: wait=N` is read as RFC 7240 says, and never an error."""
 
+import time
+
 import pytest
 
 from gateway.core.preferences import LONGEST_WAIT, wait_of
@@ -34,7 +36,23 @@ def test_lp1_a_wait_is_from_one_second_to_five_minutes(asked: bytes, given: int)
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"wait", b"wait=", b"wait=-1", b"wait=abc", b"wait=1.5", b"wait=1 2", b'wait="', b"wait=\xb2", b'"']
+    "line",
+    [
+        b'foo="a, wait=5',
+        b'foo="a\\", wait=5',
+        b'foo="a, wait=5\\',
+        b"wait=5 x",
+        b"",
+        b"wait",
+        b"wait=",
+        b"wait=-1",
+        b"wait=abc",
+        b"wait=1.5",
+        b"wait=1 2",
+        b'wait="',
+        b"wait=\xb2",
+        b'"',
+    ],
 )
 def test_lp1_what_is_no_number_is_no_wait(line: bytes) -> None:
     assert wait_of([line]) is None
@@ -47,3 +65,11 @@ def test_lp1_of_two_waits_the_first_counts() -> None:
 def test_a_header_made_to_be_slow_is_not_read() -> None:
     assert wait_of([b'"\\' * 8000]) is None
     assert wait_of([b"x" * 1020, b"wait=5"]) is None
+
+
+@pytest.mark.parametrize("line", [b'"\\' * 511, b'a"' * 511, b"wait=" + b" " * 1015 + b"x y", b" " * 1015 + b"wait=5"])
+def test_a_header_made_to_be_slow_is_read_in_no_time(line: bytes) -> None:
+    began = time.process_time()
+    for _ in range(100):
+        wait_of([line])
+    assert time.process_time() - began < 0.5, "it took one to two seconds where each part was tried again"
