@@ -64,12 +64,13 @@ class Events:
             *blocks, rest = (rest + chunk).split(b"\n\n")
             for block in blocks:
                 self._take(block)
-        assert rest == b""
+        assert rest in (b"", b"retry: 2000\n")
+        self._take(rest)
         self.ended.set()
 
     def _take(self, block: bytes) -> None:
         fields: dict[bytes, list[bytes]] = {}
-        for line in _LINE_END.split(block):
+        for line in filter(None, _LINE_END.split(block)):
             name, _, value = line.partition(b":")
             fields.setdefault(name, []).append(value.removeprefix(b" "))
         self.comments += b"" in fields and b"data" not in fields

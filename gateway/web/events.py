@@ -4,14 +4,12 @@ An event's id is the record's entity tag, so whoever comes back with it is told 
 twice. A stream holds no record while it waits, and one that its client does not take is asked for nothing more.
 """
 
-import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from gateway import polling
 from gateway.cache import Served
 from gateway.core.errors import Refusal
-from gateway.ledger.values import Owner
 from gateway.looks import Seen
 from gateway.waits import Wait
 from gateway.web.call import Call
@@ -31,7 +29,6 @@ _RETRY = b"retry: 2000\n"
 _COMMENT = b":\n\n"
 _NO_STORE = (b"cache-control", b"private, no-store")
 _HEADERS = ((b"content-type", b"text/event-stream"), _NO_STORE, (b"x-accel-buffering", b"no"))
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 async def stream(call: Call) -> Reply:
@@ -44,13 +41,14 @@ async def stream(call: Call) -> Reply:
     served = await _first_look(call, wait)
     if served is not None and served.value.answer.status != 200:
         return told(call, served)
-    etag = b""
+    etag, opening = b"", b"" if served is not None else _COMMENT
     if served is not None and call.header(b"last-event-id") == _id_of(served.value):
         if served.value.terminal:
             return Reply(204, b"", (_NO_STORE,))
-        etag = served.value.etag
+        etag, opening = served.value.etag, _COMMENT
     owner = await polling.own(call.gw, call.caller, call.identifier)  # which may have been told of the end by now
-    return Reply(200, b"", _HEADERS, stream=Stream(_parts(call, owner, etag, wait), LONGEST_STREAM + _TO_TAKE_THE_LAST))
+    parts = _parts(call, opening, polling.watch(call.gw, call.identifier, owner, etag, wait))
+    return Reply(200, b"", _HEADERS, stream=Stream(parts, LONGEST_STREAM + _TO_TAKE_THE_LAST))
 
 
 async def _first_look(call: Call, wait: Wait) -> Served[Seen] | None:
@@ -69,24 +67,30 @@ async def _first_look(call: Call, wait: Wait) -> Served[Seen] | None:
     return served
 
 
-async def _parts(call: Call, owner: Owner, etag: bytes, wait: Wait) -> AsyncGenerator[bytes, None]:
-    """The stream's bytes. It begins and, before the job's end, ends with how soon to come back."""
-    yield _RETRY + b"\n"
-    ended = False
-    async with aclosing(polling.watch(call.gw, call.identifier, owner, etag, wait)) as sights:
+async def _parts(
+    call: Call, opening: bytes, watching: AsyncGenerator[Served[Seen] | None, None]
+) -> AsyncGenerator[bytes, None]:
+    """The stream's bytes, `opening` first: a comment where there is no event to begin with.
+
+    How soon to come back stands in the first event, and at the end if that is not the job's: in a block of its own some
+    readers take it for an event without data.
+    """
+    yield opening
+    retry, ended = _RETRY, False
+    async with aclosing(watching) as sights:
         async for served in sights:
             if served is None:
                 yield _COMMENT
                 continue
             if not _hold(call, served):
                 break
-            for part in event_of(served.value):
+            for part in event_of(served.value, retry):
                 yield part
             call.let_go()
-            ended = served.value.terminal
+            retry, ended = b"", served.value.terminal
             del served
     if not ended:
-        yield _RETRY + b"\n"
+        yield _RETRY
 
 
 def _hold(call: Call, served: Served[Seen]) -> bool:
@@ -98,11 +102,14 @@ def _hold(call: Call, served: Served[Seen]) -> bool:
     return True
 
 
-def event_of(seen: Seen) -> Iterator[bytes]:
-    """The event that tells this record. Each line of it is a line of data, whatever ended it (§9.2.6)."""
+def event_of(seen: Seen, first: bytes = b"") -> Iterator[bytes]:
+    """The event that tells this record, with `first` at its head.
+
+    Each line of the record is a line of data, whatever ended it (§9.2.6).
+    """
     body = seen.answer.body
-    data = b"\ndata: ".join(_LINE_END.split(body)) if b"\n" in body or b"\r" in body else body
-    head = b"event: status\nid: %s\ndata: " % _id_of(seen)
+    data = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
+    head = b"%sevent: status\nid: %s\ndata: " % (first, _id_of(seen))
     if len(data) <= _PART:
         yield b"%s%s\n\n" % (head, data)
         return

@@ -102,7 +102,27 @@ async def test_sh2_a_drain_ends_a_stream_that_has_not_had_its_first_look(studio:
         await studio.house.eventually(lambda: studio.house.gw.waits.count == 1)
         studio.house.gw.waits.end_all()
         answer = await asyncio.wait_for(opening, 1)
-    assert (answer.status_code, answer.content) == (200, b"retry: 2000\n\n" * 2)
+    assert (answer.status_code, answer.content) == (200, b":\n\nretry: 2000\n")
+
+
+async def test_every_block_that_is_no_comment_is_an_event_with_its_data(studio: Studio) -> None:
+    job = await studio.created()
+    studio.move(job, "success")
+    whole = await studio.client.get(f"/gateway/v1/requests/{job}/events")
+    first, rest = whole.content.split(b"\n\n")
+    assert (first.split(b"\n")[:2], rest) == ([b"retry: 2000", b"event: status"], b"")
+
+
+async def test_a_stream_with_nothing_to_tell_yet_is_seen_to_have_begun(studio: Studio) -> None:
+    job = await studio.created()
+    async with listening(studio.client, job) as events:
+        (first,) = await events.until(1)
+    async with listening(studio.client, job, last_event_id=first.id) as events:
+        await studio.house.eventually(lambda: events.comments == 1)
+        assert (events.received, events.retry) == ([], None)
+        studio.move(job, "success")
+        await events.end()
+    assert events.retry == 2000
 
 
 async def test_au8_a_stream_that_has_not_had_its_first_look_ends_with_its_key(studio: Studio) -> None:
