@@ -32,7 +32,7 @@ class Gate:
 
 
 class Line:
-    """Who waits, and how many are let through at once: one, and as many as upstream has taken in a row.
+    """Who waits, and how many are let through at once: one at least, and as many as upstream has taken in a row.
 
     `moved` is set when somebody else may be next.
     """
@@ -85,9 +85,9 @@ class Line:
     def let_through(self, limit: Mapping[str, str | int], ticks: float) -> float:
         """It is the turn of as many as may go at once, by what upstream says of its `limit`.
 
-        Next is the team that has had least turns, and of several the one whose last was longest ago. A turn counts as
-        soon as it is given, or one team would get all that go at once. The seconds until another may go; infinite where
-        that depends on an answer.
+        Next is the team that has had least turns, and of several the one that has stood in the line for longest since
+        its last turn. A turn counts as soon as it is given, or one team would get all that go at once. The seconds
+        until another may go; infinite where that depends on an answer.
         """
         while self._waiting and self._under_way < min(_MOST_AT_ONCE, max(1, self._in_a_row)):
             pause = self._pause(limit, ticks)
@@ -113,23 +113,24 @@ class Line:
             return 0.0
         return self._taken[0] + seconds - ticks if self._taken else inf
 
-    def done(self, team: str, ticks: float, *, accepted: bool, limited: bool = False) -> None:
+    def done(self, team: str, ticks: float, *, accepted: bool, limited: bool = False, sent: bool = True) -> None:
         """One of the team's that was let through has its answer; `limited` if that is upstream's 429.
 
         Then its turn is none: it was lost by nobody's fault. But a team that came since does not make up for it.
+        Whatever else upstream says to one that was `sent`, it has counted it: by its limit a refused create is one too.
         """
         self._under_way -= 1
         if limited:
             self._had[team] = max(self._least, self._had[team] - 1)
+        elif sent:
+            self._taken.append(ticks)
         if accepted:
             self._in_a_row += 1
-            self._taken.append(ticks)
         self.moved.set()
 
     def slow_down(self) -> None:
         """Upstream refuses again: one at a time."""
         self._in_a_row = 0
-        self.moved.set()
 
 
 class Turn:
@@ -151,4 +152,5 @@ class Turn:
             self._timer.cancel()
         line, self._line = self._line, None
         if line is not None:
-            line.done(self._team, self._ticks(), accepted=accepted, limited=limited)
+            was_sent = self._timer is not None
+            line.done(self._team, self._ticks(), accepted=accepted, limited=limited, sent=was_sent)

@@ -350,11 +350,11 @@ async def test_a_model_that_is_not_fair_has_no_line(rush: Rush) -> None:
 
 async def test_a_first_answer_given_again_lets_no_more_through(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> None:
     done = Line.done
-    heard: list[bool] = []
+    heard: list[tuple[bool, bool]] = []
 
-    def listen(line: Line, team: str, ticks: float, *, accepted: bool, limited: bool) -> None:
-        heard.append(accepted)
-        done(line, team, ticks, accepted=accepted, limited=limited)
+    def listen(line: Line, team: str, ticks: float, **answer: bool) -> None:
+        heard.append((answer["accepted"], answer["sent"]))
+        done(line, team, ticks, **answer)
 
     monkeypatch.setattr(Line, "done", listen)
     key = {"Idempotency-Key": "k"}
@@ -365,18 +365,21 @@ async def test_a_first_answer_given_again_lets_no_more_through(rush: Rush, monke
     rush.open()
     assert await rush.finish() == {"a1": 200, "a1 again": 200}
     assert rush.sent() == ["a1"]
-    assert heard == [True, False]
+    assert heard == [(True, True), (False, False)]
 
 
 class LimitedUpstream(FakeUpstream):
-    """It takes one create in any span of a second, and says so."""
+    """It takes one create in any span of a second, and says so. One of the team `refused` it takes and refuses."""
 
     last = -inf
+    refused = ""
 
     def _answer(self, request: Received) -> bytes:
         now = time.monotonic()
         if request.method != "POST" or now - self.last >= 1:
             self.last = now if request.method == "POST" else self.last
+            if request.body and json.loads(request.body)["payload"].get("team") == self.refused:
+                return response(b'{"error": "no"}', "400 Bad Request")
             answer = super()._answer(request)
             for job in self.jobs.values():
                 job["status"] = "success"
@@ -396,3 +399,14 @@ async def test_none_is_sent_only_to_be_refused_where_upstream_says_what_it_takes
         assert [answer.status_code for answer in answers] == [200] * 6
         sent = [json.loads(each.body)["payload"]["team"] for each in upstream.creates[2:]]
         assert sent == [*"abcabc"]
+
+
+async def test_creates_that_upstream_refuses_are_counted_as_it_counts_them(open_house: OpenHouse) -> None:
+    async with LimitedUpstream() as upstream:
+        upstream.refused = "a"
+        house = await open_house(TEAMS | {"gateway.yaml": FAIR}, upstream=upstream.url)
+        assert [(await house.client("key-a").create()).status_code for _ in range(2)] == [200, 429]
+        waiting = {"Prefer": "wait=60"}
+        creates = [house.client(f"key-{name}").create(payload={"team": name}, headers=waiting) for name in "aaabc"]
+        assert [answer.status_code for answer in await asyncio.gather(*creates)] == [400, 400, 400, 200, 200]
+        assert len(upstream.creates) == 2 + 5
