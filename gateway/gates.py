@@ -9,6 +9,7 @@ team's limits, and it leaves nothing behind if its client goes away. Its limits 
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 from math import ceil, inf
 
@@ -18,6 +19,7 @@ from gateway.context import Gateway
 from gateway.core.headers import JSON
 from gateway.ledger.values import KeptAnswer
 from gateway.lines import Gate, Line
+from gateway.logs import log_event
 from gateway.upstream.answer import Answer, stated_limit
 from gateway.waits import Wait
 
@@ -32,8 +34,11 @@ def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None
     now, here = gw.ticks(), (credential, model)
     for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now and place not in gw.lines]:
         del gw.gates[place]
-    gate = Gate(now + int(answer.header(_RETRY_AFTER) or b"1"), stated_limit(answer.body))
-    gw.gates[here] = max(gate, gw.gates.get(here, gate), key=lambda each: each.opens_at)
+    seconds = int(answer.header(_RETRY_AFTER) or b"1")
+    gate, before = Gate(now + seconds, stated_limit(answer.body)), gw.gates.get(here)
+    if before is None or before.opens_at <= now:
+        log_event(logging.WARNING, "upstream limits a model", credential=credential, model=model, seconds=seconds)
+    gw.gates[here] = max(gate, before or gate, key=lambda each: each.opens_at)
     line = gw.lines.get(here)
     if line is not None:
         line.slow_down()

@@ -13,6 +13,7 @@ import pytest
 from gateway import lines
 from gateway.gates import close_gate, closed_gate
 from gateway.lines import Line
+from gateway.logs import logger
 from gateway.reloading import reload_policies
 from gateway.upstream.client import Answer
 from gateway.waits import Waits
@@ -62,6 +63,20 @@ async def test_az7_nothing_else_of_the_first_answer_is_told_again(open_house: Op
     assert again is not None
     assert json.loads(again.body) == told(9)
     assert dict(again.headers) == {b"content-type": b"application/json", b"retry-after": b"9"}
+
+
+async def test_that_a_model_is_limited_is_logged_once_until_its_gate_opens(
+    open_house: OpenHouse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gw = (house := await open_house({"a.yaml": team("a", "key")})).gw
+    monkeypatch.setattr(logger, "handlers", [*logger.handlers, caplog.handler])
+    answer = Answer(429, ((b"retry-after", b"30"),), b"{}")
+    close_gate(gw, "default", "Veo3", answer)
+    close_gate(gw, "default", "Veo3", answer)
+    pass_time(house, 30)
+    close_gate(gw, "default", "Veo3", answer)
+    told = [vars(record)["fields"] for record in caplog.records if record.msg == "upstream limits a model"]
+    assert told == [{"credential": "default", "model": "Veo3", "seconds": 30}] * 2
 
 
 async def test_up10_only_that_model_of_that_credential_is_closed_and_only_for_so_long(open_house: OpenHouse) -> None:
