@@ -68,7 +68,8 @@ async def _look_at(gw: Gateway, due: list[str]) -> None:
     with suppress(LedgerUnavailable):  # then they are due again later than they might be
         await gw.ledger.looks.begin(due, gw.now())
     owners = await gw.ledger.owners(due)
-    await gw.rounds.run(owners, partial(_follow_one, gw), gw.tasks.start, "follow")
+    jobs = {request_id: (owner.team, owner) for request_id, owner in owners.items()}
+    await gw.rounds.run(jobs, partial(_follow_one, gw), gw.tasks.start, "follow")
 
 
 def _needs_look(gw: Gateway, job: DueJob) -> bool:

@@ -76,7 +76,7 @@ async def recover(gw: Gateway) -> None:
     lost = [each for each in unknown if each.instance not in present and await gw.ledger.jobless.adopt(each)]
     lost += [each for each in unknown if each.instance == gw.ledger.instance]
     gw.jobs.keep_searches({each.id for each in reservations})
-    await for_all(lost, partial(_look_up, gw))
+    await for_all(lost, partial(_look_up, gw), gw.rounds.at_once)
 
 
 def _is_orphan(reservation: OpenReservation, present: frozenset[str]) -> bool:

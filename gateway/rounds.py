@@ -1,19 +1,26 @@
 """The same work for many, a few at a time: what nobody waits for must not crowd out the clients' calls to upstream."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 AT_ONCE = 32
+"""Pieces of work at once that are not slow yet, in a round, where there may be many calls to upstream."""
+
 PATIENCE = 1.0
 """Seconds after which work is slow."""
 
 MOST_SLOW = 512
+"""Pieces of slow work at once, however many calls there may be."""
 
 SHARE = 4
 """One in so many of the calls that may be under way to upstream may be made for rounds: the others are clients'."""
+
+TEAMS_SHARE = 3
+"""One in so many of the pieces of slow work may be one team's: upstream may be slow with one team's jobs alone."""
 
 Start = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
@@ -21,50 +28,68 @@ Start = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 class Rounds:
     """Rounds of work, in which what is slow does not hold up the rest: it goes on beside the rounds that follow.
 
-    `most_calls` may be under way to upstream, whoever makes them.
+    `most_calls` may be under way to upstream, whoever makes them. Of those of the rounds `at_once` are for work that is
+    not slow yet, as many for looking up what was lost, and the others for what is slow.
     """
 
     def __init__(self, most_calls: int) -> None:
-        share = max(2, most_calls // SHARE)
-        self._at_once = min(AT_ONCE, share // 2)
-        self._slow = asyncio.Semaphore(min(MOST_SLOW, share - self._at_once))
+        share = max(3, most_calls // SHARE)
+        self.at_once = min(AT_ONCE, share // 3)
+        self._most_slow = min(MOST_SLOW, share - 2 * self.at_once)
+        self._slow: Counter[str] = Counter()
         self._under_way: set[str] = set()
 
     async def run(
-        self, items: Mapping[str, T], work: Callable[[str, T], Coroutine[Any, Any, None]], start: Start, name: str
+        self,
+        items: Mapping[str, tuple[str, T]],
+        work: Callable[[str, T], Coroutine[Any, Any, None]],
+        start: Start,
+        name: str,
     ) -> None:
         """One round: as `for_all`, until all are done or slow. `start` makes a task of each piece, by this name.
 
-        An item whose work of an earlier round goes on is left out.
+        The items, by what they are called, each with the team it is for. Left out are those whose work of an earlier
+        round goes on, and those of a team that has no room for more slow work.
         """
 
-        async def begin(item: tuple[str, T]) -> None:
-            if item[0] in self._under_way:
+        async def begin(item: tuple[str, tuple[str, T]]) -> None:
+            called, (team, what) = item
+            if called in self._under_way or not self._has_room(team):
                 return
-            self._under_way.add(item[0])
-            task = start(work(*item), name)
-            task.add_done_callback(lambda _: self._under_way.discard(item[0]))
+            self._under_way.add(called)
+            task = start(work(called, what), name)
+            task.add_done_callback(lambda _: self._under_way.discard(called))
             await asyncio.wait([task], timeout=PATIENCE)
             if task.done():
                 task.result()
                 return
-            await self._slow.acquire()
-            task.add_done_callback(lambda _: self._slow.release())
+            self._slow[team] += 1
+            task.add_done_callback(lambda _: self._end_slow(team))
 
-        await for_all(items.items(), begin, self._at_once)
+        await for_all(items.items(), begin, self.at_once)
+
+    def _has_room(self, team: str) -> bool:
+        """Whether work for the team may become slow: that of one which has none may always."""
+        slow = self._slow[team]
+        return not slow or (slow * TEAMS_SHARE < self._most_slow and self._slow.total() < self._most_slow)
+
+    def _end_slow(self, team: str) -> None:
+        self._slow[team] -= 1
+        self._slow += Counter()  # drops what has none
 
 
-async def for_all(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int | None = None) -> None:
-    """Do the work for every item, for so many at once as upstream can be asked without harm to the clients' calls.
+async def for_all(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
+    """Do the work for every item, for so many at once.
 
     Raises what the first that failed raised, when all are done: none goes on beside the next round.
     """
-    places = asyncio.Semaphore(AT_ONCE if at_once is None else at_once)
+    places = asyncio.Semaphore(at_once)
 
     async def do(item: T) -> None:
         async with places:
             await work(item)
 
     ends = await asyncio.gather(*map(do, items), return_exceptions=True)
-    for fault in (end for end in ends if end is not None):
+    fault = next(filter(None, ends), None)
+    if fault is not None:
         raise fault

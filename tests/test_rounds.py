@@ -6,7 +6,7 @@ import pytest
 
 from gateway.context import Tasks
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.rounds import AT_ONCE, Rounds, for_all
+from gateway.rounds import Rounds, for_all
 
 
 async def test_one_that_fails_leaves_no_other_running_behind() -> None:
@@ -19,7 +19,7 @@ async def test_one_that_fails_leaves_no_other_running_behind() -> None:
         done.append(item)
 
     with pytest.raises(LookupError):
-        await for_all(range(5), work)
+        await for_all(range(5), work, 2)
     assert done == [1, 2, 3, 4]
 
 
@@ -33,33 +33,55 @@ async def test_only_so_many_are_done_at_once() -> None:
         await asyncio.sleep(0)
         under_way -= 1
 
-    await for_all(range(3 * AT_ONCE), work)
-    assert most == AT_ONCE
+    await for_all(range(30), work, 10)
+    assert most == 10
 
 
-def named(*items: int) -> dict[str, int]:
-    return {str(item): item for item in items}
+def named(*items: int, team: str = "a") -> dict[str, tuple[str, int]]:
+    return {f"{team}{item}": (team, item) for item in items}
 
 
-@pytest.mark.parametrize(("most_calls", "most_slow", "allowed"), [(132, 512, 17), (2000, 33, 33), (1, 512, 1)])
+@pytest.mark.parametrize(("most_calls", "slow"), [(2000, 146), (264, 8), (132, 4), (1, 1)])
 async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(
-    monkeypatch: pytest.MonkeyPatch, most_calls: int, most_slow: int, allowed: int
+    monkeypatch: pytest.MonkeyPatch, most_calls: int, slow: int
 ) -> None:
+    """Of one team so much is begun as it may have slow work; another team's is done all the same."""
     monkeypatch.setattr("gateway.rounds.PATIENCE", 0.01)
-    monkeypatch.setattr("gateway.rounds.MOST_SLOW", most_slow)
     rounds, go, tasks = Rounds(most_calls), asyncio.Event(), Tasks()
-    begun: list[int] = []
+    begun: set[str] = set()
 
-    async def work(_: str, item: int) -> None:
-        begun.append(item)
+    async def work(name: str, _: int) -> None:
+        begun.add(name)
+        if name[0] != "b":
+            await go.wait()
+
+    for number in range(0, 600, 20):
+        await asyncio.wait_for(rounds.run(named(*range(number, number + 20)), work, tasks.start, "work"), 5)
+    assert slow <= len(begun) <= slow + rounds.at_once
+    await asyncio.wait_for(rounds.run(named(*range(5), team="b"), work, tasks.start, "work"), 5)
+    assert begun >= set(named(*range(5), team="b"))
+    go.set()
+    await asyncio.sleep(0.01)
+    before = len(begun)
+    await asyncio.wait_for(rounds.run(named(1000, 1001), work, tasks.start, "work"), 5)
+    assert len(begun) == before + 2
+
+
+async def test_many_slow_teams_have_together_what_there_is_and_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rounds.PATIENCE", 0.01)
+    rounds, go, tasks = Rounds(132), asyncio.Event(), Tasks()
+    begun: list[str] = []
+
+    async def work(name: str, _: int) -> None:
+        begun.append(name)
         await go.wait()
 
-    await rounds.run(named(*range(allowed)), work, tasks.start, "work")
-    crowded = asyncio.ensure_future(rounds.run(named(allowed), work, tasks.start, "work"))
-    await asyncio.sleep(0.05)
-    assert (begun, crowded.done()) == ([*range(allowed + 1)], False)
+    for number in range(5):
+        for team in "abcdefghijklmnop":
+            await asyncio.wait_for(rounds.run(named(number, team=team), work, tasks.start, "work"), 5)
+    assert len(begun) == 16, "there is room for eleven, but each team may have one"
     go.set()
-    await asyncio.wait_for(crowded, 5)
+    await asyncio.sleep(0.01)
 
 
 async def test_what_goes_on_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,13 +94,13 @@ async def test_what_goes_on_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) 
         await go.wait()
 
     for _ in range(4):
-        await asyncio.wait_for(rounds.run({"hung": 0}, work, tasks.start, "work"), 5)
+        await asyncio.wait_for(rounds.run({"hung": ("a", 0)}, work, tasks.start, "work"), 5)
     assert begun == ["hung"]
-    await rounds.run({"hung": 0, "other": 0}, work, tasks.start, "work")
+    await rounds.run({"hung": ("a", 0), "other": ("a", 0)}, work, tasks.start, "work")
     assert begun == ["hung", "other"]
     go.set()
     await asyncio.sleep(0.01)
-    await rounds.run({"hung": 0}, work, tasks.start, "work")
+    await rounds.run({"hung": ("a", 0)}, work, tasks.start, "work")
     assert begun == ["hung", "other", "hung"]
 
 
