@@ -38,7 +38,7 @@ JOBS = 500
 @pytest.fixture
 async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
     async with site_at(tmp_path, database, POLICIES, UnrulyUpstream()) as site:
-        await asyncio.gather(*(site.start(max_in_flight="2000") for _ in range(2)))
+        await asyncio.gather(*(site.start(max_in_flight="2000", create_timeout="30") for _ in range(2)))
         yield site
         await site.verify()
 
