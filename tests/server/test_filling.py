@@ -142,7 +142,7 @@ async def test_a_body_that_is_waited_for_with_100_continue(listener: Listener, t
 
 async def test_a_large_body_over_tls(serve_app: ServeApp, taker: Taker, tmp_path: Path) -> None:
     files = make_certificate(tmp_path, "gateway")
-    listener = await serve_app(taker, files)
+    listener = await serve_app(taker, files, body_seconds=30, write_seconds=30)
     wire = Wire(*await asyncio.open_connection(*listener.address, ssl=trusting(files), server_hostname="gateway"))
     await wire.send(post("/", LENGTH, body=BODY[:FEW]), BODY[FEW:] + get("/second", "Connection: close"))
     first, second = parse(await wire.rest())
