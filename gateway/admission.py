@@ -65,7 +65,7 @@ async def create(gw: Gateway, order: Order, wait: Wait | None = None) -> Created
     met = await _meet_gate(gw, order, decision, wait)
     if met is not None:
         return met
-    pause = gw.upstream.circuits.pause_of(order.caller.team.credential, gw.ticks())
+    pause = gw.upstream.circuits.pause_of(order.caller.team.credential, order.caller.team.name, gw.ticks())
     if pause is not None:
         return await _first_answer_or_refuse(gw, order, decision, pause.as_refusal())
     return await gw.tasks.shield(_carry_out(gw, order, decision), "create")
@@ -198,7 +198,7 @@ async def _send(gw: Gateway, order: Order, report: Callable[[], None]) -> Answer
     """
     credential = order.caller.team.credential
     try:
-        return await gw.upstream.create_request(credential, order.draft.body, order.trace)
+        return await gw.upstream.create_request(credential, order.draft.body, order.trace, order.caller.team.name)
     except UpstreamFailure as failure:
         reach(Point.ANSWERED)
         refusal = await _settle_failure(gw, order, failure, report)

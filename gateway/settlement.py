@@ -51,7 +51,7 @@ async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Se
     looking = gw.jobs.looks.begin(request_id, asked_at)
     outcome: Seen | UpstreamFailure | None = None
     try:
-        answer = await gw.upstream.get_request(owner.credential, request_id)
+        answer = await gw.upstream.get_request(owner.credential, request_id, owner.team)
         looking.is_answered = True
         seen = gw.jobs.see_again(request_id, answer, asked_at)
         outcome = seen = seen or await _learn(gw, request_id, owner, answer, looking)

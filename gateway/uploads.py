@@ -45,7 +45,7 @@ async def _count_and_ask(gw: Gateway, caller: Caller, file_type: str, body: byte
         raise refusal_for(taken.claim, taken.used, caller, now, trace.request_id)
     report_shadowed(gw, caller.team, claims, taken.used)
     try:
-        answer = await gw.upstream.upload_url(caller.team.credential, body, trace)
+        answer = await gw.upstream.upload_url(caller.team.credential, body, trace, caller.team.name)
         if answer.status in ACCEPTED and caller.team.uploads.relay:
             answer = await relay.hand_out(gw, caller, file_type, answer)
     except (UpstreamFailure, LedgerUnavailable):

@@ -6,6 +6,9 @@
 
 Calls that began before the circuit opened may still report: their failures say nothing new, and in `open` their
 successes are ignored too, because the probe decides.
+
+A circuit that the calls of one team alone have opened binds that team alone: upstream may fail with what that team asks
+for, and work for the others. As many failures of others in a row, and it binds everybody.
 """
 
 from enum import StrEnum
@@ -36,7 +39,7 @@ _CLOSED, _OPEN, _HALF_OPEN = Circuit
 class Breaker:
     """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
 
-    __slots__ = ("_cool_down", "_failed_at", "_failures", "_opened_at", "_until", "state")
+    __slots__ = ("_cool_down", "_failed_at", "_failures", "_opened_at", "_others", "_until", "state", "team")
 
     def __init__(self) -> None:
         self.state = _CLOSED
@@ -44,12 +47,23 @@ class Breaker:
         self._failed_at = self._opened_at = float("-inf")
         self._cool_down = FIRST_COOL_DOWN
         self._until = 0.0
+        self._others = 0
+        self.team: str | None = None
+        """Whose calls alone have failed since the last success; None if several teams' have."""
 
     def __repr__(self) -> str:
         return f"<Breaker {self.state}, {self._failures} failures, until {self._until:g}>"
 
+    def binds(self, team: str) -> bool:
+        """Whether it has a say in calls made for the team."""
+        return self.state is not _CLOSED and not self._is_free(team)
+
+    def _is_free(self, team: str) -> bool:
+        """Whether the circuit, which is not closed, was opened by another team's calls alone."""
+        return self.team is not None and team != self.team
+
     def admit(self, now: float) -> bool:
-        """Whether a call may be made. In `half_open` only the one probe may."""
+        """Whether a call may be made for a team that it binds. In `half_open` only the one probe may."""
         if self.state is _CLOSED:
             return True
         if self.is_resting(now):
@@ -62,24 +76,33 @@ class Breaker:
         """Whether no call may be made. Asking takes no probe's place."""
         return self.state is not _CLOSED and now < self._until
 
-    def succeed(self) -> None:
-        """A call got an answer that shows upstream working."""
-        if self.state is not _OPEN:
+    def succeed(self, team: str = "") -> None:
+        """A call for the team got an answer that shows upstream working."""
+        if self.state is not _CLOSED and self._is_free(team):
+            self._others = 0
+        elif self.state is not _OPEN:
             self.state = _CLOSED
             self._failures = 0
             self._cool_down = FIRST_COOL_DOWN
 
-    def fail(self, began: float, now: float) -> None:
-        """A call that `began` then did not reach upstream, or got an answer that shows it failing.
+    def fail(self, began: float, now: float, team: str = "") -> None:
+        """A call for the team that `began` then did not reach upstream, or got an answer that shows it failing.
 
         A failure counts unless it follows the last one that counted within `SAME_NEWS` and its call began before that:
         one hiccup breaks off many calls, but only an upstream that is down lets them fail for longer and none succeed.
         It never counts if its call began before the circuit last opened.
         """
-        if self.state is _OPEN or began < self._opened_at:
+        if began < self._opened_at or (began < self._failed_at and now < self._failed_at + SAME_NEWS):
             return
-        if began < self._failed_at and now < self._failed_at + SAME_NEWS:
+        if self.state is not _CLOSED and self._is_free(team):
+            self._others += 1
+            self._failed_at = now
+            if self._others == FAILURES_TO_OPEN:
+                self.team = None
             return
+        if self.state is _OPEN:
+            return
+        self.team = team if not self._failures or team == self.team else None
         self._failures += 1
         self._failed_at = now
         if self.state is _HALF_OPEN:
@@ -87,6 +110,7 @@ class Breaker:
         elif self._failures < FAILURES_TO_OPEN:
             return
         self.state = _OPEN
+        self._others = 0
         self._opened_at = now
         self._until = now + self._cool_down
 

@@ -31,26 +31,30 @@ class Circuits:
             raise self.is_open(credential, now)
         self._show()
 
-    def pause_of(self, credential: str, now: float) -> UpstreamFailure | None:
-        """Why a call would not be let through now; None if one would be, or might. Nothing changes by asking."""
-        breaker = self._breakers.get(credential)
-        return self.is_open(credential, now) if breaker is not None and breaker.is_resting(now) else None
+    def pause_of(self, credential: str, team: str, now: float) -> UpstreamFailure | None:
+        """Why a call for the team would not be let through now; None if one would be, or might.
+
+        Nothing changes by asking.
+        """
+        breaker = self.of(credential)
+        return self.is_open(credential, now) if breaker.binds(team) and breaker.is_resting(now) else None
 
     def is_open(self, credential: str, now: float) -> UpstreamFailure:
         """Why a call does not go out."""
         message, wait = "Upstream fails repeatedly and is given a pause; try again.", self.of(credential).wait(now)
         return UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN, message, retry_after=wait)
 
-    def note(self, credential: str, began: float, now: float, *, works: bool) -> None:
-        """What a call that `began` then has shown of upstream."""
+    def note(self, credential: str, team: str, began: float, now: float, *, works: bool) -> None:
+        """What a call for the team that `began` then has shown of upstream."""
         breaker = self.of(credential)
         before = breaker.state
         if works:
-            breaker.succeed()
+            breaker.succeed(team)
         else:
-            breaker.fail(began, now)
+            breaker.fail(began, now, team)
         if breaker.state is not before:
-            log_event(logging.WARNING, "upstream circuit", credential=credential, state=breaker.state.value)
+            alone = {"team": breaker.team} if breaker.team else {}
+            log_event(logging.WARNING, "upstream circuit", credential=credential, state=breaker.state.value, **alone)
             self._show()
 
     def keep(self, credentials: Collection[str]) -> None:

@@ -114,25 +114,25 @@ class Upstream:
         """`GET …/models/{id}`. Raises ValueError for what can be no id."""
         return self._call(credential, request.get_model(model))
 
-    def create_request(self, credential: str, body: bytes, trace: Trace | None = None) -> Asking:
+    def create_request(self, credential: str, body: bytes, trace: Trace | None = None, team: str = "") -> Asking:
         """`POST …/requests` with the client's bytes."""
-        return self._run_to_its_end(credential, request.create_request(body, trace))
+        return self._run_to_its_end(credential, request.create_request(body, trace, team))
 
-    def get_request(self, credential: str, request_id: str) -> Asking:
+    def get_request(self, credential: str, request_id: str, team: str = "") -> Asking:
         """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
-        return self._call(credential, request.get_request(request_id))
+        return self._call(credential, request.get_request(request_id, team))
 
     def list_requests(self, credential: str, model: str | None, limit: int, offset: int) -> Asking:
         """`GET …/requests`: the whole organisation's, so never passed on to a client."""
         return self._call(credential, request.list_requests(model, limit, offset))
 
-    def delete_request(self, credential: str, request_id: str, trace: Trace | None = None) -> Asking:
+    def delete_request(self, credential: str, request_id: str, trace: Trace | None = None, team: str = "") -> Asking:
         """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
-        return self._run_to_its_end(credential, request.delete_request(request_id, trace))
+        return self._run_to_its_end(credential, request.delete_request(request_id, trace, team))
 
-    def upload_url(self, credential: str, body: bytes, trace: Trace | None = None) -> Asking:
+    def upload_url(self, credential: str, body: bytes, trace: Trace | None = None, team: str = "") -> Asking:
         """`POST …/upload-url` with the client's bytes."""
-        return self._run_to_its_end(credential, request.upload_url(body, trace))
+        return self._run_to_its_end(credential, request.upload_url(body, trace, team))
 
     async def close(self) -> None:
         """Break off what is under way and close every connection."""
@@ -156,13 +156,16 @@ class Upstream:
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
         call = _Call(credential, access, question, self._ticks())
-        return self._watched(call) if self.circuits.of(credential).state is _CLOSED else self._past_circuit(call)
+        breaker = self.circuits.of(credential)
+        is_free = breaker.state is _CLOSED or not breaker.binds(question.team)
+        return self._watched(call) if is_free else self._past_circuit(call)
 
     async def _past_circuit(self, call: _Call) -> Answer:
         """Make a call if it may go out. After an outage a read goes first: a create could take minutes to tell."""
         self.circuits.admit(call.credential, self._ticks())
         if not call.question.repeatable:
-            probe = _Call(call.credential, call.access, request.list_models(), self._ticks(), is_probe=True)
+            listing = request.list_models(call.question.team)
+            probe = _Call(call.credential, call.access, listing, self._ticks(), is_probe=True)
             try:
                 shown = await self._watched(probe)
             except UpstreamFailure as failure:
@@ -204,7 +207,7 @@ class Upstream:
             self._under_way.reads -= is_read
             deadlines.end(deadline)
             if works is not None:
-                self.circuits.note(call.credential, call.began, self._ticks(), works=works)
+                self.circuits.note(call.credential, call.question.team, call.began, self._ticks(), works=works)
         if outcome.status < 300 and call.question.operation is not _DELETE and not call.is_probe:
             require_result(outcome, call.question.operation)
         return outcome

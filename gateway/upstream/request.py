@@ -63,7 +63,8 @@ class Question(msgspec.Struct, frozen=True):
     """One call, before it is known which key it is sent with. `target` is path and query.
 
     `repeatable` is true of reads, which change nothing if they are asked twice (RFC 9110 §9.2.1). Deletes are asked
-    once, like creates. The record that one about a `job` asks for has the job's id in it.
+    once, like creates. The record that one about a `job` asks for has the job's id in it. It is asked for a `team`,
+    where it is one's own.
     """
 
     __repr__ = object.__repr__
@@ -75,11 +76,12 @@ class Question(msgspec.Struct, frozen=True):
     body: bytes | None = None
     trace: Trace | None = None
     job: bytes = b""
+    team: str = ""
 
 
-def list_models() -> Question:
-    """`GET …/models`."""
-    return Question(Operation.LIST_MODELS, "GET", f"{PREFIX}/models", repeatable=True)
+def list_models(team: str = "") -> Question:
+    """`GET …/models`, of no team's own where it fills a cache."""
+    return Question(Operation.LIST_MODELS, "GET", f"{PREFIX}/models", repeatable=True, team=team)
 
 
 def get_model(model: str) -> Question:
@@ -92,15 +94,15 @@ def get_model(model: str) -> Question:
     return Question(Operation.GET_MODEL, "GET", f"{PREFIX}/models/{quote(model, safe='')}", repeatable=True)
 
 
-def create_request(body: bytes, trace: Trace | None) -> Question:
+def create_request(body: bytes, trace: Trace | None, team: str) -> Question:
     """`POST …/requests` with these bytes."""
-    return Question(Operation.CREATE_REQUEST, "POST", f"{PREFIX}/requests", body=body, trace=trace)
+    return Question(Operation.CREATE_REQUEST, "POST", f"{PREFIX}/requests", body=body, trace=trace, team=team)
 
 
-def get_request(request_id: str) -> Question:
+def get_request(request_id: str, team: str) -> Question:
     """`GET …/requests/{id}`. Raises ValueError for what can be no id."""
     target = f"{PREFIX}/requests/{_checked(request_id)}"
-    return Question(_GET_REQUEST, "GET", target, repeatable=True, job=request_id.encode())
+    return Question(_GET_REQUEST, "GET", target, repeatable=True, job=request_id.encode(), team=team)
 
 
 def list_requests(model: str | None, limit: int, offset: int) -> Question:
@@ -112,14 +114,15 @@ def list_requests(model: str | None, limit: int, offset: int) -> Question:
     return Question(Operation.LIST_REQUESTS, "GET", target, repeatable=True)
 
 
-def delete_request(request_id: str, trace: Trace | None) -> Question:
+def delete_request(request_id: str, trace: Trace | None, team: str) -> Question:
     """`DELETE …/requests/{id}`. Raises ValueError for what can be no id."""
-    return Question(Operation.DELETE_REQUEST, "DELETE", f"{PREFIX}/requests/{_checked(request_id)}", trace=trace)
+    target = f"{PREFIX}/requests/{_checked(request_id)}"
+    return Question(Operation.DELETE_REQUEST, "DELETE", target, trace=trace, team=team)
 
 
-def upload_url(body: bytes, trace: Trace | None) -> Question:
+def upload_url(body: bytes, trace: Trace | None, team: str) -> Question:
     """`POST …/upload-url` with these bytes."""
-    return Question(Operation.UPLOAD_URL, "POST", f"{PREFIX}/upload-url", body=body, trace=trace)
+    return Question(Operation.UPLOAD_URL, "POST", f"{PREFIX}/upload-url", body=body, trace=trace, team=team)
 
 
 def valid_request_id(text: str) -> bool:

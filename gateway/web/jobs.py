@@ -263,7 +263,7 @@ async def delete(call: Call) -> Reply:
     """
     gw = call.gw
     owner = await polling.own(gw, call.caller, call.identifier)
-    answer = await gw.upstream.delete_request(owner.credential, call.identifier, call.trace)
+    answer = await gw.upstream.delete_request(owner.credential, call.identifier, call.trace, owner.team)
     call.upstream_seconds = answer.elapsed
     if owner.outcome is None:
         gw.jobs.outdate(call.identifier, gw.ticks())

@@ -164,3 +164,52 @@ def test_calls_pass_freely_exactly_while_it_is_closed(events: list[str]) -> None
             assert before is Circuit.CLOSED or breaker.state is Circuit.HALF_OPEN
         else:
             assert before is not Circuit.CLOSED
+
+
+def test_a_circuit_that_one_teams_calls_alone_have_opened_binds_that_team_alone() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    assert breaker.state is Circuit.OPEN
+    assert [breaker.binds("a"), breaker.binds("b"), breaker.binds("")] == [True, False, False]
+    breaker.succeed("b")
+    assert breaker.binds("a"), "what works for another team does not show that this one's calls do"
+    assert breaker.admit(20)
+    breaker.succeed("b")
+    assert shown(breaker) == "half_open"
+    breaker.succeed("a")
+    assert (shown(breaker), breaker.binds("a")) == ("closed", False)
+
+
+def test_one_that_several_teams_calls_have_opened_binds_everybody() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "ab"[now % 2])
+    assert [breaker.binds(team) for team in ("a", "b", "c", "")] == [True] * 4
+    assert breaker.admit(20)
+    breaker.succeed("c")
+    assert shown(breaker) == "closed"
+
+
+def test_an_upstream_that_fails_for_the_others_as_well_is_spared_by_everybody() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    for now in range(100, 100 + FAILURES_TO_OPEN - 1):
+        breaker.fail(now, now, "b")
+    assert not breaker.binds("b")
+    breaker.succeed("b")
+    for now in range(200, 200 + FAILURES_TO_OPEN - 1):
+        breaker.fail(now, now, "bc"[now % 2])
+    assert not breaker.binds("c"), "only failures in a row count"
+    breaker.fail(300, 300, "c")
+    assert [breaker.binds(team) for team in ("a", "b", "c", "d")] == [True] * 4
+
+
+def test_whose_failures_they_were_is_forgotten_with_a_success() -> None:
+    breaker = Breaker()
+    breaker.fail(0, 0, "b")
+    breaker.succeed("c")
+    for now in range(1, 1 + FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    assert [breaker.binds("a"), breaker.binds("b")] == [True, False]

@@ -12,7 +12,7 @@ from gateway.upstream.failures import Sent, UpstreamFailure
 def opened(metrics: Metrics, credential: str) -> Circuits:
     circuits = Circuits(metrics)
     for number in range(FAILURES_TO_OPEN):
-        circuits.note(credential, began=float(number), now=float(number), works=False)
+        circuits.note(credential, "", began=float(number), now=float(number), works=False)
     return circuits
 
 
@@ -33,16 +33,16 @@ def test_what_fails_with_one_key_says_nothing_of_anothers() -> None:
     metrics = Metrics("test")
     circuits = opened(metrics, "default")
     assert [circuits.of("default").state, circuits.of("studio").state] == [Circuit.OPEN, Circuit.CLOSED]
-    circuits.note("studio", began=9.0, now=9.0, works=True)
+    circuits.note("studio", "", began=9.0, now=9.0, works=True)
     circuits.admit("studio", 9.0)
     assert shown(metrics) == {"open", "closed"}
     with pytest.raises(UpstreamFailure) as refused:
         circuits.admit("default", 9.0)
     assert (refused.value.sent, refused.value.code) == (Sent.NEVER, Code.UPSTREAM_CIRCUIT_OPEN)
-    pause = circuits.pause_of("default", 9.0)
+    pause = circuits.pause_of("default", "", 9.0)
     assert pause is not None
     assert (pause.code, pause.retry_after) == (Code.UPSTREAM_CIRCUIT_OPEN, refused.value.retry_after)
-    assert [circuits.pause_of(name, 60.0) for name in ("default", "studio", "new")] == [None, None, None]
+    assert [circuits.pause_of(name, "", 60.0) for name in ("default", "studio", "new")] == [None, None, None]
     circuits.admit("default", 60.0)
     assert shown(metrics) == {"half_open", "closed"}
 

@@ -29,8 +29,17 @@ def test_request_ids() -> None:
 
 
 def test_only_reads_are_repeatable() -> None:
-    reads = (request.list_models(), request.get_model("m"), request.get_request("r"), request.list_requests(None, 1, 0))
-    writes = (request.create_request(b"{}", None), request.upload_url(b"{}", None), request.delete_request("r", None))
+    reads = (
+        request.list_models(),
+        request.get_model("m"),
+        request.get_request("r", "a"),
+        request.list_requests(None, 1, 0),
+    )
+    writes = (
+        request.create_request(b"{}", None, "a"),
+        request.upload_url(b"{}", None, "a"),
+        request.delete_request("r", None, "a"),
+    )
     assert all(question.repeatable for question in reads)
     assert not any(question.repeatable for question in writes)
 
@@ -44,4 +53,4 @@ def test_a_read_carries_no_body_headers_and_no_organisation_unless_there_is_one(
 
 
 def test_se1_a_question_does_not_show_what_it_carries() -> None:
-    assert "prompt" not in repr(request.create_request(b'{"prompt":"x"}', None))
+    assert "prompt" not in repr(request.create_request(b'{"prompt":"x"}', None, "a"))

@@ -50,7 +50,7 @@ def test_a_request_is_named_by_its_template_and_its_query_stays_out() -> None:
             "gateway.operation": "list_requests",
         },
     )
-    begin_span(traces, Origin("::1", 80, ""), request.get_request("id-1"))
+    begin_span(traces, Origin("::1", 80, ""), request.get_request("id-1", "a"))
     assert traces.begun[1]["url.full"] == f"http://[::1]:80{PREFIX}/requests/id-1"
 
 
@@ -65,7 +65,7 @@ def test_a_request_is_named_by_its_template_and_its_query_stays_out() -> None:
 )
 def test_it_fails_as_http_says_that_a_client_does(code: str, facts: Facts, fault: str) -> None:
     traces = OneSpan()
-    question = request.delete_request("id-1", None)
+    question = request.delete_request("id-1", None, "a")
     end_span(begin_span(traces, GMI, question), question, code)
     assert traces.ended == (f"DELETE {PREFIX}/requests/{{id}}", facts, fault)
 
