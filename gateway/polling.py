@@ -199,8 +199,8 @@ def _attending(gw: Gateway, request_id: str, owner: Owner) -> Iterator[Audience]
 async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
     """Look at the job once a second, while its end is not remembered. A look of somebody else's spares one.
 
-    Whatever a look fails with, another one follows, and beside one that takes long as well: nobody else looks on behalf
-    of those who wait.
+    Whatever a look fails with, another one follows, and beside one that takes long as well, while there is room for
+    twice as many calls: nobody else looks on behalf of those who wait.
     """
     asked_at, looks = -inf, set[asyncio.Task[Seen]]()
     while True:
@@ -209,6 +209,8 @@ async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
         seen = None  # those who wait keep no record in memory
         asked_at = max(asked_at, gw.jobs.asked_at(request_id))
         pause = LIVE_RECORD_FRESH if ended else asked_at + LIVE_RECORD_FRESH - gw.ticks()
+        if pause <= 0 and gw.jobs.looks.is_under_way(request_id) and _is_busy(gw):
+            pause = LIVE_RECORD_FRESH
         if pause > 0:
             await asyncio.sleep(pause)
             continue
@@ -216,3 +218,8 @@ async def _keep_looking(gw: Gateway, request_id: str, owner: Owner) -> None:
         looks.add(gw.tasks.start(settlement.look(gw, request_id, owner), "look"))
         patience = LIVE_RECORD_FRESH if len(looks) < MOST_LOOKS else None
         _, looks = await asyncio.wait(looks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _is_busy(gw: Gateway) -> bool:
+    """Whether half of the calls to upstream that may be under way are: a second look would crowd others out."""
+    return gw.upstream.in_flight * 2 >= gw.settings.max_in_flight

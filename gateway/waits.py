@@ -108,9 +108,11 @@ class Waits:
         self.count += 1
 
     def leave(self, wait: Wait) -> None:
-        """It is over, and its place is free."""
+        """It is over, and its place is free. Nothing happens to one that has left."""
         wait.end()
-        of_key = self._waits[wait.caller.key.digest]
+        of_key = self._waits.get(wait.caller.key.digest, set())
+        if wait not in of_key:
+            return
         of_key.remove(wait)
         self.count -= 1
         team = wait.caller.team.name

@@ -38,10 +38,10 @@ async def poll(client: Client, request_id: str, **options: dict[str, str]) -> ht
 
 
 @asynccontextmanager
-async def live_job(open_house: OpenHouse) -> AsyncIterator[tuple[House, FakeUpstream, str]]:
+async def live_job(open_house: OpenHouse, **settings: str) -> AsyncIterator[tuple[House, FakeUpstream, str]]:
     """A job of team `a` at an upstream of the test's own."""
     async with FakeUpstream() as upstream:
-        house = await open_house(FILES, upstream=upstream.url)
+        house = await open_house(FILES, upstream=upstream.url, **settings)
         yield house, upstream, await created(house.client("key-a"))
 
 
@@ -306,6 +306,21 @@ async def test_ch2_where_upstream_hangs_a_job_is_asked_for_twice_and_no_more(ope
             await asyncio.sleep(LIVE_RECORD_FRESH / 2)
         assert len(upstream.calls("GET", target)) == 2
         for each in polls:
+            each.cancel()
+
+
+async def test_who_waits_has_no_second_look_made_while_half_of_all_calls_are_under_way(open_house: OpenHouse) -> None:
+    async with live_job(open_house, MAX_IN_FLIGHT="12") as (house, upstream, request_id):
+        client, target = house.client("key-a"), f"{Q}/requests/{request_id}"
+        others = [f"{Q}/requests/{await created(client)}" for _ in range(6)]
+        for path in (target, *others):
+            upstream.held[path] = asyncio.Event()
+        calls = [asyncio.ensure_future(client.get(path)) for path in others]
+        await house.eventually(lambda: house.gw.upstream.in_flight == len(others))
+        calls.append(asyncio.ensure_future(client.get(target, headers={"prefer": "wait=60"})))
+        await asyncio.sleep(2 * LIVE_RECORD_FRESH)
+        assert len(upstream.calls("GET", target)) == 1
+        for each in calls:
             each.cancel()
 
 

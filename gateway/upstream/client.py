@@ -91,7 +91,6 @@ class Upstream:
         self._transport = transport
         self._credentials = credentials
         self._metrics = metrics
-        self._limits = limits
         self._ticks = ticks
         self.circuits = Circuits(metrics)
         self._budget = RetryBudget()

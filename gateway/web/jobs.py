@@ -219,8 +219,13 @@ async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
 
 
 async def _last_look(call: Call, look: "asyncio.Task[Served[Seen]] | None" = None) -> Served[Seen]:
-    """The record for one whose wait is over: the one `look` brings if it is soon done, or else the last one seen."""
+    """The record for one whose wait is over: the one `look` brings if it is soon done, or else the last one seen.
+
+    It is a call like any other from now on, and another one may wait in its place.
+    """
     gw, request_id = call.gw, call.identifier
+    if call.wait is not None:
+        gw.waits.leave(call.wait)
     check_key_again(call)
     look = look or gw.tasks.start(polling.poll(gw, call.caller, request_id), "last look")
     try:

@@ -72,8 +72,8 @@ class PublicApp:
         try:
             reply = call.reply = await self._reply(call)
             elapsed = self._gw.ticks() - call.started
-            if reply.code and reply.status in _UPSTREAMS_FAULTS:
-                call.upstream_seconds = elapsed
+            if reply.code:
+                call.upstream_seconds = _waited(call, reply, elapsed)
             if reply.stream is None:
                 headers, respond = self._headers(call, reply, elapsed), scope.get("respond")
                 if respond is None or not respond(reply.status, headers, reply.body):
@@ -224,6 +224,13 @@ def _error_of(call: Call, fault: Exception) -> Reply:
     if fault.used:
         call.show_limits(fault.used)
     return error_reply(fault, call.request_id)
+
+
+def _waited(call: Call, reply: Reply, elapsed: float) -> float:
+    """The seconds of a refused call that were not the gateway's own work: what it waited for upstream, or for a job."""
+    if reply.status in _UPSTREAMS_FAULTS:
+        return elapsed
+    return call.upstream_seconds if call.wait is None else max(call.upstream_seconds, call.wait.waited)
 
 
 async def _send(send: Send, reply: Reply, headers: list[Header]) -> None:

@@ -210,6 +210,18 @@ async def test_au8_a_wait_that_has_not_had_its_first_look_ends_with_its_key(stud
         (studio.house.policies / "a.yaml").write_text(team("a", "another"))
         answer = await asyncio.wait_for(poll, 5)
     assert (answer.status_code, answer.json()["code"]) == (401, "key_invalid")
+    upstream, gateway = (float(part.partition("dur=")[2]) for part in answer.headers["server-timing"].split(","))
+    assert upstream > gateway, "to wait for a job is no work of the gateway's"
+
+
+async def test_a_client_that_leaves_before_anything_is_known_gives_its_place_back(studio: Studio) -> None:
+    job = await studio.created()
+    with studio.silent():
+        poll = polling(studio, job)
+        await waits(studio)
+        await studio.house.eventually(lambda: studio.house.gw.jobs.looks.is_under_way(job))
+        poll.cancel()
+        await waits(studio, 0)
 
 
 async def test_a_create_is_answered_with_the_finished_record(studio: Studio) -> None:
