@@ -14,7 +14,14 @@ from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.long_texts import LONG
 from gateway.core.wire import Draft, parse_create
-from gateway.web.bodies import LARGEST_PARSED_AT_ONCE, LARGEST_SKIMMED_AT_ONCE, digest_body, read_draft, read_json_body
+from gateway.web.bodies import (
+    LARGEST_DIGESTED_AT_ONCE,
+    LARGEST_PARSED_AT_ONCE,
+    LARGEST_SKIMMED_AT_ONCE,
+    digest_body,
+    read_draft,
+    read_json_body,
+)
 from gateway.web.call import Call
 from tests.web.conftest import call_with
 
@@ -179,6 +186,12 @@ def with_image(size: int, escape: bytes = b"") -> bytes:
     return START + escape + b"a" * (size - len(START) - len(escape) - 3) + b'"}}'
 
 
+def with_names(count: int) -> bytes:
+    """A body of so many parameters, each of a few bytes."""
+    parameters = {f"{number:x}": 1 for number in range(count)}
+    return json.dumps({"model": "Veo3", "payload": parameters}, separators=(",", ":")).encode()
+
+
 async def is_read_at_once(body: bytes) -> bool:
     """Whether the loop reads this body itself. Either way it is read well."""
     reader = reading(body)
@@ -192,11 +205,12 @@ async def test_bo6_what_takes_long_to_parse_is_parsed_beside_the_loop() -> None:
     escape = rb"\/"
     assert await is_read_at_once(with_image(LARGEST_PARSED_AT_ONCE, escape))
     assert not await is_read_at_once(with_image(LARGEST_PARSED_AT_ONCE + 1, escape))
+    assert not await is_read_at_once(with_names(20_000)), "names are what takes long"
     assert await is_read_at_once(with_image(LARGEST_SKIMMED_AT_ONCE))
     assert not await is_read_at_once(with_image(LARGEST_SKIMMED_AT_ONCE + 1))
 
 
-@pytest.mark.parametrize("size", [LONG + 1, 2 * LONG, LARGEST_PARSED_AT_ONCE, LARGEST_PARSED_AT_ONCE + LONG])
+@pytest.mark.parametrize("size", [LONG, LONG + 1, 2 * LONG, 5 * LONG])
 async def test_a_long_text_is_one_value_in_a_body_of_any_size(size: int) -> None:
     words = "a," * (size // 2 + 1)
     draft = await reading(json.dumps({"model": "Veo3", "payload": {"prompt": words}}).encode())
@@ -209,6 +223,6 @@ async def test_bo1_a_long_body_that_is_no_json_is_refused_alike() -> None:
     assert refusal.value.code is Code.INVALID_REQUEST
 
 
-@pytest.mark.parametrize("size", [0, LARGEST_PARSED_AT_ONCE, LARGEST_PARSED_AT_ONCE + 1])
+@pytest.mark.parametrize("size", [0, LARGEST_DIGESTED_AT_ONCE, LARGEST_DIGESTED_AT_ONCE + 1])
 async def test_id2_every_byte_of_a_body_counts(size: int) -> None:
     assert await digest_body(b"a" * size) == hashlib.sha256(b"a" * size).digest()
