@@ -24,7 +24,7 @@ from gateway.web.conditional import told, unchanged
 from gateway.web.query import read_number
 from gateway.web.respond import Reply
 from gateway.web.spans import link_shared
-from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client, seconds_asked
+from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client, seconds_asked, tell_limits_of_now
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
@@ -96,6 +96,7 @@ async def _answer(call: Call, created: Created, wait: Wait | None) -> Reply:
     if wait is not None:
         reply = await _finished(call, reply, wait) or reply
         call.upstream_seconds += wait.waited
+        tell_limits_of_now(call)
     return reply.adding((b"idempotency-replayed", b"true")) if created.replayed else reply
 
 
@@ -157,6 +158,7 @@ async def poll(call: Call) -> Reply:
     else:
         served = await _await_news(call, wait)
         call.upstream_seconds = gw.ticks() - started
+        tell_limits_of_now(call)
     return applied(told(call, served), seconds)
 
 

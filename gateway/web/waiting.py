@@ -4,6 +4,7 @@ from functools import partial
 from math import inf
 
 from gateway.core.access import caller_again, check_scope
+from gateway.core.limits import request_bounds, request_state
 from gateway.core.policy import Scope
 from gateway.core.preferences import wait_of
 from gateway.waits import Wait
@@ -32,6 +33,13 @@ def end_with_client(call: Call, wait: Wait) -> None:
     leaving = call.gw.tasks.start(client_left(call.receive), "wait for the client to leave")
     leaving.add_done_callback(lambda _: wait.end())
     wait.ended.add_done_callback(lambda _: leaving.cancel())
+
+
+def tell_limits_of_now(call: Call) -> None:
+    """Have the answer tell how full the request rates are now, in place of all it would have told before the wait."""
+    now = call.gw.now()
+    bounds = request_bounds(call.caller, now)
+    call.limits_shown = [request_state(bound, call.gw.leases.used(bound), now) for bound in bounds]
 
 
 def check_key_again(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +15,7 @@ from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Scope, Team
 from gateway.looks import Seen
+from gateway.reloading import reload_policies
 from gateway.upstream.client import Answer
 from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 from tests.conftest import Q, team
@@ -235,6 +237,25 @@ async def test_a_create_is_answered_with_the_finished_record(studio: Studio) -> 
     assert (answer.status_code, answer.content) == (polled.status_code, polled.content)
     assert answer.headers["preference-applied"] == "wait=60"
     assert answer.json()["status"] == "success"
+
+
+async def test_an_answer_that_waited_tells_the_limits_as_they_are_by_then(studio: Studio) -> None:
+    (studio.house.policies / "a.yaml").write_text(team("a", "key-a", "limits: [600 requests per day]"))
+    await reload_policies(studio.house.gw)
+    job = await studio.created()
+    poll, create = polling(studio, job), creating(studio)
+    await waits(studio, 2)
+    left = requests_left(await studio.client.get(f"{Q}/requests/{job}"))
+    for each in studio.upstream.jobs:
+        studio.move(each, "success")
+    assert [requests_left(await each) for each in (poll, create)] == [left, left]
+
+
+def requests_left(answer: httpx.Response) -> int:
+    """What is left of the limit on requests, by the answer's `RateLimit`."""
+    found = re.search(r'"requests-day";r=(\d+)', answer.headers["ratelimit"])
+    assert found is not None
+    return int(found[1])
 
 
 async def test_a_create_whose_time_is_over_is_answered_as_ever(studio: Studio) -> None:
