@@ -36,16 +36,20 @@ def accepting(upstream: UnrulyUpstream, then: Script) -> Script:
 
 async def until(world: World, books: tuple[int, int, int], house: House | None = None) -> None:
     """Wait until team a's books are so, looking at upstream's list as often as it takes."""
-    gw = (house or world.house).gw
 
     async def are_so() -> bool:
-        for each in await gw.ledger.jobless.all():
-            if gw.jobs.searched(each.id) is not None:
-                gw.jobs.note_search(each.id, 0.0)
-        gw.wake.set()
+        await look_again(house or world.house)
         return await world.books() == books
 
     await world.house.eventually(are_so)
+
+
+async def look_again(house: House) -> None:
+    """Have it look at upstream's list now for what it has looked for before."""
+    for each in await house.gw.ledger.jobless.all():
+        if house.gw.jobs.searched(each.id) is not None:
+            house.gw.jobs.note_search(each.id, 0.0)
+    house.gw.wake.set()
 
 
 LOST: dict[str, Script] = {
@@ -88,6 +92,26 @@ async def test_ac1_a_job_that_is_provably_absent_is_given_back(
         upstream.scripts.clear()
         assert (await create(world, headers=KEYED)).status == 200
         assert len(upstream.creates) == 2
+
+
+@pytest.mark.parametrize("status", ["502 Bad Gateway", "504 Gateway Timeout"])
+async def test_ac1_a_create_given_up_by_an_edge_is_held_while_upstream_may_still_be_at_it(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE_WHEN_REFUSED", 0.0)
+    async with unruly_world(open_house) as (world, upstream):
+        upstream.scripts[CREATE] = sending(response(b"edge", status))
+        assert (await create(world)).status == int(status[:3])
+
+        async def looked_in_vain() -> bool:
+            await look_again(world.house)
+            return sum(each.target.startswith(f"{Q}/requests?") for each in upstream.received) >= 2
+
+        await world.house.eventually(looked_in_vain)
+        assert await world.books() == QH
+        (sent,) = upstream.creates
+        upstream._create(json.loads(sent.body))
+        await until(world, Q1)
 
 
 async def test_ac2_a_repeat_with_the_same_key_waits_for_the_truth_and_never_pays_twice(open_house: OpenHouse) -> None:
