@@ -11,12 +11,13 @@ import pytest
 from gateway.core.webhooks import Standing
 from gateway.ledger.delivery_values import Wanted
 from gateway.logs import logger
+from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.postgres import Server, postgres
 from tests.receiver import HOST, WEBHOOKS, certificates, outside, tls, trusting
 from tests.scripted_upstream import ScriptedUpstream, answering, response
 
-__all__ = ["certificates", "postgres", "trusting"]
+__all__ = ["certificates", "postgres", "trusting", "wall_clock"]
 
 
 @pytest.fixture(autouse=True)
@@ -143,15 +144,20 @@ async def test_a_team_is_told_of_each_threshold_once(
     assert all((request.header("webhook-signature") or "").startswith("v1,") for request in receiver.requests)
 
 
-async def test_a_level_warns_once_a_day_and_money_is_in_usd(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
-    limits = "[{limit: 1 jobs at once, warn: [100%], name: slots}, {limit: 0.07 USD per month, warn: [50%], name: m}]"
+async def test_a_level_warns_once_a_day_and_money_is_in_usd(
+    open_house: OpenHouse, receiver: ScriptedUpstream, wall_clock: WallClock
+) -> None:
+    limits = "[{limit: 1 jobs at once, warn: [100%], name: slots}, {limit: 0.14 USD per month, warn: [25%], name: m}]"
     house = await open_house(notifying(limits), outside=outside(receiver))
     for _ in range(2):
         assert (await house.client("key").create("seedream-5.0-lite")).status_code == 200
     await house.eventually(lambda: len(receiver.requests) == 2)
     by_limit = {event["data"]["limit"]: event["data"] for event in events(receiver)}
     assert (by_limit["slots"]["resets_at"], by_limit["slots"]["unit"]) == (None, "jobs")
-    assert (by_limit["m"]["used"], by_limit["m"]["ceiling"], by_limit["m"]["unit"]) == (0.035, 0.07, "USD")
+    assert (by_limit["m"]["used"], by_limit["m"]["ceiling"], by_limit["m"]["unit"]) == (0.035, 0.14, "USD")
+    wall_clock.advance(86_400)
+    assert (await house.client("key").create("seedream-5.0-lite")).status_code == 200
+    await house.eventually(lambda: [event["data"]["limit"] for event in events(receiver)].count("slots") == 2)
 
 
 async def test_a_millionth_of_a_dollar_is_told_plainly(open_house: OpenHouse, receiver: ScriptedUpstream) -> None:
