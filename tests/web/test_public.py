@@ -1,9 +1,11 @@
 """The edge: the order of trust, what every answer carries, and faults that stay inside."""
 
 import asyncio
+import json
 import re
 import socket
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +14,8 @@ from gateway.context import Gateway
 from gateway.logs import logger
 from gateway.web.call import Call
 from tests.conftest import Client, House, OpenHouse, Q, digest, team
+from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 from tests.web.conftest import OpenShop
 
 USAGE = "/gateway/v1/usage"
@@ -183,6 +187,29 @@ async def test_rs5_answers_a_team_does_not_take_leave_room_for_the_others(
         return bool((await a.get(f"{Q}/requests")).status_code == 200)
 
     await house.eventually(over)
+
+
+async def test_rs5_what_a_create_came_to_is_told_though_there_is_no_room_for_large_answers(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.budget.LEAST_BODIES", 100_000)
+    async with FakeUpstream() as upstream:
+        house, a, _ = await open_two(open_house, upstream=upstream.url, max_body="20000")
+        job = (await a.create()).json()["request_id"]
+        large = {**upstream.jobs[job], "request_id": str(uuid4()), "payload": {"prompt": "p" * 90_000}}
+        upstream.jobs[job]["payload"] = large["payload"]
+        upstream.answers["POST", f"{Q}/requests"] = response(json.dumps(large).encode())
+        _, writer = await connect(house)
+        writer.write(head("POST", "key-b", "Content-Length: 20000", "Content-Type: application/json") + b" " * 10_000)
+
+        async def full() -> bool:
+            return bool((await a.get(f"{Q}/requests/{job}")).status_code == 503)
+
+        await house.eventually(full)
+        created = await a.create()
+        assert (created.status_code, created.json()) == (200, large)
+        assert await full()
+        writer.close()
 
 
 @pytest.mark.parametrize("path", ["/gateway/v1/openapi.json", "/gateway/"], ids=["large", "small"])
