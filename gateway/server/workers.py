@@ -28,7 +28,7 @@ from typing import NoReturn, TextIO
 from gateway.logs import log_event
 
 FIRST_PAUSE = 1.0
-"""Seconds before a worker that ended is replaced; twice as long each time it ends within `STEADY`."""
+"""Seconds before a worker that ended is replaced; twice as long each time it ends again within `STEADY`."""
 
 LONGEST_PAUSE = 30.0
 STEADY = 60.0
@@ -99,6 +99,14 @@ def become(work: Callable[[], int]) -> NoReturn:
         os._exit(status)
 
 
+def pause_after(lived: float, last: float) -> float:
+    """Seconds for which the place of a worker that `lived` so long is left empty.
+
+    `last` is what they were when its own predecessor ended, 0 where it had none.
+    """
+    return FIRST_PAUSE if lived > STEADY else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * last))
+
+
 class Supervisor:
     """Keeps `count` workers doing `work`. What the first one announces is written to `announce` once all serve.
 
@@ -127,7 +135,8 @@ class Supervisor:
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, tuple[float, str]] = {}
         """When a worker's place is to be taken, and the name of the one that had it."""
-        self._pauses = dict.fromkeys(range(count), FIRST_PAUSE)
+        self._pauses = dict.fromkeys(range(count), 0.0)
+        """How long each worker's place was left empty the last time."""
         self._announced = False
         self._ending = False
         self._status = 0
@@ -210,8 +219,8 @@ class Supervisor:
             self._status = max(self._status, abs(status))
             return
         now = time.monotonic()
-        pause = FIRST_PAUSE if now - worker.started > STEADY else self._pauses[worker.number]
-        self._pauses[worker.number] = min(LONGEST_PAUSE, 2 * pause)
+        pause = pause_after(now - worker.started, self._pauses[worker.number])
+        self._pauses[worker.number] = pause
         self._due[worker.number] = (now + pause, worker.name)
         log_event(logging.ERROR, "worker ended", worker=worker.number, status=status, again_in=pause)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.server.workers import pause_after
+
 SCRIPT = """
 import os, select, signal, sys, time
 from gateway.server import workers
@@ -68,6 +70,13 @@ class Crew:
         files = sorted(self.folder.glob(f"{number}.*"), key=lambda file: file.stat().st_mtime_ns)
         return [int(file.suffix[1:]) for file in files]
 
+    def replace(self, number: int) -> float:
+        """Kill a worker; the seconds until there was another in its place."""
+        before, began = len(self.pids(number)), time.monotonic()
+        os.kill(self.pids(number)[-1], signal.SIGKILL)
+        until(lambda: len(self.pids(number)) > before)
+        return time.monotonic() - began
+
     def announced(self) -> list[str]:
         assert self.parent.stdout is not None
         return [self.parent.stdout.readline() for _ in range(2)]
@@ -99,6 +108,14 @@ def is_there(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize(
+    ("lived", "last", "pause"),
+    [(1, 0, 1), (1, 1, 2), (60, 2, 4), (1, 16, 30), (1, 30, 30), (61, 0, 1), (61, 30, 1)],
+)
+def test_a_worker_that_keeps_ending_is_replaced_more_and_more_slowly(lived: float, last: float, pause: float) -> None:
+    assert pause_after(lived, last) == pause
+
+
 def test_all_serve_before_it_is_announced_once(crew: Crew) -> None:
     assert crew.announced() == ["listening on http://x (public)\n", "listening on http://y (admin)\n"]
     assert [len(crew.pids(number)) for number in (0, 1)] == [1, 1]
@@ -119,15 +136,18 @@ def test_signals_reach_every_worker_and_ctrl_c_means_the_same_as_sigterm(crew: C
 
 def test_a_worker_that_is_killed_is_replaced(crew: Crew) -> None:
     crew.announced()
-    os.kill(crew.pids(1)[0], signal.SIGKILL)
-    until(lambda: len(crew.pids(1)) == 2)
-    os.kill(crew.pids(0)[0], signal.SIGKILL)
-    until(lambda: len(crew.pids(0)) == 2)
+    crew.replace(1)
+    crew.replace(0)
     crew.parent.send_signal(signal.SIGTERM)
     status, errors = crew.end()
     assert status == 0
     assert (crew.folder / "cleared").read_text() == "2\n1\n", "by their names, as another took each one's place"
     assert errors.count("worker ended") == 2
+
+
+def test_each_pause_is_remembered_for_the_next_one(crew: Crew) -> None:
+    crew.announced()
+    assert [crew.replace(1) for _ in range(3)][-1] >= 0.05 * 2 * 2
 
 
 def test_the_worst_status_of_the_end_is_the_whole_ones(crew: Crew) -> None:
