@@ -539,6 +539,28 @@ async def test_of_two_gateways_one_sends_each_event(
     assert len(ids) == len(set(ids)) == 20
 
 
+async def test_a_delivery_is_not_another_gateways_while_it_may_still_be_under_way(
+    open_house: OpenHouse, trusting: Path, wall_clock: WallClock
+) -> None:
+    held = asyncio.Event()
+
+    async def slow(connection: Connection) -> None:
+        await connection.request()
+        await held.wait()
+        await connection.send(TAKEN)
+
+    async with ScriptedUpstream(slow, tls=tls(trusting)) as receiver:
+        house = await open_house(POLICY, outside=outside(receiver))
+        other = await open_house({}, upstream=house.upstream.url, outside=outside(receiver))
+        await house.client("key").create("seedream-5.0-lite", headers=HEADERS)
+        await house.eventually(lambda: len(receiver.requests) == 1)
+        wall_clock.advance(outbound.DEADLINE)
+        await webhooks.deliver(other.gw)
+        assert [each.attempts for each in await told(house)] == [1]
+        held.set()
+        await house.eventually(lambda: stands(house, Standing.DELIVERED))
+
+
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 async def test_kl1_what_was_settled_before_a_kill_is_told_after_the_restart(
     tmp_path: Path, trusting: Path, upstream: str, request: pytest.FixtureRequest, backend: str
