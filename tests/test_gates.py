@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from math import ceil, inf
+from typing import Any
 
 import httpx
 import pytest
@@ -237,6 +238,23 @@ async def test_who_leaves_the_line_has_asked_for_nothing(rush: Rush) -> None:
     await rush.finish()
     assert (rush.sent(), await rush.books()) == (["b1"], (0, 0))
     assert await rush.house.used("jobs", "a") == 0
+
+
+async def test_who_leaves_as_its_turn_comes_has_asked_for_nothing(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_through = Line.let_through
+
+    def and_leave(line: Line, *arguments: Any) -> float:
+        left = let_through(line, *arguments)
+        rush.house.gw.waits.end_all()
+        return left
+
+    await rush.queue("a1")
+    monkeypatch.setattr(Line, "let_through", and_leave)
+    rush.open()
+    answer = await rush.creates["a1"]
+    assert (answer.status_code, answer.json()) == (429, told(1))
+    await rush.house.eventually(lambda: rush.house.gw.lines == {})
+    assert (rush.sent(), await rush.books()) == ([], (0, 0))
 
 
 async def test_a_limit_is_checked_when_the_turn_has_come(rush: Rush) -> None:
