@@ -59,6 +59,14 @@ async def test_a_fault_in_watching_the_client_is_reported_and_ends_the_wait(
     assert (record.message, error.partition(" at ")[0]) == ("task failed", "LookupError")
 
 
+async def test_a_wait_counts_from_when_its_call_came(studio: Studio) -> None:
+    call = call_with()
+    call.gw, call.started = studio.house.gw, studio.house.gw.ticks() - 20
+    wait = begin_wait(call, 60)
+    assert wait.until == call.started + 60
+    studio.house.gw.waits.leave(wait)
+
+
 async def test_a_poll_is_answered_when_the_job_has_ended(studio: Studio) -> None:
     job = await studio.created()
     poll = polling(studio, job)
