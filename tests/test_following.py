@@ -1,6 +1,7 @@
 """Jobs that nobody asks about, or that upstream does not answer for. How a round goes on: also test_settlement.py."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -73,18 +74,70 @@ async def test_az3_a_job_that_is_due_has_its_owner_confirmed_by_the_ledger(
         assert [answer.status_code for answer in answers] == [200, 503]
 
 
-@pytest.mark.parametrize("patience", [60.0, 0.0])
-async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
-    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch, patience: float
-) -> None:
+@pytest.fixture
+async def unhurried(
+    open_house: OpenHouse, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[House, FakeUpstream]]:
+    """A gateway that takes one job at a time, and follows only when a test says so."""
     monkeypatch.setattr("gateway.following._TAKEN_AT_ONCE", 1)
-    monkeypatch.setattr("gateway.following._PATIENCE", patience)
+    monkeypatch.setattr("gateway.duties.SETTLE_EVERY", 60.0)
     async with FakeUpstream() as upstream:
-        house = await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url)
-        request_ids = await ended(house, upstream, 3)
-        wall_clock.advance(10)
+        yield await open_house({"a.yaml": team("a", "key", LIMITS)}, upstream=upstream.url), upstream
+
+
+@pytest.mark.parametrize(("patience", "looked_at"), [(60.0, [0, 0, 0, 0]), (0.0, [0, 1, 2, 3])])
+async def test_one_round_looks_at_more_jobs_than_are_taken_at_once(
+    unhurried: tuple[House, FakeUpstream],
+    wall_clock: WallClock,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float,
+    looked_at: list[int],
+) -> None:
+    monkeypatch.setattr("gateway.following._PATIENCE", patience)
+    house, upstream = unhurried
+    request_ids = await ended(house, upstream, 3)
+    wall_clock.advance(10)
+    looked: list[int] = []
+    real = house.gw.ledger.looks.take
+
+    async def take(now: float, limit: int) -> list[DueJob]:
+        looked.append(sum(each.target.startswith(f"{Q}/requests/") for each in upstream.received))
+        taken: list[DueJob] = await real(now, limit)
+        return taken
+
+    monkeypatch.setattr(house.gw.ledger.looks, "take", take)
+    await following.follow(house.gw)
+    assert looked == looked_at
+    assert [await outcome(house, request_id) for request_id in request_ids] == [Outcome.SUCCESS] * 3
+
+
+async def test_one_round_looks_at_so_many_jobs_and_no_more(
+    unhurried: tuple[House, FakeUpstream], wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.following._LOOKS_A_ROUND", 2)
+    monkeypatch.setattr("gateway.following._PATIENCE", 60.0)
+    house, upstream = unhurried
+    request_ids = await ended(house, upstream, 3)
+    wall_clock.advance(10)
+    for left in (1, 0):
         await following.follow(house.gw)
-        assert [await outcome(house, request_id) for request_id in request_ids] == [Outcome.SUCCESS] * 3
+        assert [await outcome(house, request_id) for request_id in request_ids].count(None) == left
+
+
+async def test_a_job_that_a_client_is_asking_about_is_not_asked_about_twice(
+    unhurried: tuple[House, FakeUpstream], wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.rounds.PATIENCE", 60.0)
+    house, upstream = unhurried
+    request_id = await created(house.client("key"))
+    path = f"{Q}/requests/{request_id}"
+    upstream.hung.add(path)
+    poll = asyncio.ensure_future(house.client("key").get(path))
+    await house.eventually(lambda: upstream.calls("GET", path))
+    wall_clock.advance(10)
+    await asyncio.wait_for(following.follow(house.gw), 5)
+    assert len(upstream.calls("GET", path)) == 1
+    poll.cancel()
 
 
 async def test_what_was_found_due_is_looked_at_though_the_ledger_fails_then(
