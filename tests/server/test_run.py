@@ -180,6 +180,18 @@ def test_sh1_the_drain_ends_at_its_timeout(start: Start) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_sh1_the_admin_listener_finishes_though_the_public_one_used_up_the_time(start: Start) -> None:
+    served = start(timeout=0.1)
+    stuck, scrape = served.connect(), served.connect("admin")
+    stuck.sendall(get("/stuck?60"))
+    served.says("called /stuck")
+    served.process.send_signal(signal.SIGTERM)
+    served.says("draining now")
+    scrape.sendall(get("/metrics?1.3"))
+    assert answer_on(scrape).status == 200
+    assert served.ends() == (1, "")
+
+
 def test_sighup_reloads_and_nothing_else(start: Start) -> None:
     served = start()
     served.process.send_signal(signal.SIGHUP)
