@@ -175,6 +175,7 @@ async def test_up12_a_refusal_of_upstream_passes_untouched_and_gives_everything_
     assert answer.status_code == status
     assert "code" not in answer.json()
     assert (await house.used("jobs", "a"), await house.used("USD", "a")) == (0, 0)
+    assert "ratelimit" not in answer.headers, "nothing is told of what was given back"
     if status == 429:
         assert answer.headers["retry-after"] == str(-(-answer.json()["rate_limit"]["retry_after_ms"] // 1000))
 
