@@ -149,6 +149,14 @@ async def test_ac1_a_job_whose_answer_was_lost_is_found_and_given_to_its_team(
     assert house.received("create_request") == 1
 
 
+async def test_ac1_a_lost_create_is_looked_for_at_once(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.duties.SETTLE_EVERY", 60.0)
+    house = await open_house(FILES, speed=1)
+    house.break_upstream("create_request:reset-after:1:1")
+    assert (await house.client("key").create()).status_code == 504
+    await house.eventually(lambda: house.received("list_requests") >= 1)
+
+
 async def test_ac1_a_job_that_is_provably_absent_gives_everything_back(
     open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
