@@ -271,8 +271,9 @@ async def test_a_poll_goes_on_when_the_client_that_began_it_hangs_up(open_house:
     house.break_upstream("get_request:latency:0.3")
     first = asyncio.ensure_future(poll(client, request_id))
     await house.eventually(lambda: house.received("get_request") == 1)
+    (look,) = house.gw.jobs.looks._under_way[request_id]
     second = asyncio.ensure_future(poll(client, request_id))
-    await asyncio.sleep(0.05)
+    await house.eventually(lambda: look._news is not None)  # somebody shares it
     first.cancel()
     assert (await second).status_code == 200
     assert house.received("get_request") == 1

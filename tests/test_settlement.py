@@ -15,7 +15,7 @@ from gateway.ledger.values import OwnedByAnother, Placement
 from gateway.logs import logger
 from gateway.looks import Failed
 from tests.clocks import WallClock, wall_clock
-from tests.conftest import Client, House, OpenHouse, Q, team
+from tests.conftest import REAL_ORG, Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 from tests.ledger_troubles import file_of, held_by_another, no_writes
 from tests.scripted_upstream import response
@@ -48,6 +48,12 @@ async def told(house: House, text: str) -> str:
     """The value of the one metric whose line begins so."""
     lines = (await house.admin("/metrics")).text.splitlines()
     return next((line.rpartition(" ")[2] for line in lines if line.startswith(text)), "")
+
+
+def all_over(house: House) -> bool:
+    """Whether upstream has ended every job, by its own clock."""
+    simulation = house.upstream.simulation
+    return all(job.ends_at <= simulation.clock() for job in simulation.jobs.of(REAL_ORG))
 
 
 async def until_ended(house: House, client: Client, request_id: str) -> str:
@@ -91,7 +97,7 @@ async def test_bu4_two_gateways_a_poller_and_the_follower_refund_once(
     other = await open_house({}, upstream=house.upstream.url)
     await other.client("key").get(f"{Q}/models")  # what it has not heard of it counts as `other`
     request_ids = [await created(house.client("key"), HAILUO) for _ in range(3)]
-    await asyncio.sleep(0.1)
+    await house.eventually(lambda: all_over(house))
 
     wall_clock.advance(FOLLOWED)
     polls = [each.client("key").get(f"{Q}/requests/{one}") for each in (house, other) for one in request_ids * 5]
@@ -159,7 +165,7 @@ async def test_qu5_nobody_polls_and_the_slots_come_back(open_house: OpenHouse, w
         await created(client, model)
     full = await client.create()
     assert (full.status_code, full.json()["code"]) == (429, "concurrency_exceeded")
-    await asyncio.sleep(0.1)
+    await house.eventually(lambda: all_over(house))
 
     wall_clock.advance(FOLLOWED)
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from gateway.server.listener import Bind, bind_socket, listen
+from gateway.server.listener import Bind, Listener, bind_socket, listen
 from tests.server.conftest import App, Connect, Serve, Wire, get, post, render, talk, until
 
 
@@ -33,6 +33,15 @@ async def test_every_response_has_a_date(serve: Serve) -> None:
     (answer,) = await talk(await serve(), get("/", "Connection: close"))
     assert answer.headers["date"].endswith("GMT")
     assert "server" not in answer.headers
+
+
+def is_accepting(listener: Listener) -> bool:
+    """Whether there is a place for newcomers."""
+    try:
+        socket.create_connection(listener.address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 async def closed(wires: list[Wire]) -> list[bool]:
@@ -169,7 +178,7 @@ async def test_sh1_a_request_half_sent_when_accepting_stops_is_still_answered(se
     wire = await connect(listener)
     await wire.send(get()[:20])
     finishing = asyncio.ensure_future(listener.finish(2))
-    await asyncio.sleep(0.1)
+    await until(lambda: not is_accepting(listener))
     await wire.send(get()[20:])
     assert (await wire.answer()).closes
     await finishing
