@@ -116,6 +116,21 @@ class House:
         raise AssertionError("it did not come to pass in time")
 
 
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What a gateway needs: one team, a ledger, ports of its own, a key that no test sends anywhere."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
+    return {
+        "GATEWAY_POLICIES": str(tmp_path / "policies"),
+        "GATEWAY_LEDGER": f"sqlite:///{tmp_path / 'gateway.db'}",
+        "GATEWAY_PORT": "0",
+        "GATEWAY_ADMIN_PORT": "0",
+        "GATEWAY_ACCESS_LOG": "off",
+        "GMI_API_KEY": "canary-real-key",
+    }
+
+
 OpenHouse = Callable[..., Any]
 
 

@@ -10,24 +10,8 @@ from gateway.app import opened, running
 from gateway.settings import read_settings
 from gateway.starting import StartError
 from tests.clocks import wall_clock
-from tests.conftest import team
 
 __all__ = ["wall_clock"]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """What a gateway needs: one team, a ledger, ports of its own, a key that no test sends anywhere."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
-    return {
-        "GATEWAY_POLICIES": str(tmp_path / "policies"),
-        "GATEWAY_LEDGER": f"sqlite:///{tmp_path / 'gateway.db'}",
-        "GATEWAY_PORT": "0",
-        "GATEWAY_ADMIN_PORT": "0",
-        "GATEWAY_ACCESS_LOG": "off",
-        "GMI_API_KEY": "canary-real-key",
-    }
 
 
 async def refusal(environment: dict[str, str]) -> str:

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import psycopg
@@ -31,21 +30,6 @@ from tests.scripted_upstream import response
 from tests.served import eventually
 
 __all__ = ["postgres", "proxy", "wall_clock"]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """What a gateway needs: one team, a ledger, ports of its own, a key that no test sends anywhere."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "a.yaml").write_text(team("a", "key"))
-    return {
-        "GATEWAY_POLICIES": str(tmp_path / "policies"),
-        "GATEWAY_LEDGER": f"sqlite:///{tmp_path / 'gateway.db'}",
-        "GATEWAY_PORT": "0",
-        "GATEWAY_ADMIN_PORT": "0",
-        "GATEWAY_ACCESS_LOG": "off",
-        "GMI_API_KEY": "canary-real-key",
-    }
 
 
 async def test_a_round_that_fails_is_reported_and_the_next_one_comes(
