@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.expiry import FORMS
-from gateway.core.keys import digest, is_well_formed
+from gateway.core.keys import digest
 from gateway.core.policy import Scope
 from gateway.policies import load
 from tests.command_line import FILMS, NOW, Shell
+from tests.core.test_keys import is_well_formed
 
 FOLLOWED = "gateways that read this folder take it within 2 s"
 

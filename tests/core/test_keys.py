@@ -1,23 +1,31 @@
 import hashlib
-import string
+import re
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.keys import RANDOM_BYTES, digest, is_well_formed, make_key
+from gateway.core.keys import RANDOM_BYTES, digest, make_key
 
 secrets = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
 KEY = make_key(bytes(range(RANDOM_BYTES)))
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether the text is a key by form and checksum, as a scanner tells that looks for lost ones."""
+    if not re.fullmatch("gmigw_[0-9A-Za-z]{46}", text):
+        return False
+    checksum = 0
+    for digit in text[-6:]:
+        checksum = 62 * checksum + DIGITS.index(digit)
+    return checksum == zlib.crc32(text[:-6].encode())
 
 
 @given(secrets)
 def test_a_key_has_the_promised_form(random_bytes: bytes) -> None:
-    key = make_key(random_bytes)
-    assert key.startswith("gmigw_")
-    assert len(key) == 6 + 40 + 6
-    assert set(key[6:]) <= set(string.digits + string.ascii_letters)
-    assert is_well_formed(key)
+    assert is_well_formed(make_key(random_bytes))
 
 
 def test_keys_do_not_change_between_versions() -> None:
@@ -33,13 +41,6 @@ def test_other_randomness_is_another_key(one: bytes, other: bytes) -> None:
 def test_au2_one_character_changed_is_no_key(position: int) -> None:
     other = "x" if KEY[position] != "x" else "y"
     assert not is_well_formed(KEY[:position] + other + KEY[position + 1 :])
-
-
-@pytest.mark.parametrize(
-    "text", ["", "gmigw_", KEY[:-1], KEY + "0", KEY + "\n", " " + KEY, KEY.upper(), "x" + KEY, "\uff10" * 52]
-)
-def test_what_has_another_form_is_no_key(text: str) -> None:
-    assert not is_well_formed(text)
 
 
 @pytest.mark.parametrize("count", [0, RANDOM_BYTES - 1, RANDOM_BYTES + 1])
