@@ -70,6 +70,8 @@ def put_off_interval(age: float) -> float:
 
     It was seen within the last `follow_interval`. Should nobody ask any more, it is looked at when that and this are
     over: together they are no more than the longest interval, as long as the job is young enough to have a choice.
+
+    The ledger puts jobs off in SQL of its own, without reading them; this is what that is compared with.
     """
     interval = follow_interval(age)
     return max(interval, min(age / SHARE_OF_AGE_ASKED_ABOUT, LONGEST_INTERVAL - interval))
