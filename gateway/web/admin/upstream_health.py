@@ -15,6 +15,9 @@ _CACHE = "gateway_cache_requests_total"
 
 _REFUSED_KEY = ("401", "403")
 
+_BORNE = 0.1
+"""The share of calls that may fail before upstream is not said to do well, as in the alert on its errors."""
+
 Samples = Sequence[tuple[Mapping[str, str], float]]
 
 
@@ -48,10 +51,15 @@ class UpstreamHealth:
 
     @property
     def word(self) -> str:
-        """How it does, for people. What it lets nobody do comes before what it refuses some credentials."""
-        if self.circuit == "closed":
-            return "Refusing" if self.refused else "Well"
-        return "Failing" if self.circuit == "open" else "Recovering"
+        """How it does, for people. What it lets nobody do comes before what it refuses some credentials.
+
+        The circuit may be closed although calls fail: a 500 is about one request, and one that works is enough.
+        """
+        if self.circuit != "closed":
+            return "Failing" if self.circuit == "open" else "Recovering"
+        if self.refused:
+            return "Refusing"
+        return "Unsteady" if self.failed > self.calls * _BORNE else "Well"
 
     @property
     def calls(self) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.telemetry import Metrics
-from gateway.web.admin.upstream_health import CacheUse, UpstreamHealth, upstream_health
+from gateway.web.admin.upstream_health import CacheUse, Operation, UpstreamHealth, upstream_health
 from tests.conftest import OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 from tests.scripted_upstream import response
@@ -51,6 +51,11 @@ async def test_up9_upstream_is_not_well_while_it_refuses_a_key(open_house: OpenH
 )
 def test_one_word_says_how_upstream_does(circuit: str, refused: tuple[str, ...], word: str) -> None:
     assert UpstreamHealth(circuit, refused, (), ()).word == word
+
+
+@pytest.mark.parametrize(("failed", "word"), [(0, "Well"), (10, "Well"), (11, "Unsteady"), (100, "Unsteady")])
+def test_upstream_does_not_do_well_where_more_than_a_tenth_of_its_calls_fails(failed: int, word: str) -> None:
+    assert UpstreamHealth("closed", (), (Operation("get_request", 100, failed, 0.1),), ()).word == word
 
 
 @pytest.mark.parametrize(
