@@ -101,8 +101,7 @@ async def _earlier(gw: Gateway, order: Order, decision: Decision) -> Replay | In
 async def _stand_in_line(gw: Gateway, order: Order, line: Line, wait: Wait) -> Created:
     """Carry out the create when its turn has come; until then it holds nothing of what it will take."""
     if not await await_turn(line, wait):
-        gate = gw.gates[order.caller.team.credential, order.draft.model]
-        return Created(told_again(gw, gate, order.draft.model), {})
+        return Created(told_again(gw, order.caller.team.credential, order.draft.model), {})
     return await gw.tasks.shield(_carry_out_in_turn(gw, order, line), "create")
 
 

@@ -25,6 +25,9 @@ from gateway.waits import Wait
 
 _RETRY_AFTER = b"retry-after"
 
+_LONGEST = 300
+"""Seconds that a client is told to wait at most, as of upstream's own."""
+
 
 def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None:
     """Upstream answered a create for the model with this 429: nobody asks again before its `Retry-After` is over.
@@ -53,20 +56,28 @@ def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = Fal
     if gate is None:
         return None
     others_wait = line is not None and len(line) > 0 and not in_turn
-    return told_again(gw, gate, model) if others_wait or gate.opens_at > gw.ticks() else None
+    return told_again(gw, credential, model) if others_wait or gate.opens_at > gw.ticks() else None
 
 
-def told_again(gw: Gateway, gate: Gate, model: str) -> KeptAnswer:
+def told_again(gw: Gateway, credential: str, model: str) -> KeptAnswer:
     """Upstream's 429 in its own words and shape, with the seconds that are left. Its clients read them from the body.
 
     Nothing else of the first answer is told: its words, its headers and a job it may name are the team's that got it.
     """
-    seconds = max(1, ceil(gate.opens_at - gw.ticks()))
+    gate = gw.gates[credential, model]
+    seconds = min(_LONGEST, max(1, ceil(_left(gw, gate, gw.lines.get((credential, model))))))
     limit, interval = gate.limit.get("limit"), gate.limit.get("interval_seconds")
     pace = "" if limit is None or interval is None else f": {limit} requests per {interval} seconds"
     sentence = f"Rate limit exceeded for model {model}{pace}. Retry in {seconds * 1000} ms."
     body = {"error": sentence, "rate_limit": {**gate.limit, "retry_after_ms": seconds * 1000}}
     return KeptAnswer(429, (JSON, (_RETRY_AFTER, b"%d" % seconds)), msgspec.json.encode(body))
+
+
+def _left(gw: Gateway, gate: Gate, line: Line | None) -> float:
+    """Seconds until a create may be taken: the gate may be open, and the line still wait for upstream to have room."""
+    now = gw.ticks()
+    pause = 0.0 if line is None else line.pause(gate.limit, now)
+    return max(gate.opens_at - now, pause if pause < inf else 0.0)
 
 
 def line_for(gw: Gateway, credential: str, model: str) -> Line | None:

@@ -90,7 +90,7 @@ class Line:
         until another may go; infinite where that depends on an answer.
         """
         while self._waiting and self._under_way < min(_MOST_AT_ONCE, max(1, self._in_a_row)):
-            pause = self._pause(limit, ticks)
+            pause = self.pause(limit, ticks)
             if pause > 0:
                 return pause
             team = min(self._waiting, key=self._had.__getitem__)
@@ -102,8 +102,11 @@ class Line:
                 self._waiting[team] = turns
         return inf
 
-    def _pause(self, limit: Mapping[str, str | int], ticks: float) -> float:
-        """Seconds until upstream has room for one more. In whichever of them it counts, no span sees more than most."""
+    def pause(self, limit: Mapping[str, str | int], ticks: float) -> float:
+        """Seconds until upstream has room for one more, by what it says of its `limit`; infinite as in `let_through`.
+
+        In whichever span of them upstream counts, it sees no more than most.
+        """
         most, seconds = limit.get("limit"), limit.get("interval_seconds")
         if not isinstance(most, int) or not isinstance(seconds, int) or not most:
             return 0.0

@@ -52,6 +52,25 @@ async def test_up10_a_refusal_is_told_again_with_the_time_that_is_left(open_hous
     assert again.headers == ((b"content-type", b"application/json"), (b"retry-after", b"21"))
 
 
+async def test_who_comes_while_others_wait_is_told_when_upstream_has_room_again(open_house: OpenHouse) -> None:
+    gw = (house := await open_house({"a.yaml": team("a", "key")})).gw
+    limit: dict[str, str | int] = {"limit": 1, "interval_seconds": 60}
+    body = json.dumps({"error": "slow", "rate_limit": {**limit, "retry_after_ms": 1000}}).encode()
+    close_gate(gw, "default", "Veo3", Answer(429, ((b"retry-after", b"1"),), body))
+    pass_time(house, 1)
+    line = gw.lines["default", "Veo3"] = Line()
+    for team_name in "ab":
+        line.join(team_name)
+    line.let_through(limit, gw.ticks())
+    again = closed_gate(gw, "default", "Veo3")
+    assert again is not None
+    assert json.loads(again.body) == told(1, ": 1 requests per 60 seconds", **limit), "nobody knows yet"
+    line.done("a", gw.ticks() - 20, accepted=True)
+    again = closed_gate(gw, "default", "Veo3")
+    assert again is not None
+    assert json.loads(again.body) == told(40, ": 1 requests per 60 seconds", **limit)
+
+
 async def test_az7_nothing_else_of_the_first_answer_is_told_again(open_house: OpenHouse) -> None:
     gw = (await open_house({"a.yaml": team("a", "key")})).gw
     headers = ((b"content-type", b"text/html"), (b"retry-after", b"9"), (b"x-job-id", b"canary"))
