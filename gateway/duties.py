@@ -34,7 +34,10 @@ BRING_FORWARD_EVERY = 60.0
 """Seconds between two looks for webhooks that wait for a clock that was set back. Each reads all that are due."""
 
 DELIVER_EVERY = 0.5
-"""Seconds between two looks for webhooks that are due."""
+"""Seconds between two looks for webhooks that are due, unless a place comes free where there was none left."""
+
+GATHER = 0.02
+"""Seconds in which further places may come free, where one did: so that one look serves them all."""
 
 READ_POLICIES_EVERY = 1.0
 """Seconds between two looks whether the policy files have changed. A key that was revoked is to stop within two."""
@@ -71,7 +74,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "follow", partial(_settle, gw, partial(following.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "ask again", partial(_ask_again, gw), partial(asyncio.sleep, ASK_AGAIN_EVERY)
-    yield "deliver", partial(_deliver, gw), partial(asyncio.sleep, DELIVER_EVERY)
+    yield "deliver", partial(_deliver, gw), partial(_freed, gw, DELIVER_EVERY)
     yield "bring forward", partial(_bring_forward, gw), partial(asyncio.sleep, BRING_FORWARD_EVERY)
     yield "read policies", partial(reload_changed_policies, gw), partial(asyncio.sleep, READ_POLICIES_EVERY)
     yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
@@ -129,6 +132,14 @@ async def _woken(gw: Gateway) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
     gw.wake.clear()
+
+
+async def _freed(gw: Gateway, at_most: float) -> None:
+    """Until a place for a webhook came free where there was none left, at most so many seconds."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(gw.outbound.freed.wait(), at_most)
+        await asyncio.sleep(GATHER)
+    gw.outbound.freed.clear()
 
 
 async def _review_waits(gw: Gateway) -> None:

@@ -94,25 +94,36 @@ class Outbound:
         self._outside = outside
         self._lookups = Lookups(outside.resolve, _LOOKUPS)
         self._under_way: Counter[tuple[str, str]] = Counter()
+        self.freed = asyncio.Event()
+        """Set when a call ended of a team, to a host, or among all, that had every place: one may wait for it."""
 
     def enter(self, team: str, host: str) -> bool:
-        """Take a place for a call of the team to the host, to `leave` again; False if there is none now."""
-        is_full = host in self.full_hosts() or team in self.full_teams() or (team, host) in self.full_pairs()
-        if is_full or self._under_way.total() >= AT_ONCE:
+        """Take a place for a call of the team to the host, to `leave` or `withdraw`; False if there is none now."""
+        if self._is_full(team, host):
             return False
         self._under_way[team, host] += 1
         return True
 
     def leave(self, team: str, host: str) -> None:
-        """Give the place back: if the host's name is still looked up, when that is over.
+        """The call is over. Give the place back: if the host's name is still looked up, when that is over.
 
         A resolver keeps a thread busy long after a call gave up. So whoever has names that hang has fewer calls.
         """
-        self._lookups.when_over(host, partial(self._give_back, team, host))
+        self._lookups.when_over(host, partial(self._free, team, host))
 
-    def _give_back(self, team: str, host: str) -> None:
+    def withdraw(self, team: str, host: str) -> None:
+        """Give the place back of a call that was not made. It is `freed` for nobody: who took it may do so again."""
         self._under_way[team, host] -= 1
         self._under_way += Counter()  # drops what has none
+
+    def _free(self, team: str, host: str) -> None:
+        if self._is_full(team, host):
+            self.freed.set()
+        self.withdraw(team, host)
+
+    def _is_full(self, team: str, host: str) -> bool:
+        is_one_full = host in self.full_hosts() or team in self.full_teams() or (team, host) in self.full_pairs()
+        return is_one_full or self._under_way.total() >= AT_ONCE
 
     def full_hosts(self) -> list[str]:
         """The hosts that no further call may go to now."""

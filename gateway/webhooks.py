@@ -48,7 +48,10 @@ def missing_secrets(
 
 
 async def deliver(gw: Gateway) -> None:
-    """One round: claim what is due and begin to send it. What is slow is not waited for."""
+    """One round: claim what is due and begin to send it. What is slow is not waited for.
+
+    What found no place is left to the next round, for which `Outbound.freed` asks.
+    """
     while await _begin(gw):
         pass
 
@@ -64,17 +67,17 @@ async def _begin(gw: Gateway) -> bool:
     try:
         claimed = await gw.ledger.outbox.claim(wanted, gw.now(), gw.now() + LEASE)
     finally:
-        _leave_all(gw, wanted, {each.id for each in claimed})
+        _withdraw_all(gw, wanted, {each.id for each in claimed})
     for delivery in claimed:
         gw.tasks.start(_attempt(gw, delivery), "deliver webhook")
     return bool(claimed) and len(found) == _DUE_AT_ONCE
 
 
-def _leave_all(gw: Gateway, wanted: list[DueDelivery], claimed: set[str]) -> None:
+def _withdraw_all(gw: Gateway, wanted: list[DueDelivery], claimed: set[str]) -> None:
     """Give up the places of what another gateway was faster to claim."""
     for each in wanted:
         if each.id not in claimed:
-            gw.outbound.leave(each.team, each.host)
+            gw.outbound.withdraw(each.team, each.host)
 
 
 async def _attempt(gw: Gateway, delivery: Delivery) -> None:

@@ -361,3 +361,38 @@ def test_so_many_calls_are_under_way_to_a_host_for_a_team_and_in_all(open_outbou
     calls.leave("one", "a")
     assert (calls.full_hosts(), calls.full_teams(), calls.full_pairs()) == ([], [], [])
     assert calls.enter("one", "a")
+
+
+def test_a_place_is_freed_where_there_was_none_left_and_only_by_a_call_that_was_made(open_outbound: Open) -> None:
+    calls = open_outbound(Outside())
+    for _ in range(AT_ONCE_PER_TEAM_AND_HOST - 1):
+        assert calls.enter("one", "a")
+    calls.leave("one", "a")
+    assert not calls.freed.is_set(), "there was a place beside it"
+    for _ in range(2):
+        assert calls.enter("one", "a")
+    calls.withdraw("one", "a")
+    assert not calls.freed.is_set(), "who gave it back knows"
+    assert calls.enter("one", "a")
+    calls.leave("one", "a")
+    assert calls.freed.is_set()
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [("one", f"host-{number}") for number in range(AT_ONCE_PER_TEAM)],
+        [(f"team-{number}", "a") for number in range(AT_ONCE_PER_HOST)],
+        [(f"team-{number}", f"host-{number}") for number in range(AT_ONCE)],
+    ],
+    ids=["of a team", "to a host", "in all"],
+)
+def test_a_place_is_freed_whichever_bound_was_reached(open_outbound: Open, places: list[tuple[str, str]]) -> None:
+    calls = open_outbound(Outside())
+    for place in places:
+        assert calls.enter(*place)
+    calls.leave(*places[1])
+    assert calls.freed.is_set()
+    calls.freed.clear()
+    calls.leave(*places[0])
+    assert not calls.freed.is_set()

@@ -362,6 +362,54 @@ async def test_what_one_teams_receiver_does_delays_no_other_teams_at_the_same_ho
         held.set()
 
 
+async def test_a_place_that_comes_free_is_used_at_once_while_something_is_due(
+    open_house: OpenHouse, receiver: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "DELIVER_EVERY", 3600.0)  # there is no other round but those that free places ask for
+    house = await open_house(POLICY, outside=outside(receiver))
+    await notify(house, "a", 100)
+    await webhooks.deliver(house.gw)
+
+    await house.eventually(lambda: all_of(house, "a", Standing.DELIVERED), 30)
+    ids = [each.header("webhook-id") for each in receiver.requests]
+    assert len(ids) == len(set(ids)) == 100
+
+
+async def test_a_place_that_comes_free_goes_to_whoever_was_left_out_for_it(
+    open_house: OpenHouse, trusting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "DELIVER_EVERY", 3600.0)
+    held, teams = asyncio.Event(), "abcdefgh"
+
+    async def slow(connection: Connection) -> None:
+        await connection.request()
+        await held.wait()
+        await connection.send(TAKEN)
+
+    async with ScriptedUpstream(slow, tls=tls(trusting)) as receiver:
+        files = {f"{name}.yaml": team(name, f"key-{name}", WEBHOOKS) for name in teams}
+        house = await open_house(files, outside=outside(receiver))
+        for name in teams:
+            await notify(house, name, outbound.AT_ONCE_PER_TEAM_AND_HOST * 2)
+        await webhooks.deliver(house.gw)
+        await house.eventually(lambda: len(receiver.requests) == outbound.AT_ONCE_PER_HOST)
+        assert house.gw.outbound.full_hosts() == [HOST]
+        held.set()
+        for name in teams:
+            await house.eventually(lambda name=name: all_of(house, name, Standing.DELIVERED), 30)
+
+
+async def notify(house: House, name: str, count: int) -> None:
+    """So many events of one team are due."""
+    for number in range(count):
+        notice = Notice("limit", f"{name}-{number}", name, Target(HOST, "/"), b"{}")
+        await house.gw.ledger.outbox.notify(notice, house.gw.now())
+
+
+async def all_of(house: House, name: str, standing: Standing) -> bool:
+    return {each.standing for each in await told_of(house, name)} == {standing}
+
+
 async def test_one_teams_silent_hosts_keep_no_other_teams_delivery_waiting(
     open_house: OpenHouse, receiver: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
