@@ -14,7 +14,7 @@ from gateway import __version__
 from gateway.context import Gateway
 from gateway.core.addresses import is_listed
 from gateway.core.policy import PolicySet, Source, Webhooks
-from gateway.core.webhooks import Standing, asked_pause, is_taken, next_attempt, sign, signing_key
+from gateway.core.webhooks import Standing, asked_pause, is_taken, next_attempt, result_of, sign, signing_key
 from gateway.insistence import insist_quietly
 from gateway.ledger.delivery_values import Attempt, Delivery, DueDelivery
 from gateway.logs import log_event
@@ -137,8 +137,9 @@ def _not_taken(gw: Gateway, delivery: Delivery, status: int | None, problem: str
 
 
 async def _conclude(gw: Gateway, delivery: Delivery, attempt: Attempt, seconds: float) -> None:
-    """Write it down, now or as soon as the ledger takes it, and say it. A log line never holds path or query."""
+    """Write it down, now or as soon as the ledger takes it, and tell it. A log line never holds path or query."""
     await insist_quietly(gw, partial(gw.ledger.outbox.conclude, delivery, attempt, gw.now()))
+    gw.metrics.webhook_attempts(result_of(attempt.standing, attempt.status).value).inc()
     facts = {
         "id": delivery.id,
         "team": delivery.team,

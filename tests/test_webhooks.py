@@ -252,6 +252,7 @@ async def test_what_is_not_taken_is_tried_again_with_the_same_id(
             assert (row.next_attempt_at or 0) > house.gw.now()
             await hurry(house)
         await house.eventually(lambda: stands(house, Standing.DELIVERED))
+        await house.eventually(lambda: results(house) == {"refused": 3, "failed": 1, "delivered": 1})
     logger.removeHandler(caplog.handler)
     assert len({each.header("webhook-id") for each in receiver.requests}) == 1
     assert [check(each)["type"] for each in receiver.requests] == ["request.success"] * 5
@@ -262,6 +263,12 @@ async def test_what_is_not_taken_is_tried_again_with_the_same_id(
     ]
     assert {line["host"] for line in lines} == {HOST}
     assert "t0ken" not in caplog.text + str(lines)
+
+
+def results(house: House) -> dict[str, float]:
+    """How many attempts came to what, as Prometheus sees it."""
+    name = "gateway_webhook_attempts_total"
+    return {labels["result"]: value for labels, value in house.gw.metrics.series([name])[name]}
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[Any]:
@@ -509,6 +516,7 @@ async def test_gone_is_not_asked_again_until_somebody_says_so(open_house: OpenHo
         assert (row.status, row.problem, row.next_attempt_at) == (410, "answered 410", None)
         assert await house.gw.ledger.outbox.redeliver([row.id], house.gw.now()) == 1
         await house.eventually(lambda: stands(house, Standing.DELIVERED))
+        await house.eventually(lambda: results(house) == {"given_up": 1, "delivered": 1})
 
 
 @pytest.mark.parametrize("later", ["", "webhooks: {hosts: [else.example.com], secret: env:HOOK_SECRET}", None])

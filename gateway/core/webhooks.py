@@ -39,6 +39,28 @@ class Standing(StrEnum):
     """It was given up."""
 
 
+class Result(StrEnum):
+    """What came of one attempt."""
+
+    DELIVERED = "delivered"
+    """The receiver answered 2xx."""
+    REFUSED = "refused"
+    """The receiver answered something else, and is asked again."""
+    FAILED = "failed"
+    """There was no answer, and it is tried again."""
+    GIVEN_UP = "given_up"
+    """It came to nothing, whichever way, and was the last."""
+
+
+def result_of(standing: Standing, status: int | None) -> Result:
+    """What came of an attempt after which a delivery stands so, and that brought this HTTP status, or None."""
+    if standing is Standing.DELIVERED:
+        return Result.DELIVERED
+    if standing is Standing.FAILED:
+        return Result.GIVEN_UP
+    return Result.FAILED if status is None else Result.REFUSED
+
+
 def signing_key(secret: str) -> bytes:
     """The key that a secret stands for: base64 after `whsec_`, else the text's own bytes. ValueError if it is none."""
     if not secret.startswith(PREFIX):

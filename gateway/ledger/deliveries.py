@@ -29,7 +29,7 @@ from sqlalchemy import (
 from gateway.core.addresses import Target
 from gateway.core.webhooks import LONGEST_WAIT, Standing, message
 from gateway.ledger.common_sql import OnConflict
-from gateway.ledger.delivery_values import Attempt, Delivery, DeliveryState, DueDelivery, Notice, Wanted
+from gateway.ledger.delivery_values import Attempt, Backlog, Delivery, DeliveryState, DueDelivery, Notice, Wanted
 from gateway.ledger.schema import deliveries, due_now, jobs, reservations
 from gateway.ledger.statement import Statement, instant, integer, text
 from gateway.ledger.values import NewReservation
@@ -170,6 +170,11 @@ def due(
         .limit(limit)
     )
     return [DueDelivery(row.id, row.team, row.host, row.attempts) for row in found]
+
+
+def backlog(connection: Connection) -> Backlog:
+    """What is still to be delivered."""
+    return Backlog(*connection.execute(select(func.count(), func.min(_c.due_at)).where(due_now)).one())
 
 
 def claim(connection: Connection, wanted: Sequence[DueDelivery], now: float, until: float) -> list[Delivery]:

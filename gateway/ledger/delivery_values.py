@@ -41,6 +41,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many deliveries are due, those that wait for their next attempt included; since when the first has been."""
+
+    count: int
+    oldest: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """An event that is about no job. One of each `kind` and `event` is told, whoever else notices it."""
 

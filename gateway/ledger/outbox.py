@@ -6,7 +6,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from gateway.ledger import deliveries
-from gateway.ledger.delivery_values import Attempt, Delivery, DeliveryState, DueDelivery, Notice, Wanted
+from gateway.ledger.delivery_values import Attempt, Backlog, Delivery, DeliveryState, DueDelivery, Notice, Wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +38,10 @@ class Outbox:
     ) -> list[DueDelivery]:
         """What may be tried now, the longest due first, but not to the hosts, of the teams, and of a team to a host."""
         return await self._read("due_deliveries", deliveries.due, now, full_hosts, full_teams, full_pairs, limit)
+
+    async def backlog(self) -> Backlog:
+        """What is still to be delivered, for metrics."""
+        return await self._read("backlog", deliveries.backlog)
 
     async def claim(self, wanted: Sequence[DueDelivery], now: float, until: float) -> list[Delivery]:
         """Those of the wanted that this gateway alone may try from `now` until then."""

@@ -6,10 +6,13 @@ import pytest
 from gateway.core.webhooks import (
     LONGEST_WAIT,
     TRIED_FOR,
+    Result,
+    Standing,
     asked_pause,
     is_taken,
     message,
     next_attempt,
+    result_of,
     sign,
     signing_key,
 )
@@ -103,3 +106,17 @@ def test_a_pause_that_is_asked_for_is_kept_where_it_is_longer() -> None:
 
 def test_who_says_gone_is_not_asked_again() -> None:
     assert next_attempt(1, 0.0, 0.0, 0.5, 410) is None
+
+
+@pytest.mark.parametrize(
+    ("standing", "status", "result"),
+    [
+        (Standing.DELIVERED, 204, Result.DELIVERED),
+        (Standing.DUE, 500, Result.REFUSED),
+        (Standing.DUE, None, Result.FAILED),
+        (Standing.FAILED, 410, Result.GIVEN_UP),
+        (Standing.FAILED, None, Result.GIVEN_UP),
+    ],
+)
+def test_each_attempt_has_one_result(standing: Standing, status: int | None, result: Result) -> None:
+    assert result_of(standing, status) is result

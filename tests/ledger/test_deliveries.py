@@ -12,7 +12,7 @@ from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import LONGEST_WAIT, Standing
 from gateway.ledger.deliveries import CLOCKS_APART
-from gateway.ledger.delivery_values import Attempt, DeliveryState, DueDelivery, Notice, Wanted
+from gateway.ledger.delivery_values import Attempt, Backlog, DeliveryState, DueDelivery, Notice, Wanted
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reader import read_ledger
 from gateway.ledger.retention import BITE, RECORDS
@@ -246,3 +246,16 @@ async def test_what_ended_is_forgotten_after_a_month_bite_by_bite(ledger: Ledger
     assert (await ledger.outbox.page(Wanted()))[1] == BITE + 3
     await ledger.purge(NOW + RECORDS + 1)
     assert {each.standing for each in await rows(ledger)} == {Standing.DUE, Standing.WAITING}
+
+
+async def test_the_backlog_is_what_is_due_however_long_it_waits_for_its_next_attempt(ledger: Ledger) -> None:
+    assert await ledger.outbox.backlog() == Backlog(0, None)
+    await create(ledger, told("has not ended"))
+    for number in range(3):
+        await ledger.outbox.notify(Notice("limit", str(number), "red", TARGET, b"{}"), NOW + number)
+    assert await ledger.outbox.backlog() == Backlog(3, NOW)
+    first, second = await ledger.outbox.claim((await due_at(ledger, NOW + 5))[:2], NOW + 5, NOW + LEASE)
+    by_age = sorted((first, second), key=lambda each: each.due_at)
+    await ledger.outbox.conclude(by_age[0], Attempt(Standing.DELIVERED, 200, None, None), NOW + 6)
+    await ledger.outbox.conclude(by_age[1], Attempt(Standing.DUE, None, "no answer in time", NOW + 99), NOW + 6)
+    assert await ledger.outbox.backlog() == Backlog(2, NOW + 1)

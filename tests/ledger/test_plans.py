@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, jobless, jobs, looks, replies, reservations, retention, usage
+from gateway.ledger import counters, deliveries, jobless, jobs, looks, replies, reservations, retention, usage
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.operation import Work
 from gateway.ledger.values import Sighting
@@ -31,6 +31,7 @@ ASKED: dict[str, Work[Any]] = {
     "earlier": lambda connection: replies.earlier(connection, NEW, NOW),
     "used": lambda connection: counters.values_of(connection, ["red/at-once"]),
     "open_counts": usage.open_counts,
+    "backlog": deliveries.backlog,
     "open_reservations": jobless.everywhere,
     "unattended": lambda connection: jobless.unattended(connection, NOW, 60),
     "jobless": lambda connection: jobless.sent(connection, "default", "Veo3"),
@@ -91,5 +92,5 @@ async def test_no_table_is_read_from_end_to_end(ledger: Ledger, name: str) -> No
     run = ledger._read if name in ASKED else ledger._write
     plans = await run("test", explain({**ASKED, **DONE}[name]))
     assert plans
-    tables = "jobs|reservations|claims|counters|idempotency"
+    tables = "jobs|reservations|claims|counters|idempotency|deliveries"
     assert [line for line in plans if re.search(rf"SCAN ({tables})$|Seq Scan on ({tables})\b", line)] == []

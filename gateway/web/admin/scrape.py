@@ -84,13 +84,21 @@ async def look_up(gw: Gateway) -> None:
         async with asyncio.timeout(_PATIENCE):
             limits = await limits_of_teams(gw, teams.values())
             counts = await gw.ledger.open_counts()
+            backlog = await gw.ledger.outbox.backlog()
     except (LedgerUnavailable, TimeoutError):
         return
     _show_limits(gw, limits)
     gw.metrics.jobs_active.show(_active(gw, counts.active))
     gw.metrics.reservations_open.show({(state.value,): number for state, number in counts.reservations.items()})
-    gw.metrics.reservation_age.set(max(0.0, gw.now() - counts.oldest) if counts.oldest is not None else 0)
+    gw.metrics.reservation_age.set(_age(counts.oldest, gw.now()))
+    gw.metrics.webhooks_due.set(backlog.count)
+    gw.metrics.webhook_age.set(_age(backlog.oldest, gw.now()))
     gw.metrics.keep_teams({*teams, *(team for team, _ in counts.active)})
+
+
+def _age(since: float | None, now: float) -> float:
+    """Seconds since then; 0 for none, and for an instant that a clock set back has left ahead."""
+    return 0.0 if since is None else max(0.0, now - since)
 
 
 def _active(gw: Gateway, jobs: Mapping[tuple[str, str], int]) -> Counter[tuple[str, str]]:

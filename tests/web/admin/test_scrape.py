@@ -9,9 +9,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.core.addresses import Target
+from gateway.ledger.delivery_values import Notice
+from gateway.outbound import Outside
 from gateway.telemetry import Metrics
 from gateway.web.admin.scrape import dump_metrics, look_up
 from tests.conftest import House, OpenHouse, digest, team
+from tests.receiver import HOST, WEBHOOKS
 
 LIMITS = """
 limits:
@@ -46,6 +50,23 @@ async def test_limits_and_jobs_are_looked_up(open_house: OpenHouse) -> None:
     assert seen["gateway_ledger_up{}"] == 1
     assert seen["gateway_policy_last_reload_successful{}"] == 1
     assert seen[f"gateway_policy_info{{hash={house.gw.policies.version}}}"] == 1
+
+
+async def test_webhooks_still_to_be_delivered_are_looked_up(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "k", WEBHOOKS)}, outside=Outside(resolve=lambda _: ()))
+    assert (await samples(house))["gateway_webhooks_due{}"] == 0
+    notice = Notice("limit", "one", "a", Target(HOST, "/in"), b"{}")
+    await house.gw.ledger.outbox.notify(notice, house.gw.now() - 120)
+    attempts = "gateway_webhook_attempts_total{result=failed}"
+
+    async def is_counted() -> bool:
+        return (await samples(house)).get(attempts) == 1
+
+    await house.eventually(is_counted)
+    await look_up(house.gw)
+    seen = await samples(house)
+    assert seen["gateway_webhooks_due{}"] == 1
+    assert 120 <= seen["gateway_webhook_age_max_seconds{}"] < 240
 
 
 async def test_a_limit_of_each_key_shows_the_fullest(open_house: OpenHouse) -> None:
