@@ -129,17 +129,27 @@ async def _settle(gw: Gateway, work: Work) -> None:
 
 async def _woken(gw: Gateway) -> None:
     """Until one more create is in doubt, at most a second."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(gw.wake.wait(), SETTLE_EVERY)
+    await _set_or_over(gw.wake, SETTLE_EVERY)
     gw.wake.clear()
 
 
 async def _freed(gw: Gateway, at_most: float) -> None:
     """Until a place for a webhook came free where there was none left, at most so many seconds."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(gw.outbound.freed.wait(), at_most)
+    if await _set_or_over(gw.outbound.freed, at_most):
         await asyncio.sleep(GATHER)
     gw.outbound.freed.clear()
+
+
+async def _set_or_over(event: asyncio.Event, seconds: float) -> bool:
+    """Until the event is set, at most so long; whether it was.
+
+    Not by `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes when the event was just set: the
+    duty would go on, and the gateway would never have closed.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
 
 
 async def _review_waits(gw: Gateway) -> None:

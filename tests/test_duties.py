@@ -210,3 +210,22 @@ async def test_that_long_reads_hold_everybody_up_is_no_sign_that_the_ledger_is_a
     await asyncio.sleep(0.05)
     assert await healthy_after_a_round(ledger)
     await asyncio.gather(*reading, return_exceptions=True)
+
+
+@pytest.mark.parametrize("duty", ["recover", "deliver"])
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_duty_is_laid_down_also_when_it_was_woken_at_that_instant(
+    open_house: OpenHouse, turns: int, duty: str
+) -> None:
+    gw = (await open_house({"a.yaml": team("a", "key")})).gw
+    woken = gw.wake if duty == "recover" else gw.outbound.freed
+    (pause,) = [pause for name, _, pause in duties._duties(gw, LedgerClock(gw.now, gw.ticks)) if name == duty]
+    task = gw.tasks.start(pause(), "pause")
+    await asyncio.sleep(0)
+    woken.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if not task.done():
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
