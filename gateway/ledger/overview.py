@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, or_, select
 
 from gateway.core.lifecycle import Outcome, State, money_is_kept
+from gateway.core.webhooks import Standing
+from gateway.ledger.deliveries import backlog
 from gateway.ledger.jobs import COUNTED
-from gateway.ledger.schema import jobs, listed, refusals, reservations
+from gateway.ledger.schema import deliveries, due_now, jobs, listed, refusals, reservations
 from gateway.ledger.usage import is_kept, is_open
 
 
@@ -67,7 +69,29 @@ class RefusedCount:
     count: int
 
 
-_job, _reservation, _refusal = jobs.c, reservations.c, refusals.c
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the last attempt at a webhook of this team to this host came to nothing."""
+
+    team: str
+    host: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHealth:
+    """How many webhooks are due, since when the first has been, and how many were given up lately.
+
+    `trouble` is that of the one that has been due longest and was tried, else of the last that was given up, if any.
+    """
+
+    due: int
+    oldest: float | None
+    given_up: int
+    trouble: Trouble | None
+
+
+_job, _reservation, _refusal, _delivery = jobs.c, reservations.c, refusals.c, deliveries.c
 
 
 def shown_jobs(connection: Connection, wanted: Wanted) -> tuple[list[ShownJob], int]:
@@ -135,6 +159,20 @@ def refused_counts(connection: Connection, team: str | None, starts: float) -> l
     if team is not None:
         query = query.where(_refusal.team == team)
     return [RefusedCount(*row) for row in connection.execute(query)]
+
+
+def webhook_health(connection: Connection, since: float) -> WebhookHealth:
+    """How webhooks fare; of those that were given up, the ones since then."""
+    waiting = backlog(connection)
+    lost = (_delivery.standing == Standing.FAILED, _delivery.ended_at >= since)
+    given_up = connection.execute(select(func.count()).where(*lost)).scalar_one()
+    trouble = select(_delivery.team, _delivery.host, _delivery.problem).limit(1)
+    found = connection.execute(
+        trouble.where(due_now, _delivery.problem.is_not(None)).order_by(_delivery.due_at)
+    ).first()
+    if found is None and given_up:
+        found = connection.execute(trouble.where(*lost).order_by(_delivery.ended_at.desc())).first()
+    return WebhookHealth(waiting.count, waiting.oldest, given_up, None if found is None else Trouble(*found))
 
 
 def last_creates(connection: Connection, team: str, since: float) -> dict[str, float]:

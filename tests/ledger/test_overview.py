@@ -2,16 +2,22 @@
 
 import pytest
 
+from gateway.core.addresses import Target
 from gateway.core.lifecycle import Outcome
+from gateway.core.webhooks import Standing
+from gateway.ledger.delivery_values import Attempt, Notice
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.overview import (
     RefusedCount,
     Spent,
+    Trouble,
     Wanted,
+    WebhookHealth,
     last_creates,
     refused_counts,
     shown_jobs,
     spent_by_window,
+    webhook_health,
 )
 from gateway.ledger.values import Refused
 from tests.ledger.samples import DAY, NOW, create, reservation, send
@@ -99,3 +105,24 @@ async def test_a_keys_last_create_is_known_for_as_long_as_is_asked(ledger: Ledge
     await fill(ledger)
     assert await ledger.survey(last_creates, "red", NOW) == {"web": NOW + DAY}
     assert await ledger.survey(last_creates, "red", NOW + 2 * DAY) == {}
+
+
+async def try_next(ledger: Ledger, attempt: Attempt, now: float) -> None:
+    """One attempt at what has been due longest."""
+    (due, *_) = await ledger.outbox.due(now, [], [], [], 1)
+    (delivery,) = await ledger.outbox.claim([due], now, now + 60)
+    await ledger.outbox.conclude(delivery, attempt, now)
+
+
+async def test_webhooks_that_are_late_or_lost_are_told_with_the_problem_that_matters_most(ledger: Ledger) -> None:
+    assert await ledger.survey(webhook_health, NOW) == WebhookHealth(0, None, 0, None)
+    for number, (team, host) in enumerate((("red", "a.example.com"), ("blue", "b.example.com"), ("red", "c.example"))):
+        await ledger.outbox.notify(Notice("limit", str(number), team, Target(host, "/"), b"{}"), NOW + number)
+    assert await ledger.survey(webhook_health, NOW) == WebhookHealth(3, NOW, 0, None)
+    await try_next(ledger, Attempt(Standing.FAILED, 410, "answered 410", None), NOW + 5)
+    gone = Trouble("red", "a.example.com", "answered 410")
+    assert await ledger.survey(webhook_health, NOW) == WebhookHealth(2, NOW + 1, 1, gone)
+    assert await ledger.survey(webhook_health, NOW + 6) == WebhookHealth(2, NOW + 1, 0, None)
+    await try_next(ledger, Attempt(Standing.DUE, None, "no answer in time", NOW + 600), NOW + 5)
+    late = Trouble("blue", "b.example.com", "no answer in time")
+    assert await ledger.survey(webhook_health, NOW) == WebhookHealth(2, NOW + 1, 1, late)

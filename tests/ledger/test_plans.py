@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome
-from gateway.ledger import counters, deliveries, jobless, jobs, looks, replies, reservations, retention, usage
+from gateway.ledger import counters, deliveries, jobless, jobs, looks, overview, replies, reservations, retention, usage
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.operation import Work
 from gateway.ledger.values import Sighting
@@ -32,6 +32,7 @@ ASKED: dict[str, Work[Any]] = {
     "used": lambda connection: counters.values_of(connection, ["red/at-once"]),
     "open_counts": usage.open_counts,
     "backlog": deliveries.backlog,
+    "webhook health": lambda connection: overview.webhook_health(connection, NOW),
     "open_reservations": jobless.everywhere,
     "unattended": lambda connection: jobless.unattended(connection, NOW, 60),
     "jobless": lambda connection: jobless.sent(connection, "default", "Veo3"),

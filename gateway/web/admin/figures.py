@@ -10,7 +10,15 @@ from gateway.context import Gateway
 from gateway.core.freshness import Rules
 from gateway.core.policy import Period
 from gateway.core.windows import Window, window_at
-from gateway.ledger.overview import RefusedCount, Spent, last_creates, refused_counts, spent_by_window
+from gateway.ledger.overview import (
+    RefusedCount,
+    Spent,
+    WebhookHealth,
+    last_creates,
+    refused_counts,
+    spent_by_window,
+    webhook_health,
+)
 from gateway.ledger.values import UsageRow
 from gateway.refusals import QUARTER
 from gateway.web.admin.months import rows_by_team
@@ -88,6 +96,14 @@ class Figures:
         for each in await self._refused(_last(Period.HOUR, "UTC", now, HOURS)[0].starts, None):
             totals[each.team] = totals.get(each.team, 0) + each.count
         return totals
+
+    async def webhooks(self, now: float) -> WebhookHealth:
+        """How webhooks fare, and how many were given up in the last `HOURS` hours."""
+
+        async def fetch() -> Fetched[WebhookHealth]:
+            return _fetched(await self._gw.ledger.survey(webhook_health, now - HOURS * 3600), 1, SOON)
+
+        return (await self._cache.get(("webhooks",), fetch)).value
 
     async def key_uses(self, team: str, now: float) -> dict[str, float]:
         """When each key of a team was last seen.

@@ -12,6 +12,7 @@ from gateway.core.policy import Mode, Period, Team, Unit
 from gateway.core.rotation import successor_of
 from gateway.core.windows import window_at
 from gateway.core.wording import amount_words, instant_words
+from gateway.ledger.overview import WebhookHealth
 from gateway.ledger.values import UsageRow
 from gateway.telemetry import Denial
 from gateway.web.admin.figures import Figures, Series
@@ -22,6 +23,8 @@ from gateway.web.admin.upstream_health import UpstreamHealth, upstream_health
 _FULLEST = 2
 _LATEST_DENIALS = 8
 _SOON_EXPIRED = 14 * 86400.0
+_LATE = 900.0
+"""Seconds that a webhook may be due for before somebody should look, as the alert has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Overview:
     refusals_plot: Plot
     denials: tuple[Denial, ...]
     health: UpstreamHealth
+    webhooks: WebhookHealth
 
 
 async def overview(gw: Gateway, figures: Figures) -> Overview:
@@ -86,7 +90,7 @@ async def overview(gw: Gateway, figures: Figures) -> Overview:
     this, last = await figures.month(now), await figures.month(now, back=1)
     refused = await figures.refused_by_team(now)
     live = live_by_team(counts.active)
-    health = await upstream_health(gw)
+    health, webhooks = await upstream_health(gw), await figures.webhooks(now)
     lines = tuple(
         TeamLine(
             team=teams[name],
@@ -103,7 +107,7 @@ async def overview(gw: Gateway, figures: Figures) -> Overview:
     siblings = await gw.siblings.ask("denials")
     return Overview(
         now=now,
-        notices=tuple(_notices(gw, counts.reservations, health, now)),
+        notices=(*_notices(gw, counts.reservations, health, now), *_webhook_notices(webhooks, now)),
         teams=lines,
         money=add_up([line.money for line in lines] + others),
         live=sum(live.values()),
@@ -113,6 +117,7 @@ async def overview(gw: Gateway, figures: Figures) -> Overview:
         refusals_plot=hour_plot(refusals),
         denials=tuple(gw.denials.latest(_LATEST_DENIALS, others=siblings.values())),
         health=health,
+        webhooks=webhooks,
     )
 
 
@@ -203,3 +208,11 @@ def _notices(gw: Gateway, reservations: Mapping[State, int], health: UpstreamHea
                 successor = successor_of(team, key, now)
                 replaced = f"; {successor.name} replaces it" if successor is not None else ""
                 yield f"The key {key.name} of {team.name} expires on {when}{replaced}."
+
+
+def _webhook_notices(webhooks: WebhookHealth, now: float) -> Iterable[str]:
+    if webhooks.oldest is not None and now - webhooks.oldest > _LATE:
+        many = "1 webhook is" if webhooks.due == 1 else f"{webhooks.due:,} webhooks are"
+        trouble = webhooks.trouble
+        why = f": {trouble.team}'s to {trouble.host}, {trouble.problem}" if trouble is not None else ""
+        yield f"{many} still to be delivered, the first of them since {instant_words(webhooks.oldest, 'UTC')}{why}."

@@ -5,16 +5,21 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.core.addresses import Target
 from gateway.core.errors import Code
 from gateway.core.lifecycle import State
 from gateway.core.policy import Period
 from gateway.core.windows import window_at
+from gateway.ledger.delivery_values import Notice
+from gateway.ledger.overview import Trouble
 from gateway.ledger.values import OpenCounts
+from gateway.outbound import Outside
 from gateway.web.admin.figures import Figures
 from gateway.web.admin.limits import limits_of_teams
 from gateway.web.admin.overview import Money, add_up, gauges, live_by_team, overview
 from tests.conftest import OpenHouse, Q, digest, team
 from tests.fake_upstream import FakeUpstream
+from tests.receiver import HOST, WEBHOOKS
 from tests.scripted_upstream import response
 
 IMAGE = "seedream-5.0-lite"
@@ -131,3 +136,44 @@ async def test_a_gateway_that_ends_or_cannot_write_says_so(
         "This gateway is shutting down.",
         "The ledger cannot be written: creates are refused.",
     )
+
+
+async def test_webhooks_that_nobody_takes_are_shown_and_said_when_late(
+    open_house: OpenHouse,
+) -> None:
+    house = await open_house({"a.yaml": team("a", "k", WEBHOOKS)}, outside=Outside(resolve=lambda _: ()))
+    gw = house.gw
+    assert ">none is due</small>" in (await house.admin("/")).text
+    await gw.ledger.outbox.notify(Notice("limit", "one", "a", Target(HOST, "/in?token=t0ken"), b"{}"), gw.now() - 60)
+
+    async def is_shown() -> bool:
+        view = await overview(gw, Figures(gw))
+        return view.webhooks.trouble == Trouble("a", HOST, "its name does not resolve") and view.notices == ()
+
+    await house.eventually(is_shown)
+    await gw.ledger.outbox.notify(Notice("limit", "two", "a", Target(HOST, "/"), b"{}"), gw.now() - 7300)
+    (notice,) = (await overview(gw, Figures(gw))).notices
+    assert notice.startswith("2 webhooks are still to be delivered, the first of them since ")
+    assert notice.endswith(f": a's to {HOST}, its name does not resolve.")
+
+    async def is_on_the_page() -> bool:
+        shown = (await house.admin("/")).text
+        assert "t0ken" not in shown
+        words = f"oldest 2 h, last problem: its name does not resolve (a, {HOST})</small>"
+        return words in shown and '<a href="/api/webhooks?state=due">2</a>' in shown
+
+    await house.eventually(is_on_the_page, 15)
+    assert len((await house.admin("/api/webhooks?state=due")).json()["webhooks"]) == 2
+
+
+async def test_webhooks_that_were_given_up_are_counted_and_lead_to_their_list(open_house: OpenHouse) -> None:
+    house = await open_house({"a.yaml": team("a", "k")})
+    notice = Notice("limit", "one", "a", Target(HOST, "/"), b"{}")
+    await house.gw.ledger.outbox.notify(notice, house.gw.now())
+
+    async def is_given_up() -> bool:
+        return (await overview(house.gw, Figures(house.gw))).webhooks.given_up == 1
+
+    await house.eventually(is_given_up)
+    shown = (await house.admin("/")).text
+    assert '<a href="/api/webhooks?state=failed">1 given up in 24 h</a>, last problem: the team' in shown
