@@ -8,6 +8,7 @@ for one host is never another's.
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
@@ -198,7 +199,8 @@ async def _at_first(places: Sequence[Endpoint], call: Callable[[Endpoint], Await
             fault = error
         except httpx.TransportError as error:
             raise OutboundFailure("the connection broke off before an answer") from error
-    raise OutboundFailure("no connection, or no valid certificate for its name") from fault
+    is_untrusted = fault is not None and isinstance(fault.__cause__, ssl.SSLCertVerificationError)
+    raise OutboundFailure("no valid certificate for its name" if is_untrusted else "no connection") from fault
 
 
 def url_of(place: Endpoint, scheme: str = "https") -> str:

@@ -71,6 +71,18 @@ async def test_tls_is_verified_against_the_hosts_name(certificates: Path, open_o
         assert (await calls.post(Target("other.example.org", "/"), {}, b"{}")).status_code == 200
 
 
+async def test_a_certificate_that_is_not_trusted_is_told_apart_from_no_connection(
+    certificates: Path, open_outbound: Open
+) -> None:
+    async with ScriptedUpstream(answering(response()), tls=tls(certificates, "other.example.org")) as receiver:
+        calls = open_outbound(outside(receiver))
+        with pytest.raises(OutboundFailure) as untrusted:
+            await calls.post(TARGET, {}, b"{}")
+    with pytest.raises(OutboundFailure) as gone:
+        await calls.post(TARGET, {}, b"{}")
+    assert (str(untrusted.value), str(gone.value)) == ("no valid certificate for its name", "no connection")
+
+
 async def test_no_connection_of_one_host_serves_another(certificates: Path, open_outbound: Open) -> None:
     async with ScriptedUpstream(answering(response()), tls=tls(certificates)) as receiver:
         calls = open_outbound(outside(receiver))
