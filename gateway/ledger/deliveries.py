@@ -29,7 +29,16 @@ from sqlalchemy import (
 from gateway.core.addresses import Target
 from gateway.core.webhooks import LONGEST_WAIT, Standing, message
 from gateway.ledger.common_sql import OnConflict
-from gateway.ledger.delivery_values import Attempt, Backlog, Delivery, DeliveryState, DueDelivery, Notice, Wanted
+from gateway.ledger.delivery_values import (
+    PREFIX,
+    Attempt,
+    Backlog,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    Notice,
+    Wanted,
+)
 from gateway.ledger.schema import deliveries, due_now, jobs, reservations
 from gateway.ledger.statement import Statement, instant, integer, text
 from gateway.ledger.values import NewReservation
@@ -133,7 +142,7 @@ def _insert(connection: Connection, event: str, kind: str, team: str, target: Ta
     now = further.pop("now")
     waits = "reservation_id" in further
     values = {
-        "id": f"msg_{hashlib.sha256(event.encode()).hexdigest()[:32]}",
+        "id": f"{PREFIX}{hashlib.sha256(event.encode()).hexdigest()[:32]}",
         "event": event,
         "kind": kind,
         "team": team,

@@ -7,6 +7,9 @@ from gateway.core.addresses import Target
 from gateway.core.webhooks import Standing
 from gateway.core.wording import rfc3339
 
+PREFIX = "msg_"
+"""What the id of a delivery begins with."""
+
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:

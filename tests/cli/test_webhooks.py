@@ -1,5 +1,6 @@
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,16 +8,20 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.core.addresses import Target
+from gateway.core.lifecycle import Outcome
 from gateway.core.webhooks import Standing
 from gateway.ledger import deliveries
 from gateway.ledger.delivery_values import Attempt, DeliveryState, Notice, Wanted
 from gateway.ledger.ledger import Ledger
 from tests.command_line import NOW, Shell
+from tests.ledger.samples import create, reservation
 from tests.postgres import Server, postgres
 
 __all__ = ["postgres"]
 
 TARGET = Target("hooks.example.com", "/in?token=t0ken")
+NEXT = "2026-11-23T12:01:00Z"
+"""When another gateway may try what one has claimed."""
 
 
 @pytest.fixture
@@ -48,8 +53,8 @@ async def test_the_list_shows_hosts_alone(shell: Shell, ids: dict[str, str]) -> 
     listed = await shell.run_beside("webhooks", "list", "--team", "blue")
     assert listed.status == 0
     header, line = listed.out.splitlines()
-    assert header.split() == ["ID", "CREATED", "TEAM", "HOST", "REQUEST", "STATE", "TRIED", "STATUS", "PROBLEM"]
-    assert line.split() == [ids["blue"], "2026-11-23T12:00:00Z", "blue", TARGET.host, "-", "due", "1", "-", "-"]
+    assert header.split() == ["ID", "CREATED", "TEAM", "HOST", "REQUEST", "STATE", "TRIED", "NEXT", "STATUS", "PROBLEM"]
+    assert line.split() == [ids["blue"], "2026-11-23T12:00:00Z", "blue", TARGET.host, "-", "due", "1", NEXT, "-", "-"]
     assert "t0ken" not in (await shell.run_beside("webhooks", "list", "--format", "json")).out
 
 
@@ -96,12 +101,19 @@ async def test_all_of_a_team_or_a_state_are(shell: Shell, ids: dict[str, str]) -
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["redeliver"], "name ids to redeliver, or --all with --team, with --state, or with both"),
-        (["redeliver", "--all"], "name ids to redeliver, or --all with --team, with --state, or with both"),
+        (["redeliver"], "name ids to redeliver, or --all with --team, --state or --request-id"),
+        (["redeliver", "--all"], "name ids to redeliver, or --all with --team, --state or --request-id"),
+        (["redeliver", "--all", "--team", "nope"], "the ledger knows no team `nope`"),
+        (["list", "--team", "nope"], "the ledger knows no team `nope`"),
+        (["redeliver", "x", "--request-id", "r"], "name ids to redeliver, or --all"),
         (["redeliver", "x", "--all", "--team", "red"], "name ids to redeliver, or --all"),
         (["redeliver", "x", "--team", "red"], "name ids to redeliver, or --all"),
-        (["redeliver", "msg_x"], "no delivery that could be sent again is called msg_x"),
-        (["list", "msg_x"], "`list` takes no ids and no --all; choose with --team and --state"),
+        (["redeliver", "msg_x"], "no delivery that could be sent again is called msg_x\n"),
+        (
+            ["redeliver", "r1"],
+            "no delivery that could be sent again is called r1; an id begins with `msg_`: see `list`\n",
+        ),
+        (["list", "msg_x"], "`list` takes no ids and no --all; choose with --team, --state and --request-id"),
     ],
 )
 async def test_what_is_unclear_is_refused(shell: Shell, ids: dict[str, str], words: list[str], problem: str) -> None:
@@ -140,3 +152,24 @@ def test_without_a_ledger_none_is_made(shell: Shell, tmp_path: Path) -> None:
     assert refused.status == 2
     assert refused.err.startswith("gmi-gateway webhooks: there is no ledger at ")
     assert not (tmp_path / "gateway.db").exists()
+
+
+async def test_those_of_one_job_are_listed_and_sent_again(shell: Shell, ids: dict[str, str]) -> None:
+    ledger = Ledger(shell.environment["GATEWAY_LEDGER"])
+    await ledger.open()
+    job = await create(ledger, replace(reservation("a", team="green"), webhook=TARGET), Outcome.SUCCESS)
+    await ledger.close()
+    listed = await shell.run_beside("webhooks", "list", "--request-id", job, "--format", "json")
+    assert [(each["team"], each["request_id"]) for each in json.loads(listed.out)["webhooks"]] == [("green", job)]
+    again = await shell.run_beside("webhooks", "redeliver", "--all", "--request-id", job)
+    assert (again.status, again.out) == (0, "due again: 1\n")
+    none = await shell.run_beside("webhooks", "redeliver", "--all", "--team", "green", "--state", "failed")
+    assert (none.status, none.out) == (0, "due again: 0\n")
+
+
+async def test_in_a_ledger_without_any_team_a_new_one_has_none(shell: Shell) -> None:
+    ledger = Ledger(shell.environment["GATEWAY_LEDGER"])
+    await ledger.open()
+    await ledger.close()
+    none = await shell.run_beside("webhooks", "redeliver", "--all", "--team", "new")
+    assert (none.status, none.out) == (0, "due again: 0\n")
