@@ -141,11 +141,7 @@ async def _freed(gw: Gateway, at_most: float) -> None:
 
 
 async def _set_or_over(event: asyncio.Event, seconds: float) -> bool:
-    """Until the event is set, at most so long; whether it was.
-
-    Not by `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes when the event was just set: the
-    duty would go on, and the gateway would never have closed.
-    """
+    """Until the event is set, at most so long; whether it was."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await event.wait()

@@ -114,6 +114,7 @@ async def _serve(gw: Gateway, place: tuple[str, str], line: Line) -> None:
         if left <= 0:
             left = line.let_through({} if gate is None else gate.limit, gw.ticks())
         with suppress(TimeoutError):
-            await asyncio.wait_for(line.moved.wait(), left if left < inf else None)
+            async with asyncio.timeout(left if left < inf else None):
+                await line.moved.wait()
         line.moved.clear()
     del gw.lines[place]

@@ -85,6 +85,12 @@ def test_every_library_has_one_home(path: Path) -> None:
             assert homes is None or room in homes, f"{name} belongs in {homes}"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_wait_loses_a_cancellation(path: Path) -> None:
+    """`asyncio.wait_for` of Python 3.11 returns what has just come, though it was cancelled; `asyncio.timeout` ends."""
+    assert "asyncio.wait_for(" not in path.read_text()
+
+
 def test_imports_stand_at_the_top() -> None:
     for path in MODULES:
         for function in functions(path):

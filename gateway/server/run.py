@@ -170,7 +170,8 @@ async def _drain(ending: Ending, drain: Drain) -> None:
     for listener in ending.listeners:
         listener.begin_drain()
     with suppress(TimeoutError):
-        await asyncio.wait_for(ending.shut.wait(), drain.delay)
+        async with asyncio.timeout(drain.delay):
+            await ending.shut.wait()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + drain.timeout
     for listener in ending.listeners:

@@ -34,7 +34,8 @@ class Simulation:
     async def pause(self, seconds: float) -> None:
         """Wait as long as production would keep a client waiting; a stop ends every wait at once."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def stop(self) -> None:
         """End every pause, now and from here on."""

@@ -131,7 +131,8 @@ class OpenTelemetry:
 
         threading.Thread(target=shut_down, name="last spans", daemon=True).start()
         with suppress(TimeoutError):
-            await asyncio.wait_for(done.wait(), LAST_WORDS)
+            async with asyncio.timeout(LAST_WORDS):
+                await done.wait()
 
     def _unrecorded(self) -> contexts.Context:
         """A trace of which the sampler is told that it was not chosen; as a root it might choose it now."""

@@ -68,7 +68,8 @@ class Intake:
         self._let_on()
         while not may_go.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(may_go.wait(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await may_go.wait()
             if asyncio.get_running_loop().time() - self._moved >= PATIENCE:
                 self._beyond = None
                 self._let_on()
