@@ -21,14 +21,11 @@ from gateway.waits import Wait
 from gateway.web.bodies import digest_body, read_draft
 from gateway.web.call import Call
 from gateway.web.conditional import told, unchanged
-from gateway.web.query import read_number
+from gateway.web.query import read_limit, read_offset
 from gateway.web.respond import Reply
 from gateway.web.spans import link_shared
 from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_client, seconds_asked, tell_limits_of_now
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 200
-LARGEST_OFFSET = 10_000_000
 _LAST_LOOK = 0.4
 """Seconds a client whose wait is over still waits for upstream, so as not to be told a record older than a second."""
 
@@ -258,9 +255,7 @@ def _page(query: bytes) -> tuple[str | None, int, int]:
     model = values.get("model_id")
     if model is not None and not is_model_id(model):
         raise Refusal(Code.INVALID_REQUEST, "`model_id` must be the id of a model.")
-    limit = read_number(values, "limit", DEFAULT_PAGE, 1, LARGEST_PAGE)
-    offset = read_number(values, "offset", 0, 0, LARGEST_OFFSET)
-    return model, limit, offset
+    return model, read_limit(values), read_offset(values)
 
 
 async def delete(call: Call) -> Reply:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.errors import Code
-from gateway.web.jobs import DEFAULT_PAGE, LARGEST_OFFSET, LARGEST_PAGE
+from gateway.web.query import DEFAULT_PAGE, LARGEST_OFFSET, LARGEST_PAGE
 
 JSON_TYPE = "application/json"
 

@@ -13,7 +13,7 @@ from gateway.core.wording import rfc3339
 from gateway.ledger.overview import ShownJob, Wanted, shown_jobs
 from gateway.telemetry import OTHER, Denial
 from gateway.web.admin.answers import gateway_of, json_response, read_query
-from gateway.web.query import check_word, read_number
+from gateway.web.query import check_word, read_limit, read_number, read_offset
 
 STATUSES = ("created", "queued", "dispatched", "processing", "success", "failed", "cancelled")
 """GMI's own words. A word upstream used besides these finds its jobs all the same."""
@@ -24,16 +24,13 @@ _ENDS: Mapping[str, bool] = {"live": False, "ended": True}
 FILTERS = (*_ENDS, *STATUSES, Outcome.EXPIRED.value)
 """The words of the filter `status` that are known beforehand. `expired` is the gateway's, of jobs past their time."""
 
-_PAGE = 50
-_LARGEST_PAGE = 200
-_LARGEST_OFFSET = 10_000_000
 _MOST_DENIALS = 1000
 
 
 async def jobs(request: Request) -> Response:
     """`GET /api/jobs?team=&model=&status=&limit=&offset=`: the ledger's jobs, newest first, without their records."""
     values = read_query(request, "team", "model", "status", "limit", "offset")
-    wanted = read_wanted(values, read_number(values, "limit", _PAGE, 1, _LARGEST_PAGE))
+    wanted = read_wanted(values, read_limit(values))
     gw, team, status = gateway_of(request), values.get("team"), values.get("status")
     found, total = await gw.ledger.survey(shown_jobs, wanted)
     if not total and team is not None:
@@ -53,7 +50,7 @@ def read_wanted(values: Mapping[str, str], limit: int) -> Wanted:
         status=None if status in _ENDS else status,
         ended=_ENDS.get(status or ""),
         limit=limit,
-        offset=read_number(values, "offset", 0, 0, _LARGEST_OFFSET),
+        offset=read_offset(values),
     )
 
 

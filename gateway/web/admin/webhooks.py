@@ -6,11 +6,7 @@ from starlette.responses import Response
 from gateway.core.webhooks import Standing
 from gateway.ledger.delivery_values import Wanted
 from gateway.web.admin.answers import gateway_of, json_response, read_query
-from gateway.web.query import check_word, read_number
-
-_PAGE = 50
-_LARGEST_PAGE = 200
-_LARGEST_OFFSET = 10_000_000
+from gateway.web.query import check_word, read_limit, read_offset
 
 
 async def webhooks(request: Request) -> Response:
@@ -23,8 +19,8 @@ async def webhooks(request: Request) -> Response:
         team,
         None if state is None else Standing(state),
         values.get("request_id"),
-        read_number(values, "limit", _PAGE, 1, _LARGEST_PAGE),
-        read_number(values, "offset", 0, 0, _LARGEST_OFFSET),
+        read_limit(values),
+        read_offset(values),
     )
     found, total = await gw.ledger.outbox.page(wanted)
     if not total and team is not None:
