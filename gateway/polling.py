@@ -65,7 +65,7 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     error = _error_again(gw, request_id, known.error) if known.error is not None else None
     if error is not None:
         return error
-    if seen is None and owner.outcome is not None:
+    if owner.outcome is not None:  # an end holds, whatever upstream says of the job afterwards
         kept = await settlement.recall(gw, request_id)
         if kept is not None:
             return Served(kept, _HIT, gw.ticks() - kept.asked_at)
@@ -147,8 +147,10 @@ async def watch(
 
     Raises LedgerUnavailable where only the ledger has the record.
     """
-    if gw.jobs.seen(request_id) is None and owner.outcome is not None:
+    seen = gw.jobs.seen(request_id)
+    if owner.outcome is not None and (seen is None or not seen.terminal):
         await settlement.recall(gw, request_id)
+    seen = None  # those who wait keep no record in memory
     with _attending(gw, request_id, owner) as audience:
         while not wait.is_over:
             seen = await _next(gw, audience, request_id, etag, wait)

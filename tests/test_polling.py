@@ -1,6 +1,7 @@
 """A job is watched by many: upstream is asked seldom, and nobody learns of another team's job."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -68,6 +69,24 @@ def anonymous(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
     passing = ("x-request-id", "server-timing", "date")
     headers = {name: value for name, value in answer.headers.items() if name not in passing}
     return answer.status_code, headers, answer.content.replace(answer.headers["x-request-id"].encode(), b"")
+
+
+@pytest.mark.parametrize("path", ["", "/events"])
+async def test_an_end_that_another_gateway_saw_holds_though_upstream_says_the_job_lives(
+    open_house: OpenHouse, path: str
+) -> None:
+    async with live_job(open_house) as (house, upstream, request_id):
+        client, gw, target = house.client("key-a"), house.gw, f"{Q}/requests/{request_id}"
+        assert (await poll(client, request_id)).json()["status"] == "queued"
+        ended = json.dumps(upstream.jobs[request_id] | {"status": "success"}).encode()
+        assert await gw.ledger.settle(Sighting(request_id, "success", ended), Outcome.SUCCESS, gw.now())
+        owner = await gw.ledger.owner_of(request_id)
+        assert owner is not None
+        gw.jobs.remember_owner(request_id, owner, gw.ticks())
+        age(house, request_id, LIVE_RECORD_FRESH)
+        watched = f"/gateway/v1/requests/{request_id}/events" if path else target
+        assert ended in (await asyncio.wait_for(client.get(watched), 5)).content
+        assert (await poll(client, request_id)).content == ended
 
 
 async def test_lp2_a_hundred_polls_at_once_are_one_call_to_upstream(open_house: OpenHouse) -> None:
