@@ -39,7 +39,17 @@ _CLOSED, _OPEN, _HALF_OPEN = Circuit
 class Breaker:
     """One circuit. `now` is any clock in seconds, always the same one, best a monotonic."""
 
-    __slots__ = ("_cool_down", "_failed_at", "_failures", "_opened_at", "_others", "_until", "state", "team")
+    __slots__ = (
+        "_cool_down",
+        "_failed_at",
+        "_failures",
+        "_opened_at",
+        "_other_failed_at",
+        "_others",
+        "_until",
+        "state",
+        "team",
+    )
 
     def __init__(self) -> None:
         self.state = _CLOSED
@@ -48,6 +58,7 @@ class Breaker:
         self._cool_down = FIRST_COOL_DOWN
         self._until = 0.0
         self._others = 0
+        self._other_failed_at = float("-inf")
         self.team: str | None = None
         """Whose calls alone have failed since the last success; None if several teams' have."""
 
@@ -92,17 +103,16 @@ class Breaker:
         one hiccup breaks off many calls, but only an upstream that is down lets them fail for longer and none succeed.
         It never counts if its call began before the circuit last opened.
         """
-        if began < self._opened_at or (began < self._failed_at and now < self._failed_at + SAME_NEWS):
+        if began < self._opened_at:
             return
         if self.state is not _CLOSED and self._is_free(team):
-            self._others += 1
-            self._failed_at = now
-            if self._others == FAILURES_TO_OPEN:
-                self.team = None
+            self._count_other(began, now)
             return
         if self.state is _OPEN:
             return
         self.team = team if not self._failures or team == self.team else None
+        if _is_same_news(began, now, self._failed_at):
+            return
         self._failures += 1
         self._failed_at = now
         if self.state is _HALF_OPEN:
@@ -114,6 +124,20 @@ class Breaker:
         self._opened_at = now
         self._until = now + self._cool_down
 
+    def _count_other(self, began: float, now: float) -> None:
+        """A call has failed that the circuit does not bind."""
+        if _is_same_news(began, now, self._other_failed_at):
+            return
+        self._others += 1
+        self._other_failed_at = now
+        if self._others == FAILURES_TO_OPEN:
+            self.team = None
+
     def wait(self, now: float) -> int:
         """Whole seconds, at least 1, after which a refused caller may try again."""
         return max(1, min(int(LONGEST_COOL_DOWN), int(self._until - now) + 1))
+
+
+def _is_same_news(began: float, now: float, last: float) -> bool:
+    """Whether a failure tells of the same trouble as the `last` one."""
+    return began < last and now < last + SAME_NEWS

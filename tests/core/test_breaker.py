@@ -213,3 +213,30 @@ def test_whose_failures_they_were_is_forgotten_with_a_success() -> None:
     for now in range(1, 1 + FAILURES_TO_OPEN):
         breaker.fail(now, now, "a")
     assert [breaker.binds("a"), breaker.binds("b")] == [True, False]
+
+
+def test_a_probe_that_fails_is_heard_beside_the_failures_of_others() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    assert breaker.admit(20)
+    breaker.fail(20.1, 20.5, "b")
+    breaker.fail(20, 20.6, "a")
+    assert shown(breaker) == "open"
+
+
+def test_others_calls_that_fail_together_are_one_failure() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    for _ in range(100):
+        breaker.fail(10, 11, "b")
+    assert not breaker.binds("b")
+
+
+def test_what_fails_together_is_all_their_teams_trouble() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now + 30, "a")
+        breaker.fail(now, now + 30, "b")
+    assert [breaker.binds("a"), breaker.binds("b"), breaker.binds("c")] == [True] * 3
