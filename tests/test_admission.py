@@ -323,7 +323,7 @@ async def test_up15_a_create_that_the_open_circuit_refuses_takes_nothing(
     first = await client.create(headers=again)
     now = house.gw.ticks()
     for _ in range(FAILURES_TO_OPEN):
-        house.gw.upstream.circuits.note("default", now, now, works=False)
+        house.gw.upstream.circuits.note("default", "a", now, now, works=False)
 
     refuse_reservations(monkeypatch)
     refused = await client.create()
