@@ -60,7 +60,10 @@ class Breaker:
         self._others = 0
         self._other_failed_at = float("-inf")
         self.team: str | None = None
-        """Whose calls alone have failed since the last success; None if several teams' have."""
+        """Whose calls alone have failed since the last success; None if several teams' have.
+
+        Empty if they were nobody's own, such as those that fill a cache, which tell nothing of whose trouble it is.
+        """
 
     def __repr__(self) -> str:
         return f"<Breaker {self.state}, {self._failures} failures, until {self._until:g}>"
@@ -71,7 +74,7 @@ class Breaker:
 
     def _is_free(self, team: str) -> bool:
         """Whether the circuit, which is not closed, was opened by another team's calls alone."""
-        return self.team is not None and team != self.team
+        return bool(self.team) and team != self.team
 
     def admit(self, now: float) -> bool:
         """Whether a call may be made for a team that it binds. In `half_open` only the one probe may."""
@@ -87,14 +90,19 @@ class Breaker:
         """Whether no call may be made. Asking takes no probe's place."""
         return self.state is not _CLOSED and now < self._until
 
-    def succeed(self, team: str = "") -> None:
+    def succeed(self, team: str = "", now: float = float("-inf")) -> None:
         """A call for the team got an answer that shows upstream working."""
         if self.state is not _CLOSED and self._is_free(team):
             self._others = 0
+            if now >= self._until + LONGEST_COOL_DOWN:  # the team that it binds asks for nothing any more
+                self._close()
         elif self.state is not _OPEN:
-            self.state = _CLOSED
-            self._failures = 0
-            self._cool_down = FIRST_COOL_DOWN
+            self._close()
+
+    def _close(self) -> None:
+        self.state = _CLOSED
+        self._failures = self._others = 0
+        self._cool_down = FIRST_COOL_DOWN
 
     def fail(self, began: float, now: float, team: str = "") -> None:
         """A call for the team that `began` then did not reach upstream, or got an answer that shows it failing.
@@ -110,7 +118,7 @@ class Breaker:
             return
         if self.state is _OPEN:
             return
-        self.team = team if not self._failures or team == self.team else None
+        self._blame(team)
         if _is_same_news(began, now, self._failed_at):
             return
         self._failures += 1
@@ -119,10 +127,19 @@ class Breaker:
             self._cool_down = min(LONGEST_COOL_DOWN, self._cool_down * 2)
         elif self._failures < FAILURES_TO_OPEN:
             return
+        self._open(now)
+
+    def _open(self, now: float) -> None:
         self.state = _OPEN
-        self._others = 0
         self._opened_at = now
         self._until = now + self._cool_down
+
+    def _blame(self, team: str) -> None:
+        """It was a call for this team that failed."""
+        if not self._failures or self.team == "":
+            self.team = team
+        elif team not in ("", self.team):
+            self.team = None
 
     def _count_other(self, began: float, now: float) -> None:
         """A call has failed that the circuit does not bind."""
@@ -132,6 +149,7 @@ class Breaker:
         self._other_failed_at = now
         if self._others == FAILURES_TO_OPEN:
             self.team = None
+            self._open(now)
 
     def wait(self, now: float) -> int:
         """Whole seconds, at least 1, after which a refused caller may try again."""

@@ -47,12 +47,12 @@ class Circuits:
     def note(self, credential: str, team: str, began: float, now: float, *, works: bool) -> None:
         """What a call for the team that `began` then has shown of upstream."""
         breaker = self.of(credential)
-        before = breaker.state
+        before, bound = breaker.state, breaker.team
         if works:
-            breaker.succeed(team)
+            breaker.succeed(team, now)
         else:
             breaker.fail(began, now, team)
-        if breaker.state is not before:
+        if breaker.state is not before or (before is Circuit.OPEN and breaker.team != bound):
             alone = {"team": breaker.team} if breaker.team else {}
             log_event(logging.WARNING, "upstream circuit", credential=credential, state=breaker.state.value, **alone)
             self._show()

@@ -245,7 +245,7 @@ class Upstream:
             reason = reason_to_repeat(outcome.status, outcome.content_type)
         if reason is None or not call.question.repeatable:
             return outcome
-        if self.circuits.of(call.credential).state is not _CLOSED or not self._budget.take():
+        if self.circuits.of(call.credential).binds(call.question.team) or not self._budget.take():
             return outcome
         self._metrics.upstream_retries(call.question.operation, reason).inc()
         await asyncio.sleep(pause(secrets.randbelow(1000) / 1000))

@@ -240,3 +240,50 @@ def test_what_fails_together_is_all_their_teams_trouble() -> None:
         breaker.fail(now, now + 30, "a")
         breaker.fail(now, now + 30, "b")
     assert [breaker.binds("a"), breaker.binds("b"), breaker.binds("c")] == [True] * 3
+
+
+def test_a_circuit_whose_team_asks_for_nothing_any_more_is_closed_by_what_works_for_others() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    breaker.succeed("b", 10 + LONGEST_COOL_DOWN - 0.1)
+    assert shown(breaker) == "open"
+    breaker.succeed("b", 10 + LONGEST_COOL_DOWN)
+    assert shown(breaker) == "closed"
+
+
+def test_once_it_binds_everybody_what_began_before_is_no_news() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    for now in range(100, 100 + FAILURES_TO_OPEN):
+        breaker.fail(now - 50, now, "b")
+    assert not breaker.admit(109.5)
+    assert breaker.admit(110)
+    breaker.fail(105, 110.2, "b")
+    assert shown(breaker) == "half_open"
+    breaker.succeed("c", 110.3)
+    assert shown(breaker) == "closed"
+
+
+def test_failures_of_others_count_on_while_the_probe_of_the_bound_team_fails() -> None:
+    breaker = Breaker()
+    for now in range(FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a")
+    for number in range(1, FAILURES_TO_OPEN):
+        breaker.fail(100 * number, 100 * number, "b")
+        assert breaker.admit(100 * number + 60)
+        breaker.fail(100 * number + 60, 100 * number + 60, "a")
+    assert not breaker.binds("b")
+    breaker.fail(2000, 2000, "b")
+    assert breaker.binds("b")
+
+
+def test_calls_that_are_nobodys_own_do_not_tell_whose_trouble_it_is() -> None:
+    breaker = Breaker()
+    breaker.fail(0, 0)
+    for now in range(1, FAILURES_TO_OPEN):
+        breaker.fail(now, now, "a" if now != 5 else "")
+    assert [breaker.binds("a"), breaker.binds("b")] == [True, False]
+    nobodys = opened()
+    assert [nobodys.binds("a"), nobodys.binds("")] == [True, True]
