@@ -29,13 +29,16 @@ class Rounds:
     """Rounds of work, in which what is slow does not hold up the rest: it goes on beside the rounds that follow.
 
     `most_calls` may be under way to upstream, whoever makes them. Of those of the rounds `at_once` are for work that is
-    not slow yet, as many for looking up what was lost, and the others for what is slow.
+    not slow yet, as many for looking up what was lost, and the others for what is slow. When those are taken, a team
+    may still begin one piece where it has none, as long as there are any.
     """
 
     def __init__(self, most_calls: int) -> None:
-        share = max(3, most_calls // SHARE)
-        self.at_once = min(AT_ONCE, share // 3)
-        self._most_slow = min(MOST_SLOW, share - 2 * self.at_once)
+        share = max(4, most_calls // SHARE)
+        self.at_once = min(AT_ONCE, share // 4)
+        self._most = share - self.at_once
+        self._most_slow = min(MOST_SLOW, self._most - self.at_once)
+        self._begun: Counter[str] = Counter()
         self._slow: Counter[str] = Counter()
         self._under_way: set[str] = set()
 
@@ -57,25 +60,35 @@ class Rounds:
             if called in self._under_way or not self._has_room(team):
                 return
             self._under_way.add(called)
+            _count(self._begun, team, 1)
             task = start(work(called, what), name)
-            task.add_done_callback(lambda _: self._under_way.discard(called))
+            task.add_done_callback(lambda _: self._end(called, team))
             await asyncio.wait([task], timeout=PATIENCE)
             if task.done():
                 task.result()
                 return
-            self._slow[team] += 1
-            task.add_done_callback(lambda _: self._end_slow(team))
+            _count(self._slow, team, 1)
+            task.add_done_callback(lambda _: _count(self._slow, team, -1))
 
         await for_all(items.items(), begin, self.at_once)
 
     def _has_room(self, team: str) -> bool:
-        """Whether work for the team may become slow: that of one which has none may always."""
-        slow = self._slow[team]
-        return not slow or (slow * TEAMS_SHARE < self._most_slow and self._slow.total() < self._most_slow)
+        """Whether work for the team may begin, and become slow."""
+        begun, slow = self._begun.total(), self._slow[team]
+        if not self._begun[team]:
+            return begun < self._most
+        return begun < self._most_slow and (not slow or slow * TEAMS_SHARE < self._most_slow)
 
-    def _end_slow(self, team: str) -> None:
-        self._slow[team] -= 1
-        self._slow += Counter()  # drops what has none
+    def _end(self, called: str, team: str) -> None:
+        self._under_way.discard(called)
+        _count(self._begun, team, -1)
+
+
+def _count(teams: Counter[str], team: str, change: int) -> None:
+    """Change the team's count, and keep none of nothing."""
+    teams[team] += change
+    if not teams[team]:
+        del teams[team]
 
 
 async def for_all(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:

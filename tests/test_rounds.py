@@ -6,7 +6,7 @@ import pytest
 
 from gateway.context import Tasks
 from gateway.ledger.ledger import LedgerUnavailable
-from gateway.rounds import Rounds, for_all
+from gateway.rounds import SHARE, Rounds, for_all
 
 
 async def test_one_that_fails_leaves_no_other_running_behind() -> None:
@@ -67,19 +67,24 @@ async def test_what_is_slow_goes_on_beside_the_rounds_that_follow(
     assert len(begun) == before + 2
 
 
-async def test_many_slow_teams_have_together_what_there_is_and_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most_calls", [100, 200, 2000])
+async def test_however_many_teams_are_slow_the_rounds_have_their_share_of_the_calls_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, most_calls: int
+) -> None:
     monkeypatch.setattr("gateway.rounds.PATIENCE", 0.01)
-    rounds, go, tasks = Rounds(132), asyncio.Event(), Tasks()
+    rounds, go, tasks = Rounds(most_calls), asyncio.Event(), Tasks()
     begun: list[str] = []
 
     async def work(name: str, _: int) -> None:
         begun.append(name)
         await go.wait()
 
-    for number in range(5):
-        for team in "abcdefghijklmnop":
-            await asyncio.wait_for(rounds.run(named(number, team=team), work, tasks.start, "work"), 5)
-    assert len(begun) == 16, "there is room for eleven, but each team may have one"
+    for team in "abcdefgh":
+        for first in range(0, 400, 40):
+            items = named(*range(first, first + 40), team=team)
+            await asyncio.wait_for(rounds.run(items, work, tasks.start, "work"), 5)
+    assert len(begun) <= most_calls // SHARE - rounds.at_once
+    assert {name[0] for name in begun} >= set("abcdef"), "none keeps another from beginning anything"
     go.set()
     await asyncio.sleep(0.01)
 
