@@ -35,7 +35,8 @@ class Lookups(Generic[Name, Found]):
         try:
             return await asyncio.shield(lookup)
         except asyncio.CancelledError:
-            if lookup.cancelled():
+            asking = asyncio.current_task()
+            if lookup.cancelled() and asking is not None and not asking.cancelling():
                 raise OSError("no name is looked up any more") from None
             raise
 

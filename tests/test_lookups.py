@@ -80,6 +80,16 @@ async def test_one_who_gives_up_does_not_spoil_it_for_the_others(blocking: Block
     assert blocking.asked == ["one"]
 
 
+async def test_one_who_gives_up_as_all_is_closed_is_cancelled_and_not_told_otherwise(blocking: Blocking) -> None:
+    lookups = Lookups(blocking, 1)
+    asking = asyncio.ensure_future(lookups.look_up("one"))
+    await blocking.begins()
+    lookups.close()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 async def test_whoever_waits_for_the_end_of_a_look_up_hears_of_it(blocking: Blocking) -> None:
     lookups, over = Lookups(blocking, 1), asyncio.Event()
     lookups.when_over("one", over.set)
