@@ -175,7 +175,7 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, t
     if turn is not None:
         turn.sent()
     try:
-        answer = await _send(gw, order, report)
+        answer = await _send(gw, order, report, turn)
         reach(Point.ANSWERED)
         refused = 400 <= answer.status < 500
         if not refused:
@@ -190,15 +190,17 @@ async def _fulfil(gw: Gateway, order: Order, decision: Decision, taken: Taken, t
     return Created(reply, {} if refused else taken.used, upstream_seconds=answer.elapsed)
 
 
-async def _send(gw: Gateway, order: Order, report: Callable[[], None]) -> Answer:
+async def _send(gw: Gateway, order: Order, report: Callable[[], None], turn: Turn | None) -> Answer:
     """Send what is marked as sent, once. A failure is settled before it is raised as Refusal.
 
-    One that leaves everything taken is told to `report`.
+    One that leaves everything taken is told to `report`, and one that never left to `turn`.
     """
     credential = order.caller.team.credential
     try:
         return await gw.upstream.create_request(credential, order.draft.body, order.trace, order.caller.team.name)
     except UpstreamFailure as failure:
+        if turn is not None and failure.sent is Sent.NEVER:
+            turn.never_left()
         reach(Point.ANSWERED)
         refusal = await _settle_failure(gw, order, failure, report)
         reach(Point.CONCLUDED)

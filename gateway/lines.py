@@ -149,6 +149,12 @@ class Turn:
         """Upstream has the create now. If it does not refuse it soon, others may go."""
         self._timer = asyncio.get_running_loop().call_later(PATIENCE, partial(self.end, accepted=True))
 
+    def never_left(self) -> None:
+        """Upstream did not get the create after all."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def end(self, *, accepted: bool, limited: bool = False) -> None:
         """The create has its answer. Whatever comes after the line has been told is told it no more."""
         if self._timer is not None:

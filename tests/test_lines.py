@@ -270,6 +270,22 @@ async def test_a_create_that_is_refused_later_still_slows_the_line_down(monkeypa
     assert [queue.next(), queue.next()] == [["a1"], []]
 
 
+async def test_what_never_left_is_not_counted_as_taken() -> None:
+    queue = Queue("a1", "a2", "a3", limit={"limit": 1, "interval_seconds": 60})
+    for name in ("a1", "a2"):
+        assert queue.next() == [name]
+        turn = Turn(queue.line, "a", lambda: queue.now)
+        turn.sent()
+        turn.never_left()
+        turn.end(accepted=False)
+    assert queue.next() == ["a3"]
+    turn = Turn(queue.line, "a", lambda: queue.now)
+    turn.sent()
+    turn.end(accepted=False)
+    queue.turns["a4"] = queue.line.join("a")
+    assert (queue.next(), queue.pause) == ([], 60)
+
+
 async def test_who_has_its_answer_soon_is_counted_by_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "PATIENCE", 0.01)
     queue, turn = sent_first()
