@@ -15,6 +15,7 @@ from gateway.cache import How, Served
 from gateway.context import Gateway
 from gateway.core.errors import Code, Refusal
 from gateway.core.freshness import LIVE_RECORD_FRESH, LIVE_RECORD_STALE
+from gateway.core.lifecycle import Outcome
 from gateway.core.policy import Caller
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Owner
@@ -65,8 +66,8 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     error = _error_again(gw, request_id, known.error) if known.error is not None else None
     if error is not None:
         return error
-    if owner.outcome is not None:  # an end holds, whatever upstream says of the job afterwards
-        kept = await settlement.recall(gw, request_id)
+    if owner.outcome is not None:
+        kept = await _recall(gw, request_id, owner, seen)
         if kept is not None:
             return Served(kept, _HIT, gw.ticks() - kept.asked_at)
         now = gw.ticks()
@@ -82,6 +83,22 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
         return Served(fresh, _MISS, 0.0)
     gw.metrics.polls_coalesced.inc()
     return Served(fresh, How.COLLAPSED, 0.0)
+
+
+async def _recall(gw: Gateway, request_id: str, owner: Owner, seen: Seen | None) -> Seen | None:
+    """The record with which the job ended, by the ledger: an end holds, whatever upstream says of the job afterwards.
+
+    None where there is none, or where what was `seen` does: its end, or of one that was closed without upstream's word
+    that it lives. Raises LedgerUnavailable if nothing was seen.
+    """
+    if owner.outcome is None or (seen is not None and (seen.terminal or owner.outcome is Outcome.EXPIRED)):
+        return None
+    try:
+        return await settlement.recall(gw, request_id)
+    except LedgerUnavailable:
+        if seen is None:
+            raise
+        return None
 
 
 def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[Seen] | None:
@@ -147,10 +164,7 @@ async def watch(
 
     Raises LedgerUnavailable where only the ledger has the record.
     """
-    seen = gw.jobs.seen(request_id)
-    if owner.outcome is not None and (seen is None or not seen.terminal):
-        await settlement.recall(gw, request_id)
-    seen = None  # those who wait keep no record in memory
+    await _recall(gw, request_id, owner, gw.jobs.seen(request_id))
     with _attending(gw, request_id, owner) as audience:
         while not wait.is_over:
             seen = await _next(gw, audience, request_id, etag, wait)

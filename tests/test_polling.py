@@ -89,6 +89,28 @@ async def test_an_end_that_another_gateway_saw_holds_though_upstream_says_the_jo
         assert (await poll(client, request_id)).content == ended
 
 
+async def test_a_living_record_is_told_though_only_a_ledger_that_is_away_knows_better(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_job(open_house) as (house, _, request_id):
+        client, gw = house.client("key-a"), house.gw
+        assert (await poll(client, request_id)).json()["status"] == "queued"
+        asked: list[str] = []
+        for outcome, reads in ((Outcome.EXPIRED, []), (Outcome.SUCCESS, [request_id])):
+            owner = gw.jobs.owner(request_id, gw.ticks())
+            assert owner is not None
+            gw.jobs.remember_owner(request_id, replace(owner, outcome=outcome), gw.ticks())
+            age(house, request_id, LIVE_RECORD_FRESH)
+
+            async def away(_: Ledger, job: str) -> Job | None:
+                asked.append(job)
+                raise LedgerUnavailable("away")
+
+            monkeypatch.setattr(Ledger, "job", away)
+            told = await poll(client, request_id)
+            assert (told.status_code, told.json()["status"], asked) == (200, "queued", reads)
+
+
 async def test_lp2_a_hundred_polls_at_once_are_one_call_to_upstream(open_house: OpenHouse) -> None:
     house = await open_house(FILES, speed=1)
     client = house.client("key-a")
