@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway import recovery, rounds
+from gateway import recovery
 from gateway.context import Gateway
 from gateway.core.claims import Claim, OnSettle
 from gateway.core.digests import digest_payload
@@ -393,7 +393,7 @@ async def test_of_several_records_the_one_nearest_to_the_create_is_its_job(quiet
 async def test_a_teams_equal_lost_creates_take_as_many_records_in_their_order(
     quiet_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "AT_ONCE", 1)  # one that is adopted meanwhile would change their number
+    monkeypatch.setattr(quiet_house.gw.rounds, "at_once", 1)  # one that is adopted meanwhile would change their number
     now = quiet_house.gw.now()
     for number in range(3):
         await lose(quiet_house, f"lost-{number}", at=now + number)
