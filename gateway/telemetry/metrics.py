@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from gateway.core.webhooks import Result
 from gateway.telemetry.calls import CacheRequests, Calls, UpstreamCalls
 from gateway.telemetry.denials import OTHER
 from gateway.telemetry.shown import Shown
@@ -76,6 +77,8 @@ class Metrics:
         self.reservation_age = gauge("reservation_age_max_seconds", "Age of the oldest reservation without a job.")()
         self.settlement_errors = counter("settlement_errors", "Attempts to settle or commit that failed.")()
         self.webhook_attempts = counter("webhook_attempts", "Attempts to deliver a webhook, by result.", "result")
+        for result in Result:  # from the start: what has never come about is nothing, and not unknown
+            self.webhook_attempts(result.value)
         self.webhooks_due = gauge("webhooks_due", "Webhooks still to be delivered.")()
         self.webhook_age = gauge("webhook_age_max_seconds", "Age of the oldest webhook still to be delivered.")()
         self.cache_requests = CacheRequests()
