@@ -20,13 +20,10 @@ from gateway.core.headers import JSON
 from gateway.ledger.values import KeptAnswer
 from gateway.lines import Gate, Line
 from gateway.logs import log_event
-from gateway.upstream.answer import Answer, stated_limit
+from gateway.upstream.answer import LONGEST_WAIT, Answer, stated_limit
 from gateway.waits import Wait
 
 _RETRY_AFTER = b"retry-after"
-
-_LONGEST = 300
-"""Seconds that a client is told to wait at most, as of upstream's own."""
 
 
 def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None:
@@ -65,7 +62,7 @@ def told_again(gw: Gateway, credential: str, model: str) -> KeptAnswer:
     Nothing else of the first answer is told: its words, its headers and a job it may name are the team's that got it.
     """
     gate = gw.gates[credential, model]
-    seconds = min(_LONGEST, max(1, ceil(_left(gw, gate, gw.lines.get((credential, model))))))
+    seconds = min(LONGEST_WAIT, max(1, ceil(_left(gw, gate, gw.lines.get((credential, model))))))
     limit, interval = gate.limit.get("limit"), gate.limit.get("interval_seconds")
     pace = "" if limit is None or interval is None else f": {limit} requests per {interval} seconds"
     sentence = f"Rate limit exceeded for model {model}{pace}. Retry in {seconds * 1000} ms."

@@ -36,7 +36,9 @@ _BACKSLASH = ord("\\")
 """As a number: looking for that in bytes takes a fifth of what looking for bytes does."""
 
 _TRY_LATER = (429, 503)
-_LONGEST_WAIT = 300
+LONGEST_WAIT = 300
+"""Seconds that a client is told to wait after a 429 or 503, at most."""
+
 _USUAL_WAIT = 5
 
 
@@ -152,7 +154,7 @@ def retry_after(headers: Mapping[str, str], body: bytes) -> int:
     seconds = _body_seconds(body)
     if seconds is None:
         seconds = _header_seconds(headers.get("retry-after", ""), headers.get("date", ""))
-    return min(_LONGEST_WAIT, max(1, math.ceil(_USUAL_WAIT if seconds is None else seconds)))
+    return min(LONGEST_WAIT, max(1, math.ceil(_USUAL_WAIT if seconds is None else seconds)))
 
 
 def _header_seconds(text: str, date: str) -> float | None:

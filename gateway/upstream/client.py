@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.core.breaker import Circuit
 from gateway.core.errors import Code
 from gateway.core.retry import UNAVAILABLE, RetryBudget, pause, reason_to_repeat
 from gateway.telemetry import NO_SPAN, NO_TRACES, Metrics, Traces
@@ -36,7 +35,6 @@ from gateway.upstream.under_way import Limits, UnderWay
 __all__ = ["Answer", "Limits", "Sent", "Trace", "Upstream", "UpstreamFailure"]
 
 # A member read through its class costs as much as a call; these are read for every call.
-_CLOSED = Circuit.CLOSED
 _CREATE, _DELETE = Operation.CREATE_REQUEST, Operation.DELETE_REQUEST
 _NEVER, _MAYBE = Sent.NEVER, Sent.MAYBE
 _HEAD = Stage.HEAD
@@ -155,9 +153,8 @@ class Upstream:
             message = "The gateway has no key for upstream at present; your platform team has to give it one."
             raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_CREDENTIALS_REJECTED, message)
         call = _Call(credential, access, question, self._ticks())
-        breaker = self.circuits.of(credential)
-        is_free = breaker.state is _CLOSED or not breaker.binds(question.team)
-        return self._watched(call) if is_free else self._past_circuit(call)
+        is_bound = self.circuits.of(credential).binds(question.team)
+        return self._past_circuit(call) if is_bound else self._watched(call)
 
     async def _past_circuit(self, call: _Call) -> Answer:
         """Make a call if it may go out. After an outage a read goes first: a create could take minutes to tell."""
