@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import catalogue, following, recovery, webhooks
 from gateway.context import Gateway
+from gateway.huge_pages import HugePages
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.logs import log_event
@@ -51,6 +52,12 @@ WRITE_REFUSALS_EVERY = 2.0
 PURGE_EVERY = 3600.0
 """Seconds between two times that what is past its time is removed from the ledger."""
 
+GATHER_MEMORY_EVERY = 10.0
+"""Seconds between two looks for memory that can be put together into huge pages."""
+
+BETWEEN_PAGES = 0.05
+"""Seconds between two huge pages, each of which takes up to ten milliseconds of a processor."""
+
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -80,6 +87,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     yield "review waits", partial(_review_waits, gw), partial(asyncio.sleep, REVIEW_WAITS_EVERY)
     yield "write refusals", gw.refusals.write, partial(asyncio.sleep, WRITE_REFUSALS_EVERY)
     yield "purge", partial(_purge, gw), partial(asyncio.sleep, PURGE_EVERY)
+    yield "gather memory", partial(_gather_memory, HugePages()), partial(asyncio.sleep, GATHER_MEMORY_EVERY)
 
 
 async def _keep(gw: Gateway, name: str, work: Work, pause: Work) -> None:
@@ -180,3 +188,11 @@ async def _bring_forward(gw: Gateway) -> None:
 async def _purge(gw: Gateway) -> None:
     with suppress(LedgerUnavailable):
         await gw.ledger.purge(gw.now())
+
+
+async def _gather_memory(pages: HugePages) -> None:
+    """Put together what has lasted, beside the loop."""
+    for address in await asyncio.to_thread(pages.due):
+        if not await asyncio.to_thread(pages.collapse, address):
+            return
+        await asyncio.sleep(BETWEEN_PAGES)
