@@ -51,6 +51,31 @@ async def test_a_round_that_fails_is_reported_and_the_next_one_comes(
     assert "task failed" in caplog.text
 
 
+async def test_the_heap_is_put_together_until_no_memory_is_free_in_one_piece(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Pages:
+        def due(self) -> list[int]:
+            return [1, 2, 3]
+
+        def collapse(self, address: int) -> bool:
+            asked.append(address)
+            return address == 1
+
+    monkeypatch.setattr(duties, "HugePages", Pages)
+    monkeypatch.setattr(duties, "GATHER_MEMORY_EVERY", 0.01)
+    monkeypatch.setattr(duties, "BETWEEN_PAGES", 0)
+
+    async def twice() -> bool:
+        return len(asked) >= 4
+
+    async with opened(read_settings(environment, {}), environment):
+        await eventually(twice)
+    assert asked[:4] == [1, 2, 1, 2]
+
+
 async def test_changed_policies_are_read_without_being_asked(open_house: OpenHouse) -> None:
     house: House = await open_house({"a.yaml": team("a", "old")})
     (house.policies / "a.yaml").write_text(team("a", "new"))
