@@ -12,7 +12,7 @@ MOST_LOOKS = 2
 """Looks at one job that may be under way: one that hangs does not keep the others from their answer."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """A job's record as upstream gave it. `asked_at` is when the question left, on the monotonic clock."""
 
     answer: Answer
@@ -21,7 +21,7 @@ class Seen(msgspec.Struct, frozen=True):
     etag: bytes
 
 
-class Failed(msgspec.Struct, frozen=True):
+class Failed(msgspec.Struct, frozen=True, gc=False):
     """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
 
     asked_at: float

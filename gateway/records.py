@@ -15,7 +15,7 @@ _RECORD_BYTES = 1024
 """What a record costs besides its answer."""
 
 
-class Known(msgspec.Struct):
+class Known(msgspec.Struct, gc=False):
     """What upstream last said of one job.
 
     `seen` is its record, and `error` what it last answered instead, if it has given no record since. A record is

@@ -6,10 +6,10 @@ client asks about. Money comes back only on upstream's word, never by guess.
 
 import asyncio
 import logging
-from dataclasses import replace
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway import counting
 from gateway.context import Gateway

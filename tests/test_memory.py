@@ -1,10 +1,11 @@
 """What is remembered of jobs stays bounded, and an owner is not believed for ever."""
 
 import asyncio
+import gc
 from math import inf
 
 import pytest
-from msgspec.structs import replace
+from msgspec import structs
 
 from gateway import memory
 from gateway.ledger.values import Owner
@@ -48,6 +49,16 @@ def test_az3_an_owner_of_whom_the_ledger_tells_again_is_believed_for_a_minute_mo
     assert jobs.owner("unknown", 100.0) is None
 
 
+def test_the_garbage_collector_does_not_look_through_what_is_remembered() -> None:
+    jobs = JobMemory()
+    tracked = len(gc.get_objects())
+    for number in range(1000):
+        jobs.remember_owner(str(number), structs.replace(OWNER, created_at=number), 0.0)
+        jobs.remember(str(number), seen(number))
+        jobs.remember_error(f"{number} failed", Failed(0.0))
+    assert len(gc.get_objects()) - tracked < 100
+
+
 def test_rs3_owners_are_bounded_and_the_first_in_goes(small: JobMemory) -> None:
     for name in ("one", "two", "three"):
         small.remember_owner(name, OWNER, 0.0)
@@ -63,7 +74,7 @@ def test_rs3_records_are_bounded_in_bytes(small: JobMemory) -> None:
 
 
 def test_a_record_that_is_asked_for_all_the_time_outlives_a_flood_of_others(small: JobMemory) -> None:
-    small.remember("one", replace(seen(100), terminal=False))
+    small.remember("one", structs.replace(seen(100), terminal=False))
     for number in range(100):
         polled = small.of("one").seen
         assert polled is not None
@@ -97,7 +108,7 @@ def test_up11_answers_that_it_is_missing_are_counted_until_the_job_is_known_agai
 
 def test_a_live_record_that_comes_again_is_as_new_and_keeps_its_tag() -> None:
     jobs = JobMemory()
-    live = replace(seen(10), terminal=False)
+    live = structs.replace(seen(10), terminal=False)
     jobs.remember("one", live)
     jobs.remember_error("one", seen(5))
     jobs.note_missing("one", NOW)
@@ -112,7 +123,7 @@ def test_what_is_no_live_record_come_again_is_to_be_read() -> None:
     assert jobs.see_again("one", seen(10).answer, 9.0) is None
     jobs.remember("one", seen(10))
     assert jobs.see_again("one", seen(10).answer, 9.0) is None, "an end is settled, whoever sees it"
-    jobs.remember("two", replace(seen(10), terminal=False))
+    jobs.remember("two", structs.replace(seen(10), terminal=False))
     assert jobs.see_again("two", seen(11).answer, 9.0) is None
 
 
@@ -153,7 +164,7 @@ def test_az3_a_job_is_expected_for_its_team_alone_until_the_ledger_has_said() ->
 async def test_who_waits_for_a_job_is_told_of_a_record_that_is_another_and_of_errors() -> None:
     jobs = JobMemory()
     audience = jobs.attend("one")
-    first, changed, error = seen(1), replace(seen(3), etag=b'"f"'), replace(seen(1), etag=b"")
+    first, changed, error = seen(1), structs.replace(seen(3), etag=b'"f"'), structs.replace(seen(1), etag=b"")
     for told in (first, changed, error, error):
         news = audience.news
         jobs.tell("two", changed)
@@ -167,7 +178,7 @@ async def test_who_waits_for_a_job_is_told_of_a_record_that_is_another_and_of_er
 
 async def test_who_comes_later_is_told_what_the_others_were_told_before() -> None:
     jobs = JobMemory()
-    live = replace(seen(1), terminal=False)
+    live = structs.replace(seen(1), terminal=False)
     jobs.attend("one")
     jobs.tell("one", live)
     news = jobs.attend("one").news
@@ -190,8 +201,8 @@ async def test_nobody_looks_when_nobody_waits_any_more() -> None:
 def test_when_upstream_was_last_asked_counts_errors_too() -> None:
     jobs = JobMemory()
     assert jobs.asked_at("one") == -inf
-    jobs.remember("one", replace(seen(1), asked_at=5.0))
-    jobs.remember_error("one", replace(seen(1), asked_at=7.0))
+    jobs.remember("one", structs.replace(seen(1), asked_at=5.0))
+    jobs.remember_error("one", structs.replace(seen(1), asked_at=7.0))
     assert jobs.asked_at("one") == 7.0
 
 
@@ -204,19 +215,19 @@ async def test_what_was_asked_before_the_job_was_changed_is_no_news() -> None:
     jobs.looks.end("one", before, seen(10))
     assert jobs.looks.to_share("one", 5.0) is after.news
     jobs.looks.end("one", after, seen(10))
-    jobs.remember("one", replace(seen(10), asked_at=4.0))
+    jobs.remember("one", structs.replace(seen(10), asked_at=4.0))
     assert jobs.seen("one") is None
-    known = replace(seen(10), asked_at=5.0, terminal=False)
+    known = structs.replace(seen(10), asked_at=5.0, terminal=False)
     jobs.remember("one", known)
     assert jobs.seen("one") is known
     assert jobs.see_again("one", known.answer, 4.0) is known
-    assert jobs.see_again("one", known.answer, 6.0) == replace(known, asked_at=6.0)
+    assert jobs.see_again("one", known.answer, 6.0) == structs.replace(known, asked_at=6.0)
     await after.news
 
 
 def test_a_job_that_was_changed_is_not_known_any_more() -> None:
     jobs = JobMemory()
-    known = replace(seen(10), terminal=False)
+    known = structs.replace(seen(10), terminal=False)
     jobs.remember("one", known)
     jobs.outdate("one", known.asked_at + 1.0)
     assert jobs.seen("one") is None

@@ -99,7 +99,7 @@ async def test_a_living_record_is_told_though_only_a_ledger_that_is_away_knows_b
         for outcome, reads in ((Outcome.EXPIRED, []), (Outcome.SUCCESS, [request_id])):
             owner = gw.jobs.owner(request_id, gw.ticks())
             assert owner is not None
-            gw.jobs.remember_owner(request_id, replace(owner, outcome=outcome), gw.ticks())
+            gw.jobs.remember_owner(request_id, structs.replace(owner, outcome=outcome), gw.ticks())
             age(house, request_id, LIVE_RECORD_FRESH)
 
             async def away(_: Ledger, job: str) -> Job | None:
@@ -545,7 +545,7 @@ async def test_who_waits_without_a_record_is_told_that_the_job_is_gone(open_hous
         upstream.answers["GET", f"{Q}/requests/{request_id}"] = response(b'{"error":"none"}', "404 Not Found")
         caller = next(each for each in house.gw.policies.current.callers.values() if each.team.name == "a")
         owner = await polling.own(house.gw, caller, request_id)
-        long_ago = replace(owner, created_at=owner.created_at - 3600)
+        long_ago = structs.replace(owner, created_at=owner.created_at - 3600)
         wait = Wait(caller, house.gw.ticks() + 30, house.gw.ticks, nullcontext, inf)
         async with asyncio.timeout(5):
             assert [each async for each in polling.watch(house.gw, request_id, long_ago, b"", wait)] == []

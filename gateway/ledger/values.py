@@ -3,6 +3,8 @@
 import secrets
 from dataclasses import dataclass
 
+import msgspec
+
 from gateway.core.addresses import Target
 from gateway.core.claims import Claim
 from gateway.core.headers import Headers
@@ -91,8 +93,7 @@ class Mismatch:
 Reserved = Admitted | Full | Replay | InProgress | Mismatch
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """Whose job a request id is, for ever. `outcome` is None while the job lives.
 
     `trace` is the `traceparent` of the create, where that was recorded.

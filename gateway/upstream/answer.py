@@ -42,7 +42,7 @@ LONGEST_WAIT = 300
 _USUAL_WAIT = 5
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """Upstream's answer: status, end-to-end headers (names in lower case), body byte for byte.
 
     `elapsed` is the seconds from the first attempt to the last byte. `span` is the `traceparent` of the call that
