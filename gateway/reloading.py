@@ -11,8 +11,8 @@ from gateway.siblings import Answers
 from gateway.upstream.credentials import Credentials
 from gateway.webhooks import missing_secrets
 
-_YOUNG = 1
-"""The generations of objects that were looked at once at most: small enough to go through between two calls."""
+_YOUNG = 0
+"""The generation of objects that no collection has looked at: few enough to go through between two calls."""
 
 
 async def reload_policies(gw: Gateway, *, asked: bool = False) -> bool:
@@ -40,8 +40,9 @@ async def _reload(gw: Gateway, *, asked: bool) -> bool:
 
     Meanwhile no garbage is collected: to go through the half million objects that a thousand teams are read into halts
     every call for a quarter of a second, and would be done several times over. Afterwards all that stays is left out
-    of collections, as it is after the start; what is garbage by then would stay for ever, so the young is collected
-    first.
+    of collections, as it is after the start; what is garbage by then stays for ever, so the young is collected first.
+    To go through what has outlived a collection as well, up to two hundred thousand objects, would halt calls for a
+    tenth of a second, for the sake of the few that were in use at that collection and are garbage now.
     """
     gc.collect(_YOUNG)
     gc.disable()

@@ -269,8 +269,9 @@ class PolicySet:
     unpriced: Unpriced = Unpriced.REFUSE
     queueing: tuple[Queueing, ...] = ()
     version: str = ""
+    callers: Mapping[str, Caller] = field(init=False, repr=False, compare=False)
+    """Callers by the SHA-256 (hex) of their key. Known with the rest, lest a first call find out all of them."""
 
-    @cached_property
-    def callers(self) -> Mapping[str, Caller]:
-        """Callers by the SHA-256 (hex) of their key."""
-        return {key.digest: Caller(team, key) for team in self.teams.values() for key in team.keys}
+    def __post_init__(self) -> None:
+        callers = {key.digest: Caller(team, key) for team in self.teams.values() for key in team.keys}
+        object.__setattr__(self, "callers", callers)

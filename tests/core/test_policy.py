@@ -35,6 +35,13 @@ def test_callers_are_found_by_their_keys_digest() -> None:
     assert policy.callers[web.digest] is policy.callers[web.digest]
 
 
+def test_callers_are_known_before_the_first_of_them_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = Key("web", "1" * 64)
+    policy = PolicySet({"one": Team("one", keys=(key,))}, {})
+    monkeypatch.delattr("gateway.core.policy.Caller")
+    assert policy.callers[key.digest].key is key
+
+
 @pytest.mark.parametrize(("expires", "expired"), [(None, False), (NOON + 1, False), (NOON, True), (NOON - 1, True)])
 def test_a_key_is_refused_from_the_instant_of_its_expiry_on(expires: float | None, *, expired: bool) -> None:
     assert Key("web", "", expires).has_expired(NOON) is expired
