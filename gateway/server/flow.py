@@ -44,7 +44,21 @@ class Flow:
         """
         if self._transport.get_write_buffer_size():
             return False
-        return not (self.encrypted and _in_kernel(self._transport))
+        return not (self.encrypted and self._in_kernel(termios.TIOCOUTQ))
+
+    def has_unread(self) -> bool:
+        """Whether the client has sent something that we have not been given yet."""
+        return self._in_kernel(termios.FIONREAD) > 0
+
+    def _in_kernel(self, which: int) -> int:
+        """Bytes that the system has of it: for us, or those the client's has not said to have (tcp(7), SIOCOUTQ).
+
+        0 where the system does not tell.
+        """
+        with suppress(OSError):
+            queued = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), which, bytes(4))
+            return int(struct.unpack("i", queued)[0])
+        return 0
 
     def pause_writing(self) -> None:
         """Let nothing more be written for now."""
@@ -55,6 +69,12 @@ class Flow:
         """Let everybody write."""
         self.write_paused = False
         self._writable.set()
+
+    def end_writing(self) -> None:
+        """Tell the client that nothing more comes, where that can be told apart from a close: TLS cannot."""
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the client has reset the connection
+                self._transport.write_eof()
 
     def reset(self) -> None:
         """End the connection at once. What the client has not got of what was written is dropped, by the system too."""
@@ -86,14 +106,6 @@ class Flow:
         if self.read_paused and not self._held and not self._transport.is_closing():
             self.read_paused = False
             self._transport.resume_reading()
-
-
-def _in_kernel(transport: asyncio.Transport) -> int:
-    """Bytes that the client's system has not said to have; 0 where ours does not tell (tcp(7), SIOCOUTQ)."""
-    with suppress(OSError):
-        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        return int(struct.unpack("i", queued)[0])
-    return 0
 
 
 def addresses(transport: asyncio.Transport) -> tuple[Address | None, Address | None]:

@@ -5,6 +5,7 @@ a lifespan, a polling main loop and a shutdown that refuses connections at once,
 """
 
 import asyncio
+import select
 import socket
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
@@ -16,6 +17,10 @@ from gateway.server.tls import Certificate, TLSFiles
 
 _BACKLOG = 2048
 _POLL_SECONDS = 0.02
+_TAKE_IN_SECONDS = 1.0
+"""How long at most who waits at the port is taken in: where connections come without end, some are reset."""
+_TURNS_TO_HEAR = 4
+"""Turns of the event loop from accepting a connection to its first bytes."""
 _LAST_WORDS_SECONDS = 1.0
 """What an app whose client was cut off gets to end by itself before it is cancelled."""
 
@@ -106,11 +111,17 @@ class Listener:
         self._server.close()
 
     async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - the rest is cut off, not given up
-        """Accept nothing more, wait at most `timeout` seconds for what is in flight, then cut off the rest."""
-        self.begin_drain()
-        self.stop_accepting()
+        """Accept nothing more, wait at most `timeout` seconds for what is in flight, then cut off the rest.
+
+        Who waits at the port is taken in before: closing it would reset them, whatever they have sent, and a balancer
+        repeats no create that it has sent.
+        """
         loop = self._state.loop
         deadline = loop.time() + timeout
+        self.begin_drain()
+        await self._take_in(min(deadline, loop.time() + _TAKE_IN_SECONDS))
+        self.stop_accepting()
+        await asyncio.sleep(0)  # who came in the last turn is heard in this one
         self._close_idle()
         while (self._state.connections or self._state.tasks) and loop.time() < deadline and not self._over:
             await asyncio.sleep(_POLL_SECONDS)
@@ -120,9 +131,25 @@ class Listener:
         self._next_sweep.cancel()
         await self._server.wait_closed()
 
+    async def _take_in(self, until: float) -> None:
+        """Accept all who have connected. An event loop may take one of them each turn, and hear it some turns later."""
+        quiet = 0
+        while quiet < _TURNS_TO_HEAR and self._state.loop.time() < until and not self._over:
+            quiet = 0 if self._is_wanted() else quiet + 1
+            await asyncio.sleep(0)
+
+    def _is_wanted(self) -> bool:
+        """Whether somebody waits at the port."""
+        if not self._server.is_serving():
+            return False
+        port = select.poll()
+        port.register(self._server.sockets[0], select.POLLIN)
+        return bool(port.poll(0))
+
     def _close_idle(self) -> None:
+        now = self._state.loop.time()
         for connection in tuple(self._state.connections):
-            connection.close_if_idle()
+            connection.close_if_idle(now)
 
     def cut_off(self) -> None:
         """End every connection now, and count in `cut` those that were owed something. Nothing more is waited for."""

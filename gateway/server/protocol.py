@@ -14,7 +14,6 @@ Deadlines are plain numbers, looked at by the listener's sweep: no timer is made
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from enum import Enum, auto
 from typing import cast
 
@@ -230,9 +229,7 @@ class HardenedProtocol(asyncio.Protocol):
         self._deadline = self._clock() + self._limits.linger_seconds
         self._backlog.clear()
         self.flow.release()
-        if self.transport.can_write_eof():
-            with suppress(OSError):  # the client has reset the connection
-                self.transport.write_eof()
+        self.flow.end_writing()
 
     # Refusals
 
@@ -263,9 +260,11 @@ class HardenedProtocol(asyncio.Protocol):
 
     # What the listener calls
 
-    def close_if_idle(self) -> None:
-        """Close now if nothing is owed and nothing has begun."""
-        if not self.busy and not self.transport.is_closing():
+    def close_if_idle(self, now: float) -> None:
+        """Close, unless something is owed, has begun or come, or a client that has just connected has yet to ask."""
+        is_unused = self._deadline == self._made + self._limits.header_seconds
+        may_ask = is_unused and now < self._made + self._limits.first_seconds
+        if not (self.busy or may_ask or self.transport.is_closing() or self.flow.has_unread()):
             self.close()
 
     def cut_off(self) -> bool:

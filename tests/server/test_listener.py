@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from gateway.server.listener import Bind, Listener, bind_socket, listen
-from tests.server.conftest import App, Connect, Serve, Wire, get, post, render, talk, until
+from tests.server.conftest import Answer, App, Connect, Serve, Wire, get, parse, post, render, talk, until
 
 
 async def test_port_0_becomes_a_real_one(serve: Serve) -> None:
@@ -171,6 +171,72 @@ async def test_sh2_what_does_not_end_is_cut_off_at_the_deadline_and_counted(
     assert listener.cut == 1
     assert await wire.rest() == b""
     assert not listener._state.tasks
+
+
+class Outside:
+    """A client the event loop knows nothing of: what it does, the system has done before the loop goes on."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.sock = socket.create_connection(listener.address)
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    async def answers(self) -> list[Answer]:
+        with self.sock:
+            self.sock.settimeout(5)
+            return parse(await asyncio.to_thread(self._rest))
+
+    def _rest(self) -> bytes:
+        return b"".join(iter(lambda: self.sock.recv(65536), b""))
+
+
+async def test_sh1_who_waited_at_the_port_when_it_closed_is_answered(serve: Serve) -> None:
+    listener = await serve()
+    waiting = [Outside(listener) for _ in range(20)]
+    for client in waiting:
+        client.send(get())
+    finishing = asyncio.ensure_future(listener.finish(5))
+    answers = await asyncio.gather(*(client.answers() for client in waiting))
+    assert [[(answer.status, answer.closes) for answer in each] for each in answers] == [[(200, True)]] * 20
+    await finishing
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.address)
+
+
+async def test_sh2_who_is_not_waited_for_is_not_taken_in(serve: Serve, app: App) -> None:
+    listener = await serve()
+    with Outside(listener).sock as sock:
+        sock.sendall(get())
+        await listener.finish(0)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    assert app.calls == []
+
+
+async def test_sh1_a_request_that_had_come_on_an_idle_connection_is_answered(serve: Serve) -> None:
+    listener = await serve(idle_seconds=9)
+    idle = Outside(listener)
+    idle.send(get("/first"))
+    await until(lambda: [each.busy for each in listener._state.connections] == [False])
+    idle.send(get("/second"))
+    finishing = asyncio.ensure_future(listener.finish(5))
+    assert [(answer.status, answer.closes) for answer in await idle.answers()] == [(200, False), (200, True)]
+    await finishing
+
+
+async def test_sh1_who_has_just_connected_may_still_bring_a_request(serve: Serve, connect: Connect, app: App) -> None:
+    listener = await serve(header_seconds=9, first_seconds=0.5)
+    speaks, is_silent = await connect(listener), await connect(listener)
+    began = monotonic()
+    finishing = asyncio.ensure_future(listener.finish(5))
+    await asyncio.sleep(0.2)
+    await speaks.send(get())
+    assert (await speaks.answer()).closes
+    assert await is_silent.rest(2) == b""
+    await finishing
+    assert 0.4 < monotonic() - began < 2
+    assert (len(app.calls), listener.cut) == (1, 0)
 
 
 async def test_sh1_a_request_half_sent_when_accepting_stops_is_still_answered(serve: Serve, connect: Connect) -> None:
