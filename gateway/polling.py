@@ -127,6 +127,18 @@ async def first_look(gw: Gateway, caller: Caller, request_id: str, wait: Wait) -
     return polling
 
 
+def is_passing_trouble(look: "asyncio.Task[Served[Seen]]") -> bool:
+    """Whether all a look has brought is a trouble of upstream's that time may mend: no answer, a 429 or any 5xx.
+
+    That it refuses the gateway's own key is none: somebody has to replace it.
+    """
+    failure = look.exception()
+    if failure is not None:
+        return isinstance(failure, UpstreamFailure) and failure.code is not Code.UPSTREAM_CREDENTIALS_REJECTED
+    status = look.result().value.answer.status
+    return status == 429 or status >= 500
+
+
 async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     """The job's record as it is by now, for who may have heard of its end from another gateway.
 

@@ -185,7 +185,7 @@ async def _wait_unless_ended(call: Call, seconds: int) -> Wait | None:
 
 
 def _is_awaited(call: Call, seen: Seen) -> bool:
-    """Whether a client that waits is told this: the end, upstream's error, or what it said it does not have."""
+    """Whether a client that waits is told this: the end, an error that lasts, or what it said it does not have."""
     known = call.headers(b"if-none-match")
     return seen.terminal or not seen.etag or (bool(known) and not unchanged(known, seen.etag))
 
@@ -193,10 +193,13 @@ def _is_awaited(call: Call, seen: Seen) -> bool:
 async def _await_news(call: Call, wait: Wait) -> Served[Seen]:
     """What the client waits for, or when the wait is over the record as it is then.
 
-    The first look is no exception: however long upstream takes for it, what ends the wait is heeded.
+    The first look is no exception: however long upstream takes for it, what ends the wait is heeded, and a trouble that
+    may pass is waited out as it is later on.
     """
     gw, started = call.gw, call.gw.ticks()
     look = await polling.first_look(gw, call.caller, call.identifier, wait)
+    if look.done() and not wait.is_over and polling.is_passing_trouble(look):
+        return await _await_change(call, b"", wait)
     served = _counted(call, look.result() if look.done() else await _last_look(call, look), started)
     if wait.is_over or _is_awaited(call, served.value):
         return served

@@ -126,7 +126,7 @@ async def ask_until_closed(listener_address: tuple[str, int], stop: asyncio.Even
 
 
 async def test_sh1_keep_alive_clients_without_retries_lose_nothing_while_draining(serve: Serve, app: App) -> None:
-    listener = await serve()
+    listener = await serve(header_seconds=9, idle_seconds=9)
     stop = asyncio.Event()
     clients = [asyncio.ensure_future(ask_until_closed(listener.address, stop)) for _ in range(50)]
     await asyncio.sleep(0.2)

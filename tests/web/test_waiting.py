@@ -16,7 +16,7 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.policy import Key, PolicySet, Scope, Team
 from gateway.looks import Seen
 from gateway.reloading import reload_policies
-from gateway.upstream.client import Answer
+from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 from tests.conftest import Q, team
 from tests.scripted_upstream import response
@@ -129,12 +129,60 @@ async def test_a_conditional_poll_of_an_ended_job_is_answered_at_once(studio: St
     assert (await polling(studio, job, if_none_match=etag)).status_code == 304
 
 
-async def test_a_poll_that_waits_is_told_upstreams_error_at_once(studio: Studio) -> None:
+async def test_a_poll_that_waits_is_told_at_once_what_will_not_pass(studio: Studio) -> None:
     job = await studio.created()
-    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"down"}', "500 Oh")
-    answer = await polling(studio, job)
-    assert (answer.status_code, answer.content) == (500, b'{"error":"down"}')
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"gone"}', "410 Gone")
+    answer = await asyncio.wait_for(polling(studio, job), 1)
+    assert (answer.status_code, answer.content) == (410, b'{"error":"gone"}')
     assert "preference-applied" not in answer.headers
+
+
+async def test_a_poll_that_waits_is_told_at_once_that_the_gateways_key_is_refused(studio: Studio) -> None:
+    job = await studio.created()
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b"{}", "401 Unauthorized")
+    answer = await asyncio.wait_for(polling(studio, job), 1)
+    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_credentials_rejected")
+
+
+@pytest.mark.parametrize("status", ["500 Oh", "503 Busy", "429 Too Many Requests"])
+async def test_a_poll_that_waits_outlasts_upstreams_error_from_its_first_look_on(studio: Studio, status: str) -> None:
+    job = await studio.created()
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"down"}', status)
+    poll = polling(studio, job)
+    await studio.house.eventually(lambda: studio.looks(job) == 2)
+    assert not poll.done()
+    del studio.upstream.answers["GET", f"{Q}/requests/{job}"]
+    studio.move(job, "success")
+    answer = await asyncio.wait_for(poll, 5)
+    assert (answer.json()["status"], answer.headers["preference-applied"]) == ("success", "wait=60")
+
+
+async def test_a_poll_that_waits_outlasts_an_upstream_that_is_away(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> Answer:
+        raise UpstreamFailure(Sent.NEVER, Code.UPSTREAM_UNREACHABLE, "nobody there")
+
+    job = await studio.created()
+    studio.move(job, "success")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(studio.house.gw.upstream), "get_request", away)
+        poll = polling(studio, job)
+        await waits(studio)
+        await asyncio.sleep(0.2)
+        assert not poll.done()
+    assert (await asyncio.wait_for(poll, 5)).json()["status"] == "success"
+
+
+async def test_a_poll_whose_time_is_over_is_told_the_error_that_lasted(studio: Studio) -> None:
+    job = await studio.created()
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"down"}', "503 Busy")
+    started = time.perf_counter()
+    answer = await polling(studio, job, prefer="wait=2")
+    assert 2 <= time.perf_counter() - started < 4
+    assert (answer.status_code, answer.content) == (503, b'{"error":"down"}')
+    assert "preference-applied" not in answer.headers
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_a_fault_in_a_look_is_not_the_last_look_for_those_who_wait(
