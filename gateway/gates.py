@@ -20,24 +20,25 @@ from gateway.core.headers import JSON
 from gateway.ledger.values import KeptAnswer
 from gateway.lines import Gate, Line
 from gateway.logs import log_event
-from gateway.upstream.answer import LONGEST_WAIT, Answer, stated_limit
+from gateway.upstream.answer import LONGEST_WAIT, Answer, seconds_refused, stated_limit
 from gateway.waits import Wait
 
 _RETRY_AFTER = b"retry-after"
 
 
 def close_gate(gw: Gateway, credential: str, model: str, answer: Answer) -> None:
-    """Upstream answered a create for the model with this 429: nobody asks again before its `Retry-After` is over.
+    """Upstream answered a create for the model with this 429: nobody asks again before the time it names is over.
 
     Of creates that were under way together the last answer may name a shorter time; the longer one holds.
     """
     now, here = gw.ticks(), (credential, model)
     for place in [place for place, gate in gw.gates.items() if gate.opens_at <= now and place not in gw.lines]:
         del gw.gates[place]
-    seconds = int(answer.header(_RETRY_AFTER) or b"1")
+    seconds = seconds_refused(answer)
     gate, before = Gate(now + seconds, stated_limit(answer.body)), gw.gates.get(here)
     if before is None or before.opens_at <= now:
-        log_event(logging.WARNING, "upstream limits a model", credential=credential, model=model, seconds=seconds)
+        told = round(seconds, 3)
+        log_event(logging.WARNING, "upstream limits a model", credential=credential, model=model, seconds=told)
     gw.gates[here] = max(gate, before or gate, key=lambda each: each.opens_at)
     line = gw.lines.get(here)
     if line is not None:
@@ -57,24 +58,29 @@ def closed_gate(gw: Gateway, credential: str, model: str, *, in_turn: bool = Fal
 
 
 def told_again(gw: Gateway, credential: str, model: str) -> KeptAnswer:
-    """Upstream's 429 in its own words and shape, with the seconds that are left. Its clients read them from the body.
+    """Upstream's 429 in its own words and shape, with the time that is left. Its clients read it from the body.
 
     Nothing else of the first answer is told: its words, its headers and a job it may name are the team's that got it.
     """
     gate = gw.gates[credential, model]
-    seconds = min(LONGEST_WAIT, max(1, ceil(_left(gw, gate, gw.lines.get((credential, model))))))
+    left = min(LONGEST_WAIT, _left(gw, gate, gw.lines.get((credential, model))))
+    milliseconds, seconds = max(1, ceil(left * 1000)), max(1, ceil(left))
     limit, interval = gate.limit.get("limit"), gate.limit.get("interval_seconds")
     pace = "" if limit is None or interval is None else f": {limit} requests per {interval} seconds"
-    sentence = f"Rate limit exceeded for model {model}{pace}. Retry in {seconds * 1000} ms."
-    body = {"error": sentence, "rate_limit": {**gate.limit, "retry_after_ms": seconds * 1000}}
+    sentence = f"Rate limit exceeded for model {model}{pace}. Retry in {milliseconds} ms."
+    body = {"error": sentence, "rate_limit": {**gate.limit, "retry_after_ms": milliseconds}}
     return KeptAnswer(429, (JSON, (_RETRY_AFTER, b"%d" % seconds)), msgspec.json.encode(body))
 
 
 def _left(gw: Gateway, gate: Gate, line: Line | None) -> float:
-    """Seconds until a create may be taken: the gate may be open, and the line still wait for upstream to have room."""
+    """Seconds until a create may be taken: the gate may be open, and the line still wait for upstream to have room.
+
+    Where it depends on others whether one may be taken by then, a second at least.
+    """
     now = gw.ticks()
     pause = 0.0 if line is None else line.pause(gate.limit, now)
-    return max(gate.opens_at - now, pause if pause < inf else 0.0)
+    left = max(gate.opens_at - now, pause if pause < inf else 0.0)
+    return left if left > 0 and not line else max(1.0, left)
 
 
 def line_for(gw: Gateway, credential: str, model: str) -> Line | None:

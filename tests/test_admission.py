@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import re
+from math import ceil
 
 import pytest
 
@@ -274,7 +275,7 @@ async def test_up10_after_upstreams_429_the_next_creates_are_answered_alike_with
     first = await house.client("key").create()
     told = await house.client("other").create()
     seconds = int(told.headers["retry-after"])
-    assert (told.status_code, told.json()["rate_limit"]["retry_after_ms"]) == (429, seconds * 1000)
+    assert (told.status_code, ceil(told.json()["rate_limit"]["retry_after_ms"] / 1000)) == (429, seconds)
     assert {**told.json()["rate_limit"], "retry_after_ms": 0} == {**first.json()["rate_limit"], "retry_after_ms": 0}
     assert 1 <= seconds <= int(first.headers["retry-after"]) <= 300
     assert house.received("create_request") == 1

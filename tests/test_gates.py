@@ -32,10 +32,17 @@ def pass_time(house: House, seconds: float) -> None:
         house.gw.gates[place] = replace(gate, opens_at=gate.opens_at - seconds)
 
 
-def told(seconds: int, pace: str = "", **limit: object) -> dict[str, object]:
+def told(milliseconds: int, pace: str = "", **limit: object) -> dict[str, object]:
     """The body of upstream's refusal told again."""
-    sentence = f"Rate limit exceeded for model Veo3{pace}. Retry in {seconds * 1000} ms."
-    return {"error": sentence, "rate_limit": {**limit, "retry_after_ms": seconds * 1000}}
+    sentence = f"Rate limit exceeded for model Veo3{pace}. Retry in {milliseconds} ms."
+    return {"error": sentence, "rate_limit": {**limit, "retry_after_ms": milliseconds}}
+
+
+def time_left(body: bytes, most: int) -> int:
+    """The milliseconds of a refusal told again: what is left of so many, in the second since they were."""
+    left: int = json.loads(body)["rate_limit"]["retry_after_ms"]
+    assert most - 1000 < left <= most
+    return left
 
 
 async def test_up10_a_refusal_is_told_again_with_the_time_that_is_left(open_house: OpenHouse) -> None:
@@ -48,7 +55,8 @@ async def test_up10_a_refusal_is_told_again_with_the_time_that_is_left(open_hous
     again = closed_gate(gw, "default", "Veo3")
 
     assert again is not None
-    assert (again.status, json.loads(again.body)) == (429, told(21, ": 2 requests per 60 seconds", **limit))
+    left = time_left(again.body, 20470)
+    assert (again.status, json.loads(again.body)) == (429, told(left, ": 2 requests per 60 seconds", **limit))
     assert again.headers == ((b"content-type", b"application/json"), (b"retry-after", b"21"))
 
 
@@ -64,11 +72,12 @@ async def test_who_comes_while_others_wait_is_told_when_upstream_has_room_again(
     line.let_through(limit, gw.ticks())
     again = closed_gate(gw, "default", "Veo3")
     assert again is not None
-    assert json.loads(again.body) == told(1, ": 1 requests per 60 seconds", **limit), "nobody knows yet"
+    assert json.loads(again.body) == told(1000, ": 1 requests per 60 seconds", **limit), "nobody knows yet"
     line.done("a", gw.ticks() - 20, accepted=True)
     again = closed_gate(gw, "default", "Veo3")
     assert again is not None
-    assert json.loads(again.body) == told(40, ": 1 requests per 60 seconds", **limit)
+    left = time_left(again.body, 40_000)
+    assert json.loads(again.body) == told(left, ": 1 requests per 60 seconds", **limit)
 
 
 async def test_az7_nothing_else_of_the_first_answer_is_told_again(open_house: OpenHouse) -> None:
@@ -81,7 +90,7 @@ async def test_az7_nothing_else_of_the_first_answer_is_told_again(open_house: Op
     again = closed_gate(gw, "default", "Veo3")
 
     assert again is not None
-    assert json.loads(again.body) == told(9)
+    assert json.loads(again.body) == told(time_left(again.body, 9000))
     assert dict(again.headers) == {b"content-type": b"application/json", b"retry-after": b"9"}
 
 
@@ -105,6 +114,19 @@ async def test_up10_only_that_model_of_that_credential_is_closed_and_only_for_so
     assert closed_gate(gw, "default", "Veo3-Fast") is None
     assert closed_gate(gw, "studio", "Veo3") is None
     pass_time(house, 30)
+    assert closed_gate(gw, "default", "Veo3") is None
+
+
+async def test_up10_a_gate_opens_at_the_millisecond_that_upstream_names(open_house: OpenHouse) -> None:
+    gw = (house := await open_house({"a.yaml": team("a", "key")})).gw
+    body = b'{"error":"slow","rate_limit":{"retry_after_ms":5400}}'
+    close_gate(gw, "default", "Veo3", Answer(429, ((b"retry-after", b"6"),), body))
+    pass_time(house, 5)
+    again = closed_gate(gw, "default", "Veo3")
+    assert again is not None
+    assert json.loads(again.body) == told(time_left(again.body, 400))
+    assert dict(again.headers)[b"retry-after"] == b"1", "in whole seconds, and none of them too few"
+    pass_time(house, 0.4)
     assert closed_gate(gw, "default", "Veo3") is None
 
 
@@ -224,7 +246,7 @@ async def test_who_does_not_wait_is_told_at_once_and_overtakes_nobody(rush: Rush
     rush.open()
     await rush.house.eventually(lambda: rush.sent() == ["a1"])
     refused = await client.create()
-    assert (refused.status_code, refused.json(), refused.headers["retry-after"]) == (429, told(1), "1")
+    assert (refused.status_code, refused.json(), refused.headers["retry-after"]) == (429, told(1000), "1")
     rush.upstream.go.set()
     await rush.finish()
     assert rush.sent() == ["a1", "a2"]
@@ -271,7 +293,7 @@ async def test_who_leaves_as_its_turn_comes_has_asked_for_nothing(rush: Rush, mo
     monkeypatch.setattr(Line, "let_through", and_leave)
     rush.open()
     answer = await rush.creates["a1"]
-    assert (answer.status_code, answer.json()) == (429, told(1))
+    assert (answer.status_code, answer.json()) == (429, told(1000))
     await rush.house.eventually(lambda: rush.house.gw.lines == {})
     assert (rush.sent(), await rush.books()) == ([], (0, 0))
 
@@ -291,7 +313,7 @@ async def test_the_refusal_is_remembered_as_long_as_creates_wait_in_line(rush: R
     await rush.queue("b1", Prefer="wait=1")
     rush.open()
     close_gate(rush.house.gw, "default", "Kling", REFUSAL)
-    assert (await rush.house.client("key-c").create()).json() == (await rush.creates.pop("b1")).json() == told(1)
+    assert (await rush.house.client("key-c").create()).json() == (await rush.creates.pop("b1")).json() == told(1000)
     rush.upstream.go.set()
     assert await rush.finish() == {"a1": 200, "a2": 200}
 
@@ -300,9 +322,10 @@ async def test_a_wait_that_is_over_in_line_is_told_the_refusal_again(rush: Rush)
     await rush.queue("a1", Prefer="wait=1")
     answer = await rush.creates["a1"]
     assert (answer.status_code, "preference-applied" in answer.headers) == (429, False)
-    left = int(answer.headers["retry-after"])
-    assert left in (298, 299)
+    left = answer.json()["rate_limit"]["retry_after_ms"]
+    assert 290_000 < left < 300_000
     assert answer.json() == told(left)
+    assert answer.headers["retry-after"] == f"{ceil(left / 1000)}"
     await rush.house.eventually(lambda: rush.house.gw.lines == {})
     assert (rush.sent(), await rush.books()) == ([], (0, 0))
 

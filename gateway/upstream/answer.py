@@ -157,6 +157,14 @@ def retry_after(headers: Mapping[str, str], body: bytes) -> int:
     return min(LONGEST_WAIT, max(1, math.ceil(_USUAL_WAIT if seconds is None else seconds)))
 
 
+def seconds_refused(answer: Answer) -> float:
+    """How long this 429 of upstream holds, 300 s at most: to the millisecond in its body, else its `Retry-After`."""
+    stated = _body_seconds(answer.body)
+    if stated is None or stated <= 0:
+        return float(answer.header(b"retry-after") or 1)
+    return min(LONGEST_WAIT, stated)
+
+
 def _header_seconds(text: str, date: str) -> float | None:
     if re.fullmatch(r"-?[0-9]{1,15}", text.strip()):
         return float(text)

@@ -5,7 +5,14 @@ from typing import cast
 import pytest
 
 from gateway.core.errors import Code
-from gateway.upstream.answer import Answer, require_no_secret, require_result, retry_after, stated_limit
+from gateway.upstream.answer import (
+    Answer,
+    require_no_secret,
+    require_result,
+    retry_after,
+    seconds_refused,
+    stated_limit,
+)
 from gateway.upstream.credentials import traces_of
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.reply import Reply
@@ -34,6 +41,22 @@ DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 )
 def test_up10_retry_after(headers: dict[str, str], body: bytes, seconds: int) -> None:
     assert retry_after(headers, body) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b'{"rate_limit":{"retry_after_ms":29970}}', 29.97),
+        (b'{"rate_limit":{"retry_after_ms":400}}', 0.4),
+        (b'{"rate_limit":{"retry_after_ms":1e300}}', 300),
+        (b'{"rate_limit":{"retry_after_ms":0}}', 7),
+        (b'{"rate_limit":{"retry_after_ms":-1}}', 7),
+        (b'{"rate_limit":{"retry_after_ms":"soon"}}', 7),
+        (b"", 7),
+    ],
+)
+def test_up10_a_refusal_holds_as_long_as_upstream_says(body: bytes, seconds: float) -> None:
+    assert seconds_refused(Answer(429, ((b"retry-after", b"7"),), body)) == seconds
 
 
 @pytest.mark.parametrize(
