@@ -102,7 +102,8 @@ class PublicApp:
                 self._identify(call, now)
             else:
                 await self._admit(call, route.admit, now)
-            caller = call.caller
+            caller, reads = call.caller, method in _READS
+            self._room.check(READS if reads else WRITES, caller.team.name)  # its rate may wait for the ledger
             bounds = request_bounds(caller, now)
             full = None if self._gw.leases.take_at_hand(bounds) else await self._gw.leases.take(bounds, now)
             call.limits_shown = [request_state(bound, self._gw.leases.used(bound), now) for bound in bounds]
@@ -112,8 +113,6 @@ class PublicApp:
             if route is None:
                 return _error_of(call, self._unknown(call))
             wanted = method_of(route, method)
-            reads = method in _READS
-            self._room.check(READS if reads else WRITES, caller.team.name)
             if wanted.scope is not None:
                 check_scope(caller.key, wanted.scope)
             reply = await wanted.endpoint(call)

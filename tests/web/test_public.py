@@ -5,12 +5,16 @@ import json
 import re
 import socket
 import time
+from collections import Counter
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
 
 from gateway.budget import MIB
 from gateway.context import Gateway
+from gateway.core.limits import RequestBound
+from gateway.leases import Leases
 from gateway.logs import logger
 from gateway.web.call import Call
 from tests.conftest import Client, House, OpenHouse, Q, digest, team
@@ -148,6 +152,33 @@ async def test_qu8_bodies_a_team_leaves_half_sent_leave_room_for_the_others(open
         return bool((await a.create()).status_code == 200)
 
     await house.eventually(over)
+
+
+async def test_qu8_calls_of_a_team_that_wait_for_the_ledger_leave_room_for_the_others(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, take = asyncio.Event(), Leases.take
+
+    async def take_slowly(leases: Leases, bounds: Sequence[RequestBound], now: float) -> RequestBound | None:
+        await counted.wait()
+        return await take(leases, bounds, now)
+
+    monkeypatch.setattr(Leases, "take", take_slowly)
+    rate = "limits: [1000 requests per minute]"
+    files = {"a.yaml": team("a", "key-a", rate), "b.yaml": team("b", "key-b")}
+    house = await open_house(files, max_in_flight="60")
+    flood = [asyncio.ensure_future(house.client("key-a").get(USAGE)) for _ in range(90)]
+    try:
+        await house.eventually(lambda: sum(call.done() for call in flood) == 90 - 62)
+        refused = next(call.result() for call in flood if call.done())
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert "Your team" in refused.json()["error"]
+        assert [(await house.client("key-b").get(USAGE)).status_code for _ in range(3)] == [200] * 3
+    finally:
+        counted.set()
+    answers = await asyncio.gather(*flood)
+    assert Counter(answer.status_code for answer in answers) == {200: 62, 503: 28}
+    assert (await house.client("key-a").get(USAGE)).json()["limits"][0]["used"] == 63, "the refused cost no rate"
 
 
 async def test_rs5_a_small_container_sheds_what_would_not_fit_and_serves_the_others(
