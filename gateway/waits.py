@@ -141,7 +141,8 @@ class Waits:
 def _too_many(whose: str, most: int) -> Refusal:
     return Refusal(
         Code.CONCURRENCY_EXCEEDED,
-        f"This {whose} has {most} calls waiting for jobs, as many as one {whose} may; poll without waiting.",
+        f"This {whose} has {most} calls that wait for jobs or stream them, as many as one {whose} may; "
+        "poll without waiting.",
         retry_after=_COME_BACK,
         rate_limit=RateLimit("waiting calls", most, 0, _COME_BACK * 1000),
     )
