@@ -226,16 +226,16 @@ async def test_sh1_a_request_that_had_come_on_an_idle_connection_is_answered(ser
 
 
 async def test_sh1_who_has_just_connected_may_still_bring_a_request(serve: Serve, connect: Connect, app: App) -> None:
-    listener = await serve(header_seconds=9, first_seconds=0.5)
+    listener = await serve(header_seconds=9, first_seconds=2)
     speaks, is_silent = await connect(listener), await connect(listener)
     began = monotonic()
-    finishing = asyncio.ensure_future(listener.finish(5))
+    finishing = asyncio.ensure_future(listener.finish(9))
     await asyncio.sleep(0.2)
     await speaks.send(get())
     assert (await speaks.answer()).closes
-    assert await is_silent.rest(2) == b""
+    assert await is_silent.rest() == b""
     await finishing
-    assert 0.4 < monotonic() - began < 2
+    assert 1.9 < monotonic() - began < 5
     assert (len(app.calls), listener.cut) == (1, 0)
 
 
