@@ -134,8 +134,10 @@ class Listener:
     async def _take_in(self, until: float) -> None:
         """Accept all who have connected. An event loop may take one of them each turn, and hear it some turns later."""
         quiet = 0
-        while quiet < _TURNS_TO_HEAR and self._state.loop.time() < until and not self._over:
+        while self._state.loop.time() < until and not self._over:
             quiet = 0 if self._is_wanted() else quiet + 1
+            if quiet > _TURNS_TO_HEAR:
+                return  # right after a look at the port
             await asyncio.sleep(0)
 
     def _is_wanted(self) -> bool:
