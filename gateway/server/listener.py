@@ -5,10 +5,11 @@ a lifespan, a polling main loop and a shutdown that refuses connections at once,
 """
 
 import asyncio
-import select
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from typing import Any
 
 from gateway.server.limits import ConnectionLimits, connection_cap, open_files
 from gateway.server.protocol import HardenedProtocol
@@ -17,10 +18,6 @@ from gateway.server.tls import Certificate, TLSFiles
 
 _BACKLOG = 2048
 _POLL_SECONDS = 0.02
-_TAKE_IN_SECONDS = 1.0
-"""How long at most who waits at the port is taken in: where connections come without end, some are reset."""
-_TURNS_TO_HEAR = 4
-"""Turns of the event loop from accepting a connection to its first bytes."""
 _LAST_WORDS_SECONDS = 1.0
 """What an app whose client was cut off gets to end by itself before it is cancelled."""
 
@@ -61,10 +58,25 @@ async def listen(bind: Bind) -> "Listener":
         lambda: HardenedProtocol(state),
         sock=bind.sock,
         backlog=_BACKLOG,
-        ssl=certificate.context if certificate else None,
-        ssl_handshake_timeout=limits.header_seconds if certificate else None,
+        **_encryption(certificate, limits),
     )
     return Listener(bind, state, server, certificate)
+
+
+def _encryption(certificate: Certificate | None, limits: ConnectionLimits) -> dict[str, Any]:
+    """What the event loop is told of TLS."""
+    if certificate is None:
+        return {}
+    return {"ssl": certificate.context, "ssl_handshake_timeout": limits.header_seconds}
+
+
+def _accept_all(sock: socket.socket) -> list[socket.socket]:
+    """Who waits at the listening socket now, as far as this process may open so many."""
+    accepted = []
+    with suppress(OSError):  # mostly that nobody is left
+        while True:
+            accepted.append(sock.accept()[0])
+    return accepted
 
 
 class Listener:
@@ -78,6 +90,7 @@ class Listener:
         """Host and port as they are, also for port 0."""
         self.cut = 0
         """Responses that were owed when their connection was cut off."""
+        self._sock = bind.sock
         self._state = state
         self._server = server
         self._certificate = certificate
@@ -107,20 +120,25 @@ class Listener:
         self._state.draining = True
 
     def stop_accepting(self) -> None:
-        """Free the port, as far as this process holds it; the connections there are go on."""
+        """Free the port, as far as this process holds it; the connections there are go on.
+
+        Whoever waits at the port is taken in first. Closing it would reset them, whatever they have sent, and a
+        balancer repeats no create that it has sent.
+        """
+        waiting = _accept_all(self._sock) if self._server.is_serving() else []
         self._server.close()
+        for sock in waiting:
+            task = self._state.loop.create_task(self._hear(sock))
+            self._state.tasks.add(task)
+            task.add_done_callback(self._state.tasks.discard)
 
     async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - the rest is cut off, not given up
-        """Accept nothing more, wait at most `timeout` seconds for what is in flight, then cut off the rest.
-
-        Who waits at the port is taken in before: closing it would reset them, whatever they have sent, and a balancer
-        repeats no create that it has sent.
-        """
+        """Accept nothing more, wait at most `timeout` seconds for what is in flight, then cut off the rest."""
+        self.begin_drain()
+        self._over |= timeout <= 0
+        self.stop_accepting()
         loop = self._state.loop
         deadline = loop.time() + timeout
-        self.begin_drain()
-        await self._take_in(min(deadline, loop.time() + _TAKE_IN_SECONDS))
-        self.stop_accepting()
         await asyncio.sleep(0)  # who came in the last turn is heard in this one
         self._close_idle()
         while (self._state.connections or self._state.tasks) and loop.time() < deadline and not self._over:
@@ -131,22 +149,14 @@ class Listener:
         self._next_sweep.cancel()
         await self._server.wait_closed()
 
-    async def _take_in(self, until: float) -> None:
-        """Accept all who have connected. An event loop may take one of them each turn, and hear it some turns later."""
-        quiet = 0
-        while self._state.loop.time() < until and not self._over:
-            quiet = 0 if self._is_wanted() else quiet + 1
-            if quiet > _TURNS_TO_HEAR:
-                return  # right after a look at the port
-            await asyncio.sleep(0)
-
-    def _is_wanted(self) -> bool:
-        """Whether somebody waits at the port."""
-        if not self._server.is_serving():
-            return False
-        port = select.poll()
-        port.register(self._server.sockets[0], select.POLLIN)
-        return bool(port.poll(0))
+    async def _hear(self, sock: socket.socket) -> None:
+        """Serve a connection that the event loop's server has not accepted, unless nobody is waited for."""
+        if self._over:
+            sock.close()
+            return
+        with suppress(OSError):  # it is gone, or its handshake failed
+            encryption = _encryption(self._certificate, self._state.limits)
+            await self._state.loop.connect_accepted_socket(lambda: HardenedProtocol(self._state), sock, **encryption)
 
     def _close_idle(self) -> None:
         now = self._state.loop.time()

@@ -204,6 +204,29 @@ async def test_sh1_who_waited_at_the_port_when_it_closed_is_answered(serve: Serv
         socket.create_connection(listener.address)
 
 
+async def ask_until_refused(listener_address: tuple[str, int]) -> list[int]:
+    """A client that connects anew for each request and never repeats one."""
+    statuses: list[int] = []
+    while True:
+        try:
+            wire = Wire(*await asyncio.open_connection(*listener_address))
+        except ConnectionRefusedError:
+            return statuses
+        await wire.send(get(), pause=0)
+        statuses.append((await wire.answer()).status)
+        wire.writer.close()
+
+
+async def test_sh1_nobody_whom_the_port_still_took_is_lost_however_many_come(serve: Serve) -> None:
+    listener = await serve(header_seconds=9)
+    clients = [asyncio.ensure_future(ask_until_refused(listener.address)) for _ in range(50)]
+    await asyncio.sleep(0.3)
+    await listener.finish(5)
+    answers = await asyncio.gather(*clients)
+    assert {status for each in answers for status in each} == {200}
+    assert all(answers)
+
+
 async def test_sh2_who_is_not_waited_for_is_not_taken_in(serve: Serve, app: App) -> None:
     listener = await serve()
     with Outside(listener).sock as sock:

@@ -202,3 +202,30 @@ async def test_rs2_who_is_still_taking_an_answer_does_not_go_for_a_newcomer(
     assert (await wire.answer()).body == bytes(300_000)
     await until(lambda: connection.idle_since != NEVER)
     wire.writer.transport.abort()
+
+
+async def test_sh1_who_waited_at_the_port_when_it_closed_is_answered(serve: Serve, files: TLSFiles) -> None:
+    listener = await serve(files, header_seconds=9, first_seconds=5)
+    sock = socket.create_connection(listener.address)
+    sock.settimeout(5)
+
+    def ask() -> bytes:
+        with trusting(files).wrap_socket(sock, server_hostname="old") as wrapped:
+            wrapped.sendall(get())
+            return b"".join(iter(lambda: wrapped.recv(65536), b""))
+
+    finishing = asyncio.ensure_future(listener.finish(9))
+    answer = await asyncio.to_thread(ask)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    await finishing
+    assert listener.cut == 0
+
+
+async def test_sh1_a_handshake_that_fails_after_the_port_has_closed_is_no_fault(
+    serve: Serve, files: TLSFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = await serve(files)
+    with socket.create_connection(listener.address) as sock:
+        sock.sendall(b"this is no handshake")
+        await listener.finish(5)
+    assert (listener.cut, caplog.records) == (0, [])
