@@ -221,7 +221,7 @@ async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
 
 
 async def _last_look(call: Call, look: "asyncio.Task[Served[Seen]] | None" = None) -> Served[Seen]:
-    """The record for one whose wait is over: the one `look` brings if it is soon done, or else the last one seen.
+    """The record for one whose wait is over: the one that `look` brings soon, or else the last one seen.
 
     It is a call like any other from now on, and another one may wait in its place.
     """
@@ -230,12 +230,13 @@ async def _last_look(call: Call, look: "asyncio.Task[Served[Seen]] | None" = Non
         gw.waits.leave(call.wait)
     check_key_again(call)
     look = look or gw.tasks.start(polling.poll(gw, call.caller, request_id), "last look")
-    try:
-        async with asyncio.timeout(_LAST_LOOK):
-            return await asyncio.shield(look)
-    except TimeoutError:
+    await asyncio.wait((look,), timeout=_LAST_LOOK)
+    lately = None
+    if not look.done():
         lately = polling.last_seen(gw, request_id)
-        return lately if lately is not None else await asyncio.shield(look)
+    elif polling.is_passing_trouble(look):
+        lately = polling.last_seen(gw, request_id, How.STALE_ERROR)
+    return lately if lately is not None else await asyncio.shield(look)
 
 
 async def list_own(call: Call) -> Reply:

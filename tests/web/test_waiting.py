@@ -185,6 +185,19 @@ async def test_a_poll_whose_time_is_over_is_told_the_error_that_lasted(studio: S
     assert int(answer.headers["retry-after"]) > 0
 
 
+async def test_a_poll_whose_time_is_over_is_told_the_last_record_instead_of_a_passing_error(studio: Studio) -> None:
+    job = await studio.created()
+    await studio.client.get(f"{Q}/requests/{job}")
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"down"}', "503 Busy")
+    studio.age(job, 5)
+    answer = await polling(studio, job, prefer="wait=1")
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    assert answer.headers["cache-status"] == "gmi-gateway; hit; detail=stale-error"
+    assert int(answer.headers["age"]) >= 5
+    studio.age(job, 60)
+    assert (await polling(studio, job, prefer="wait=1")).status_code == 503, "it is too old now"
+
+
 async def test_a_fault_in_a_look_is_not_the_last_look_for_those_who_wait(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
