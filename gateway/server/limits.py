@@ -25,7 +25,7 @@ class ConnectionLimits:
     body_bytes_per_second: float = KIB
     """The rate at which arriving body bytes earn that credit back."""
     first_seconds: float = 1
-    """At a drain's end, how long after it connected a client may still bring its first request."""
+    """At a drain's end, how long after it connected a client may still bring its first request, or begin TLS."""
     idle_seconds: float = 75
     """A kept-alive connection without a request is closed after this long."""
     write_seconds: float = 60

@@ -9,7 +9,6 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from typing import Any
 
 from gateway.server.limits import ConnectionLimits, connection_cap, open_files
 from gateway.server.protocol import HardenedProtocol
@@ -58,16 +57,10 @@ async def listen(bind: Bind) -> "Listener":
         lambda: HardenedProtocol(state),
         sock=bind.sock,
         backlog=_BACKLOG,
-        **_encryption(certificate, limits),
+        ssl=certificate.context if certificate else None,
+        ssl_handshake_timeout=limits.header_seconds if certificate else None,
     )
     return Listener(bind, state, server, certificate)
-
-
-def _encryption(certificate: Certificate | None, limits: ConnectionLimits) -> dict[str, Any]:
-    """What the event loop is told of TLS."""
-    if certificate is None:
-        return {}
-    return {"ssl": certificate.context, "ssl_handshake_timeout": limits.header_seconds}
 
 
 def _accept_all(sock: socket.socket) -> list[socket.socket]:
@@ -155,8 +148,12 @@ class Listener:
             sock.close()
             return
         with suppress(OSError):  # it is gone, or its handshake failed
-            encryption = _encryption(self._certificate, self._state.limits)
-            await self._state.loop.connect_accepted_socket(lambda: HardenedProtocol(self._state), sock, **encryption)
+            await self._state.loop.connect_accepted_socket(
+                lambda: HardenedProtocol(self._state),
+                sock,
+                ssl=self._certificate.context if self._certificate else None,
+                ssl_handshake_timeout=self._state.limits.first_seconds if self._certificate else None,
+            )
 
     def _close_idle(self) -> None:
         now = self._state.loop.time()

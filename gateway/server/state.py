@@ -59,7 +59,7 @@ class ListenerState:
     connections: "OrderedDict[HardenedProtocol, None]" = field(default_factory=OrderedDict)
     """Those looked at when there was no room stand last, so that others are looked at next."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    """The app's running calls."""
+    """The app's running calls, and who is taken in as the port closes."""
     writes: Afterwards = field(default_factory=Afterwards)
     """Whole small answers, written at the end of the loop's turn."""
     repeats: Repeats = field(default_factory=Repeats)

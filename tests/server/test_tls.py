@@ -5,6 +5,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,12 @@ async def test_sh1_a_handshake_that_fails_after_the_port_has_closed_is_no_fault(
         sock.sendall(b"this is no handshake")
         await listener.finish(5)
     assert (listener.cut, caplog.records) == (0, [])
+
+
+async def test_sh2_who_begins_no_handshake_does_not_hold_up_the_end(serve: Serve, files: TLSFiles) -> None:
+    listener = await serve(files, header_seconds=30, first_seconds=0.5)
+    with socket.create_connection(listener.address):
+        began = time.monotonic()
+        await listener.finish(30)
+    assert time.monotonic() - began < 10
+    assert listener.cut == 0
