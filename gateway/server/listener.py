@@ -134,7 +134,7 @@ class Listener:
         deadline = loop.time() + timeout
         await asyncio.sleep(0)  # who came in the last turn is heard in this one
         self._close_idle()
-        while (self._state.connections or self._state.tasks) and loop.time() < deadline and not self._over:
+        while self._is_busy() and loop.time() < deadline and not self._over:
             await asyncio.sleep(_POLL_SECONDS)
             self._close_idle()
         self.cut_off()
@@ -154,6 +154,12 @@ class Listener:
                 ssl=self._certificate.context if self._certificate else None,
                 ssl_handshake_timeout=self._state.limits.first_seconds if self._certificate else None,
             )
+
+    def _is_busy(self) -> bool:
+        """Whether there is anybody, who may be shaking hands included: such a one is no connection of ours yet."""
+        greets_until = self._state.accepted_at + self._state.limits.first_seconds
+        greets = self._certificate is not None and self._state.loop.time() < greets_until
+        return greets or bool(self._state.connections or self._state.tasks)
 
     def _close_idle(self) -> None:
         now = self._state.loop.time()

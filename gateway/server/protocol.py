@@ -51,6 +51,7 @@ class HardenedProtocol(asyncio.Protocol):
 
     def __init__(self, state: ListenerState) -> None:
         self.state = state
+        state.accepted_at = state.loop.time()
         self._limits = state.limits
         self._clock = state.loop.time
         self._reader = RequestReader(state.limits, self, state.repeats)
@@ -261,7 +262,7 @@ class HardenedProtocol(asyncio.Protocol):
     # What the listener calls
 
     def close_if_idle(self, now: float) -> None:
-        """Close, unless something is owed, has begun or come, or a client that has just connected has yet to ask."""
+        """Close, unless an answer is owed, some of a request has come, or who has just connected may yet send one."""
         is_unused = self._deadline == self._made + self._limits.header_seconds
         may_ask = is_unused and now < self._made + self._limits.first_seconds
         if not (self.busy or may_ask or self.transport.is_closing() or self.flow.has_unread()):

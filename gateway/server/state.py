@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from gateway.afterwards import Afterwards
@@ -65,6 +66,8 @@ class ListenerState:
     repeats: Repeats = field(default_factory=Repeats)
     date_line: bytes = b""
     """Sent with every response: the `Date` field's line (RFC 9110 §6.6.1)."""
+    accepted_at: float = -inf
+    """When the last client was accepted, by the loop's clock. With TLS its connection is made later, if at all."""
     draining: bool = False
     """Every response says `Connection: close`."""
 

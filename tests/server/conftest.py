@@ -17,6 +17,7 @@ from gateway.server.tls import TLSFiles
 
 HASTE: dict[str, Any] = {
     "header_seconds": 0.5,
+    "first_seconds": 0.2,
     "body_seconds": 0.5,
     "body_bytes_per_second": 1000,
     "idle_seconds": 0.5,

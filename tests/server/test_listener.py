@@ -218,13 +218,34 @@ async def ask_until_refused(listener_address: tuple[str, int]) -> list[int]:
 
 
 async def test_sh1_nobody_whom_the_port_still_took_is_lost_however_many_come(serve: Serve) -> None:
-    listener = await serve(header_seconds=9)
+    listener = await serve(header_seconds=9, first_seconds=5)
     clients = [asyncio.ensure_future(ask_until_refused(listener.address)) for _ in range(50)]
     await asyncio.sleep(0.3)
     await listener.finish(5)
     answers = await asyncio.gather(*clients)
     assert {status for each in answers for status in each} == {200}
     assert all(answers)
+
+
+async def test_sh1_a_request_that_the_loop_has_not_read_yet_keeps_its_connection(serve: Serve, app: App) -> None:
+    listener = await serve(idle_seconds=9)
+    client = Outside(listener)
+    client.send(get())
+    await until(lambda: [each.busy for each in listener._state.connections] == [False] and bool(app.calls))
+    (connection,) = listener._state.connections
+    client.send(get())
+    connection.close_if_idle(monotonic() + 60)
+    listener.begin_drain()
+    assert [(answer.status, answer.closes) for answer in await client.answers()] == [(200, False), (200, True)]
+
+
+async def test_a_port_that_was_given_up_before_is_not_looked_at_again(serve: Serve) -> None:
+    listener = await serve()
+    listener.stop_accepting()
+    listener.stop_accepting()
+    await listener.finish(1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.address)
 
 
 async def test_sh2_who_is_not_waited_for_is_not_taken_in(serve: Serve, app: App) -> None:
@@ -250,8 +271,8 @@ async def test_sh1_a_request_that_had_come_on_an_idle_connection_is_answered(ser
 
 async def test_sh1_who_has_just_connected_may_still_bring_a_request(serve: Serve, connect: Connect, app: App) -> None:
     listener = await serve(header_seconds=9, first_seconds=2)
-    speaks, is_silent = await connect(listener), await connect(listener)
     began = monotonic()
+    speaks, is_silent = await connect(listener), await connect(listener)
     finishing = asyncio.ensure_future(listener.finish(9))
     await asyncio.sleep(0.2)
     await speaks.send(get())

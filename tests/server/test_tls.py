@@ -81,6 +81,20 @@ async def test_sm8_an_early_answer_arrives_over_tls_too(serve: Serve, files: TLS
     assert b"401" in await wire.rest(2)
 
 
+async def test_sh1_who_had_connected_but_not_shaken_hands_is_answered(serve: Serve, files: TLSFiles) -> None:
+    listener = await serve(tls=files)
+    with socket.create_connection(listener.address) as sock:
+        sock.setblocking(False)
+        finishing = asyncio.ensure_future(listener.finish(9))
+        await until(lambda: not listener._server.is_serving())
+        await asyncio.sleep(0.1)
+        assert not finishing.done()
+        wire = Wire(*await asyncio.open_connection(sock=sock, ssl=trusting(files), server_hostname="old"))
+        await wire.send(get())
+        assert b"200 OK" in await wire.rest()
+        await finishing
+
+
 async def test_old_versions_of_tls_are_refused(serve: Serve, files: TLSFiles) -> None:
     context = trusting(files)
     context.set_ciphers("ALL:@SECLEVEL=0")
