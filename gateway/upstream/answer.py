@@ -41,6 +41,9 @@ LONGEST_WAIT = 300
 
 _USUAL_WAIT = 5
 
+_SHORTEST_REFUSAL = 0.1
+"""Seconds that a 429 holds at least: a line of creates, each of which is sent once, must not be used up in a moment."""
+
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """Upstream's answer: status, end-to-end headers (names in lower case), body byte for byte.
@@ -162,7 +165,7 @@ def seconds_refused(answer: Answer) -> float:
     stated = _body_seconds(answer.body)
     if stated is None or stated <= 0:
         return float(answer.header(b"retry-after") or 1)
-    return min(LONGEST_WAIT, stated)
+    return min(LONGEST_WAIT, max(_SHORTEST_REFUSAL, stated))
 
 
 def _header_seconds(text: str, date: str) -> float | None:

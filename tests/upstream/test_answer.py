@@ -48,6 +48,7 @@ def test_up10_retry_after(headers: dict[str, str], body: bytes, seconds: int) ->
     [
         (b'{"rate_limit":{"retry_after_ms":29970}}', 29.97),
         (b'{"rate_limit":{"retry_after_ms":400}}', 0.4),
+        (b'{"rate_limit":{"retry_after_ms":1}}', 0.1),
         (b'{"rate_limit":{"retry_after_ms":1e300}}', 300),
         (b'{"rate_limit":{"retry_after_ms":0}}', 7),
         (b'{"rate_limit":{"retry_after_ms":-1}}', 7),
