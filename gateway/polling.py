@@ -28,6 +28,8 @@ from gateway.waits import Wait
 # A member read through its class costs as much as a call; these are read for every poll.
 _HIT, _MISS = How.HIT, How.MISS
 
+_LASTING = (Code.UPSTREAM_CREDENTIALS_REJECTED, Code.UPSTREAM_INVALID)
+
 
 async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
     """The owner entry of the caller's own job; Refusal 404, the same for a stranger's id and for none.
@@ -130,11 +132,11 @@ async def first_look(gw: Gateway, caller: Caller, request_id: str, wait: Wait) -
 def is_passing_trouble(look: "asyncio.Task[Served[Seen]]") -> bool:
     """Whether all a look has brought is a trouble of upstream's that time may mend: no answer, a 429 or any 5xx.
 
-    That it refuses the gateway's own key is none: somebody has to replace it.
+    That it refuses the gateway's own key is none, nor is an answer that cannot be trusted: somebody has to see to it.
     """
     failure = look.exception()
     if failure is not None:
-        return isinstance(failure, UpstreamFailure) and failure.code is not Code.UPSTREAM_CREDENTIALS_REJECTED
+        return isinstance(failure, UpstreamFailure) and failure.code not in _LASTING
     status = look.result().value.answer.status
     return status == 429 or status >= 500
 
@@ -170,8 +172,8 @@ async def watch(
 ) -> AsyncGenerator[Served[Seen] | None, None]:
     """The job's record whenever it is another than the one tagged `etag`, and then than the one before.
 
-    It ends with the terminal record, when upstream has no such job, and when the wait is over; None comes at each pulse
-    of the wait. What upstream fails to answer is left out: it is asked again a second later. Whoever is given a record
+    It ends with the terminal record, with an error that lasts, and when the wait is over; None comes at each pulse of
+    the wait. What upstream fails to answer is left out: it is asked again a second later. Whoever is given a record
     drops it before asking for the next, so that those who wait keep none of them in memory.
 
     Raises LedgerUnavailable where only the ledger has the record.
@@ -185,7 +187,7 @@ async def watch(
                     yield None
                 continue
             if seen.answer.status != 200:
-                if _is_gone(gw, seen, owner):
+                if _lasts(gw, seen, owner):
                     return
                 continue
             etag, ended = seen.etag, seen.terminal
@@ -207,9 +209,12 @@ async def _next(gw: Gateway, audience: Audience, request_id: str, etag: bytes, w
     return None if seen is None or (seen.etag and seen.etag == etag) else seen  # errors have no tag
 
 
-def _is_gone(gw: Gateway, seen: Seen, owner: Owner) -> bool:
-    """Whether upstream said that there is no such job, and of one that it must know by now."""
-    return seen.answer.status == 404 and gw.now() - owner.created_at >= MISSING_AT_FIRST
+def _lasts(gw: Gateway, seen: Seen, owner: Owner) -> bool:
+    """Whether upstream's error will not pass: any 4xx but 429, and 404 of a job that it must know by now."""
+    status = seen.answer.status
+    if status == 404:
+        return gw.now() - owner.created_at >= MISSING_AT_FIRST
+    return 400 <= status < 500 and status != 429
 
 
 @contextmanager

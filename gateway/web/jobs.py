@@ -199,6 +199,7 @@ async def _await_news(call: Call, wait: Wait) -> Served[Seen]:
     gw, started = call.gw, call.gw.ticks()
     look = await polling.first_look(gw, call.caller, call.identifier, wait)
     if look.done() and not wait.is_over and polling.is_passing_trouble(look):
+        del look  # those who wait keep no answer in memory
         return await _await_change(call, b"", wait)
     served = _counted(call, look.result() if look.done() else await _last_look(call, look), started)
     if wait.is_over or _is_awaited(call, served.value):

@@ -1,6 +1,7 @@
 """`Prefer: wait=N` on a poll and on a create: one answer, when there is something to tell."""
 
 import asyncio
+import gc
 import logging
 import re
 import time
@@ -132,7 +133,7 @@ async def test_a_conditional_poll_of_an_ended_job_is_answered_at_once(studio: St
 async def test_a_poll_that_waits_is_told_at_once_what_will_not_pass(studio: Studio) -> None:
     job = await studio.created()
     studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"gone"}', "410 Gone")
-    answer = await asyncio.wait_for(polling(studio, job), 1)
+    answer = await asyncio.wait_for(polling(studio, job), 10)
     assert (answer.status_code, answer.content) == (410, b'{"error":"gone"}')
     assert "preference-applied" not in answer.headers
 
@@ -140,8 +141,37 @@ async def test_a_poll_that_waits_is_told_at_once_what_will_not_pass(studio: Stud
 async def test_a_poll_that_waits_is_told_at_once_that_the_gateways_key_is_refused(studio: Studio) -> None:
     job = await studio.created()
     studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b"{}", "401 Unauthorized")
-    answer = await asyncio.wait_for(polling(studio, job), 1)
+    answer = await asyncio.wait_for(polling(studio, job), 10)
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_credentials_rejected")
+
+
+async def test_a_poll_that_waits_is_told_at_once_of_an_answer_that_cannot_be_trusted(studio: Studio) -> None:
+    job = await studio.created()
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b"<html>", media_type="text/html")
+    answer = await asyncio.wait_for(polling(studio, job), 10)
+    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_invalid")
+
+
+@pytest.mark.parametrize("before", [b"", b'{"error":"down"}'])
+async def test_a_poll_that_waits_is_told_what_will_not_pass_whenever_it_comes(studio: Studio, before: bytes) -> None:
+    job = await studio.created()
+    if before:
+        studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(before, "503 Busy")
+    poll = polling(studio, job)
+    await studio.house.eventually(lambda: studio.looks(job) == 1)
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b'{"error":"gone"}', "410 Gone")
+    answer = await asyncio.wait_for(poll, 10)
+    assert (answer.status_code, answer.content) == (410, b'{"error":"gone"}')
+
+
+async def test_who_waits_out_an_error_does_not_keep_it_in_memory(studio: Studio) -> None:
+    job = await studio.created()
+    studio.upstream.answers["GET", f"{Q}/requests/{job}"] = response(b"x" * 100_000, "503 Busy")
+    poll = polling(studio, job)
+    await studio.house.eventually(lambda: studio.looks(job) == 2)
+    looks = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and each.get_name() == "first look"]
+    assert looks == []
+    poll.cancel()
 
 
 @pytest.mark.parametrize("status", ["500 Oh", "503 Busy", "429 Too Many Requests"])
