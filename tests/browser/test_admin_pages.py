@@ -115,6 +115,7 @@ async def test_a_browser_signs_in_and_out(open_house: OpenHouse, open_browser: O
     await page.keyboard.type("canary-wrong")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("This is not the admin token.")
+    await expect(page.get_by_label("Admin token")).to_be_focused()
     await page.keyboard.type("canary-token")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()

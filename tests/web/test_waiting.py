@@ -344,6 +344,7 @@ async def test_an_answer_that_waited_tells_the_limits_as_they_are_by_then(studio
     job = await studio.created()
     poll, create = polling(studio, job), creating(studio)
     await waits(studio, 2)
+    await studio.house.eventually(lambda: len(studio.upstream.jobs) == 2)
     left = requests_left(await studio.client.get(f"{Q}/requests/{job}"))
     for each in studio.upstream.jobs:
         studio.move(each, "success")
