@@ -1,4 +1,4 @@
-"""When a connection reads and writes, and whose it is: what its transport is told and asked."""
+"""When a connection reads and writes, what becomes of what it reads, and whose it is."""
 
 import asyncio
 import fcntl
@@ -6,12 +6,26 @@ import socket
 import struct
 import termios
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Any
 
 HIGH_WATER_LIMIT = 64 * 1024
 """Bytes that wait to be taken before no more are read, or written."""
 
 Address = tuple[str, int]
+
+
+class Stage(Enum):
+    """What still happens to bytes that arrive."""
+
+    OPEN = auto()
+    """They are parsed."""
+    LAST = auto()
+    """They follow a request that announced it would be the last: ignored."""
+    REFUSED = auto()
+    """They follow something unreadable: ignored, and the connection closes after what it owes."""
+    LINGERING = auto()
+    """The response is out and the connection closed for writing: ignored."""
 
 
 class Flow:

@@ -14,28 +14,14 @@ Deadlines are plain numbers, looked at by the listener's sweep: no timer is made
 
 import asyncio
 from collections import deque
-from enum import Enum, auto
 from typing import cast
 
 from gateway.server.deadlines import NEVER, BodyPace, WriteWatch
 from gateway.server.exchange import Exchange
-from gateway.server.flow import HIGH_WATER_LIMIT, Flow, addresses
+from gateway.server.flow import HIGH_WATER_LIMIT, Flow, Stage, addresses
 from gateway.server.head import Head
 from gateway.server.reader import Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
-
-
-class Stage(Enum):
-    """What still happens to bytes that arrive."""
-
-    OPEN = auto()
-    """They are parsed."""
-    LAST = auto()
-    """They follow a request that announced it would be the last: ignored."""
-    REFUSED = auto()
-    """They follow something unreadable: ignored, and the connection closes after what it owes."""
-    LINGERING = auto()
-    """The response is out and the connection closed for writing: ignored."""
 
 
 # A member read through its class costs as much as a call; these are read for every request.
@@ -220,10 +206,14 @@ class HardenedProtocol(asyncio.Protocol):
         whole = self._reader.phase is _IDLE and self._stage in (_OPEN, _LAST)
         self._writing.restart()
         if whole and not self.flow.read_paused:
-            self._deadline = NEVER
-            self.transport.close()
+            self._part()
         elif self._stage is not _LINGERING and not self.transport.is_closing():
             self._linger()
+
+    def _part(self) -> None:
+        """Close. With TLS the client is to do so as well: it gets the time of one that may still be sending."""
+        self._deadline = self._clock() + self._limits.linger_seconds
+        self.transport.close()
 
     def _linger(self) -> None:
         self._stage, self._receiving = _LINGERING, None
@@ -293,8 +283,12 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _expire(self) -> None:
         self._deadline = NEVER
-        if self._stage is _LINGERING or self._reader.phase is _IDLE:
+        if self.transport.is_closing() and self.flow.is_taken():
+            self.transport.abort()
+        elif self.transport.is_closing():
+            self._deadline = self._clock() + self._limits.linger_seconds
+        elif self._stage is _LINGERING or self._reader.phase is _IDLE:
             self._writing.restart()
-            self.transport.close()
+            self._part()
         else:
             self._refuse("request_timeout", "The request did not arrive in time; send it again, faster.")

@@ -1,6 +1,7 @@
 """TLS on a listener, and a certificate exchanged under it."""
 
 import asyncio
+import http.client
 import shutil
 import socket
 import ssl
@@ -93,6 +94,35 @@ async def test_sh1_who_had_connected_but_not_shaken_hands_is_answered(serve: Ser
         await wire.send(get())
         assert b"200 OK" in await wire.rest()
         await finishing
+
+
+async def test_sh1_a_client_that_keeps_its_idle_connection_does_not_hold_the_end_up(
+    serve: Serve, files: TLSFiles
+) -> None:
+    listener = await serve(tls=files, idle_seconds=9, write_seconds=9)
+    address, context = listener.address, trusting(files)
+
+    def ask_once() -> http.client.HTTPSConnection:
+        client = http.client.HTTPSConnection("old", context=context)
+        client.sock = context.wrap_socket(socket.create_connection(address), server_hostname="old")
+        client.request("GET", "/")
+        assert client.getresponse().status == 200
+        return client
+
+    client = await asyncio.to_thread(ask_once)
+    async with asyncio.timeout(5):
+        await listener.finish(20)
+    assert listener.cut == 0
+    client.close()
+
+
+async def test_a_client_that_takes_the_last_of_an_answer_late_gets_it_all(serve: Serve, files: TLSFiles) -> None:
+    listener = await serve(tls=files, write_seconds=9)
+    wire = await connect_to_take_little(listener.address, files)
+    await wire.send(get("/whole/300000", "Connection: close"))
+    await asyncio.sleep(5 * listener._state.limits.linger_seconds)
+    assert (await wire.answer()).body == bytes(300_000)
+    await until(lambda: not listener._state.connections)
 
 
 async def test_old_versions_of_tls_are_refused(serve: Serve, files: TLSFiles) -> None:
