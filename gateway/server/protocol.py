@@ -23,7 +23,6 @@ from gateway.server.head import Head
 from gateway.server.reader import Phase, RequestReader, Unreadable
 from gateway.server.state import ListenerState
 
-
 # A member read through its class costs as much as a call; these are read for every request.
 _OPEN, _LAST, _REFUSED, _LINGERING = Stage
 _IDLE = Phase.IDLE

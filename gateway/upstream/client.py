@@ -22,7 +22,7 @@ from gateway.upstream.answer import Answer, headers_to_pass_on, read_body, requi
 from gateway.upstream.circuits import Circuits
 from gateway.upstream.credentials import Access, Credentials, Secret
 from gateway.upstream.deadline import Deadline, Deadlines
-from gateway.upstream.failures import TIMED_OUT, Sent, UpstreamFailure, failure_of, reason_of
+from gateway.upstream.failures import Sent, UpstreamFailure, failure_of, reason_of
 from gateway.upstream.intake import Reading
 from gateway.upstream.keys import Keys
 from gateway.upstream.outgoing import with_body
@@ -195,7 +195,7 @@ class Upstream:
                 works = None  # whoever asked went away, which shows nothing of upstream
                 raise
             works = None if call.waits_for_room else False
-            raise UpstreamFailure(call.sent, Code.UPSTREAM_TIMEOUT, TIMED_OUT) from error
+            raise UpstreamFailure.timed_out(call.sent) from error
         except UpstreamFailure as failure:
             works = failure.sent is Sent.ANSWERED
             raise

@@ -46,26 +46,42 @@ class UpstreamFailure(Exception):  # noqa: N818 - the flows speak of failures
         """The call was given up before there was an answer."""
         return cls(Sent.MAYBE, Code.UPSTREAM_UNREACHABLE, _BROKEN_OFF)
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether upstream had a chance to answer: not where the call found no room here, or an open circuit."""
+        return self.code not in _NOT_ASKED
+
+    def again(self) -> "UpstreamFailure":
+        """The same once more, for who is told it later: without the frames of the call that met it."""
+        return UpstreamFailure(self.sent, self.code, self.message, self.retry_after)
+
+    @classmethod
+    def timed_out(cls, sent: Sent = Sent.MAYBE) -> "UpstreamFailure":
+        """There is no answer yet, and no time left to wait for it."""
+        return cls(sent, Code.UPSTREAM_TIMEOUT, _TIMED_OUT)
+
     def as_refusal(self) -> Refusal:
         """The gateway's own error for it."""
         return Refusal(self.code, self.message, retry_after=self.retry_after)
 
 
+_NOT_ASKED = (Code.OVERLOADED, Code.UPSTREAM_CIRCUIT_OPEN)
+
 _REPORT = "report the request_id to your platform team."
 """Neither a retry nor another request may help; after a create a retry could even pay twice."""
 
-TIMED_OUT = "Upstream did not answer in time; try again."
+_TIMED_OUT = "Upstream did not answer in time; try again."
 _UNREACHABLE = "The gateway cannot connect to upstream; try again shortly."
 _BROKEN_OFF = "Upstream broke off the connection before it answered; try again."
 _MALFORMED = f"Upstream's answer is not valid HTTP; {_REPORT}"
 
 FAILURES: tuple[tuple[type[httpx.TransportError], Sent, Code, str], ...] = (
-    (httpx.ConnectTimeout, Sent.NEVER, Code.UPSTREAM_TIMEOUT, TIMED_OUT),
-    (httpx.PoolTimeout, Sent.NEVER, Code.UPSTREAM_TIMEOUT, TIMED_OUT),
+    (httpx.ConnectTimeout, Sent.NEVER, Code.UPSTREAM_TIMEOUT, _TIMED_OUT),
+    (httpx.PoolTimeout, Sent.NEVER, Code.UPSTREAM_TIMEOUT, _TIMED_OUT),
     (httpx.ConnectError, Sent.NEVER, Code.UPSTREAM_UNREACHABLE, _UNREACHABLE),
     (httpx.UnsupportedProtocol, Sent.NEVER, Code.UPSTREAM_UNREACHABLE, _UNREACHABLE),
     (httpx.RemoteProtocolError, Sent.MAYBE, Code.UPSTREAM_INVALID, _MALFORMED),
-    (httpx.TimeoutException, Sent.MAYBE, Code.UPSTREAM_TIMEOUT, TIMED_OUT),
+    (httpx.TimeoutException, Sent.MAYBE, Code.UPSTREAM_TIMEOUT, _TIMED_OUT),
     (httpx.TransportError, Sent.MAYBE, Code.UPSTREAM_UNREACHABLE, _BROKEN_OFF),
 )
 """Before an answer's head: the first class that fits an exception says what it means. What no row names, such as a

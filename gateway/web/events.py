@@ -15,7 +15,7 @@ from gateway.waits import Wait
 from gateway.web.call import Call
 from gateway.web.conditional import told
 from gateway.web.respond import Reply, Stream
-from gateway.web.waiting import begin_wait, check_key_again
+from gateway.web.waiting import begin_wait, check_key_again, end_with_client
 
 LONGEST_STREAM = 3600.0
 """Seconds after which a stream ends, for its client to come back, wherever it is then sent."""
@@ -57,7 +57,9 @@ async def _first_look(call: Call, wait: Wait) -> Served[Seen] | None:
     The stream then begins without it: its client is to be shown that it lives, or to come back.
     """
     gw = call.gw
+    leaving = end_with_client(call, wait)
     look = await polling.first_look(gw, call.caller, call.identifier, wait)
+    leaving.cancel()  # while it streams, that is watched for where the parts are sent
     call.upstream_seconds = wait.waited
     if wait.is_over:
         check_key_again(call)

@@ -16,6 +16,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import new_reservation_id
 from gateway.looks import Seen
 from gateway.orders import Created, Order, is_repeatable
+from gateway.upstream.client import UpstreamFailure
 from gateway.upstream.translate import record_head
 from gateway.waits import Wait
 from gateway.web.bodies import digest_body, read_draft
@@ -28,6 +29,9 @@ from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_c
 
 _LAST_LOOK = 0.4
 """Seconds a client whose wait is over still waits for upstream, so as not to be told a record older than a second."""
+
+_FIRST_WORD = 2.0
+"""Seconds it waits where nothing else can be told of the job but an error, and the gateway is not about to go."""
 
 # A member read through its class costs as much as a call; these are read for every poll.
 _COLLAPSED = How.COLLAPSED
@@ -224,20 +228,26 @@ async def _await_change(call: Call, etag: bytes, wait: Wait) -> Served[Seen]:
 async def _last_look(call: Call, look: "asyncio.Task[Served[Seen]] | None" = None) -> Served[Seen]:
     """The record for one whose wait is over: the one that `look` brings soon, or else the last one seen.
 
+    Raises UpstreamFailure where neither is to be had.
+
     It is a call like any other from now on, and another one may wait in its place.
     """
     gw, request_id = call.gw, call.identifier
+    was_ended = call.wait is not None and call.wait.ended.done()
     if call.wait is not None:
         gw.waits.leave(call.wait)
     check_key_again(call)
     look = look or gw.tasks.start(polling.poll(gw, call.caller, request_id), "last look")
-    await asyncio.wait((look,), timeout=_LAST_LOOK)
-    lately = None
+    in_haste = was_ended or polling.last_seen(gw, request_id) is not None
+    await asyncio.wait((look,), timeout=_LAST_LOOK if in_haste else _FIRST_WORD)
+    if look.done() and not polling.is_passing_trouble(look):
+        return look.result()
+    lately = polling.last_seen(gw, request_id, How.STALE_ERROR if look.done() else How.STALE)
+    if lately is not None:
+        return lately
     if not look.done():
-        lately = polling.last_seen(gw, request_id)
-    elif polling.is_passing_trouble(look):
-        lately = polling.last_seen(gw, request_id, How.STALE_ERROR)
-    return lately if lately is not None else await asyncio.shield(look)
+        raise UpstreamFailure.timed_out()
+    return look.result()
 
 
 async def list_own(call: Call) -> Reply:

@@ -1,5 +1,6 @@
 """A call that waits, as its client asked or because it streams: begun here, ended by `PublicApp` with the call."""
 
+import asyncio
 from functools import partial
 from math import inf
 
@@ -28,11 +29,15 @@ def begin_wait(call: Call, seconds: float, pulse: float = inf) -> Wait:
     return wait
 
 
-def end_with_client(call: Call, wait: Wait) -> None:
-    """End the wait when the client leaves. For a call whose body has been read, and that is not streamed."""
+def end_with_client(call: Call, wait: Wait) -> "asyncio.Task[None]":
+    """End the wait when the client leaves, unless what is returned, which watches for that, is cancelled before.
+
+    For a call whose body has been read, and whose answer is not being streamed yet.
+    """
     leaving = call.gw.tasks.start(client_left(call.receive), "wait for the client to leave")
-    leaving.add_done_callback(lambda _: wait.end())
+    leaving.add_done_callback(lambda left: None if left.cancelled() else wait.end())
     wait.ended.add_done_callback(lambda _: leaving.cancel())
+    return leaving
 
 
 def tell_limits_of_now(call: Call) -> None:

@@ -105,6 +105,15 @@ async def test_sh2_a_drain_ends_a_stream_that_has_not_had_its_first_look(studio:
     assert (answer.status_code, answer.content) == (200, b":\n\nretry: 2000\n")
 
 
+async def test_a_client_that_leaves_before_its_first_event_gives_its_place_back(studio: Studio) -> None:
+    job = await studio.created()
+    with studio.silent():
+        opening = asyncio.ensure_future(studio.client.get(f"/gateway/v1/requests/{job}/events"))
+        await studio.house.eventually(lambda: studio.house.gw.waits.count == 1)
+        opening.cancel()
+        await studio.house.eventually(lambda: studio.house.gw.waits.count == 0, 2)
+
+
 async def test_every_block_that_is_no_comment_is_an_event_with_its_data(studio: Studio) -> None:
     job = await studio.created()
     studio.move(job, "success")

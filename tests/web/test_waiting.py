@@ -291,6 +291,27 @@ async def test_a_poll_whose_time_is_over_before_anything_is_known_is_told_what_t
     assert studio.looks(job) == 1
 
 
+async def test_a_poll_of_a_job_nothing_is_known_of_does_not_wait_for_an_upstream_that_hangs(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.jobs._FIRST_WORD", 0.5)
+    job = await studio.created()
+    with studio.silent():
+        answer = await asyncio.wait_for(polling(studio, job, prefer="wait=1"), 5)
+    assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+    assert "preference-applied" not in answer.headers
+
+
+async def test_sh2_a_drain_ends_a_wait_of_which_nothing_is_known_yet(studio: Studio) -> None:
+    job = await studio.created()
+    with studio.silent():
+        poll = polling(studio, job)
+        await waits(studio)
+        studio.house.gw.waits.end_all()
+        answer = await asyncio.wait_for(poll, 1)
+    assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+
+
 async def test_sh2_a_drain_ends_a_wait_that_has_not_had_its_first_look(studio: Studio) -> None:
     job = await studio.created()
     await studio.client.get(f"{Q}/requests/{job}")
