@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import catalogue, following, recovery, webhooks
 from gateway.context import Gateway
+from gateway.endings import Elsewhere
 from gateway.huge_pages import HugePages
 from gateway.ledger.clock import LedgerClock
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
@@ -24,6 +25,9 @@ ATTEND_EVERY = 1.0
 
 By them the gateway also finds out whether it has a ledger.
 """
+
+HEAR_OF_ENDS_EVERY = 0.25
+"""Seconds between two looks into the ledger for jobs that another gateway on it saw end."""
 
 RECALL_EVERY = 5.0
 """Seconds between two looks into the ledger for listings of models, while there are credentials without one here."""
@@ -78,6 +82,7 @@ def _duties(gw: Gateway, clock: LedgerClock) -> Iterator[tuple[str, Work, Work]]
     """What is done all the while: its name, one round of it, and the pause after a round."""
     yield "attend", partial(attend, gw.ledger, clock), partial(asyncio.sleep, ATTEND_EVERY)
     yield "recall listings", partial(catalogue.recall_listings, gw), partial(asyncio.sleep, RECALL_EVERY)
+    yield "hear of ends", Elsewhere(gw).hear, partial(asyncio.sleep, HEAR_OF_ENDS_EVERY)
     yield "follow", partial(_settle, gw, partial(following.follow, gw)), partial(asyncio.sleep, SETTLE_EVERY)
     yield "recover", partial(_settle, gw, partial(recovery.recover, gw)), partial(_woken, gw)
     yield "ask again", partial(_ask_again, gw), partial(asyncio.sleep, ASK_AGAIN_EVERY)

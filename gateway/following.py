@@ -7,7 +7,6 @@ from functools import partial
 
 from gateway import settlement
 from gateway.context import Gateway
-from gateway.core.errors import Code
 from gateway.core.freshness import follow_interval
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import DueJob, Owner
@@ -22,9 +21,6 @@ _BREATH = 0.01
 
 _PATIENCE = 0.25
 """Seconds that jobs which need a look wait for others to be found."""
-
-_NOT_ASKED = (Code.OVERLOADED, Code.UPSTREAM_CIRCUIT_OPEN)
-"""Failures of a look for which upstream was not asked, or not heard."""
 
 UNASKED_AT_MOST = 3600.0
 """Seconds beyond its age after which a job is closed although upstream could not be asked about it."""
@@ -90,7 +86,7 @@ async def _follow_one(gw: Gateway, request_id: str, owner: Owner) -> None:
     try:
         has_ended = (await settlement.look(gw, request_id, owner)).terminal
     except UpstreamFailure as failure:
-        was_asked = failure.code not in _NOT_ASKED
+        was_asked = failure.was_asked
         log_event(logging.DEBUG, "look failed", request_id=request_id)
     overdue = gw.now() - owner.created_at - settlement.timeout_of(gw, owner)
     if not has_ended and overdue >= (0 if was_asked else UNASKED_AT_MOST):

@@ -22,9 +22,10 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
-    """Upstream was asked for a job at `asked_at`, and answered with something that cannot be passed on."""
+    """Upstream was asked for a job at `asked_at`, and what came of it cannot be passed on."""
 
     asked_at: float
+    failure: UpstreamFailure
 
 
 class Look(msgspec.Struct, eq=False):

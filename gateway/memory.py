@@ -7,7 +7,9 @@ from math import inf
 
 import msgspec
 from cachetools import FIFOCache, LRUCache
+from msgspec.structs import replace
 
+from gateway.core.lifecycle import Outcome
 from gateway.ledger.values import Owner
 from gateway.looks import Failed, Looks, Seen
 from gateway.records import Known, Records
@@ -86,6 +88,23 @@ class JobMemory:
         if owner is not None and owner.team == team:
             self.remember_owner(request_id, owner, ticks)
 
+    def forget_owner(self, request_id: str) -> None:
+        """Ask the ledger again: it knows more of the job by now."""
+        self._owners.pop(request_id, None)
+
+    def learn_end(self, request_id: str, outcome: Outcome, ticks: float) -> bool:
+        """The job ended, by the ledger's word. True if that is news: what was remembered of it as living is forgotten.
+
+        Looks under way that may still tell so are shared no more.
+        """
+        owner = self.owner(request_id, ticks)
+        if owner is None or owner.outcome is not None:
+            return False
+        self.remember_owner(request_id, replace(owner, outcome=outcome), ticks)
+        self.looks.forget(request_id)
+        self.forget(request_id)
+        return True
+
     def of(self, request_id: str) -> Known:
         """All that is remembered of the job, to be read only. Whoever serves it has checked the owner first."""
         return self._records.use(request_id)
@@ -161,6 +180,10 @@ class JobMemory:
         """When upstream was last asked for what is remembered, on the monotonic clock."""
         known = self.of(request_id)
         return max((each.asked_at for each in (known.seen, known.error) if each is not None), default=-inf)
+
+    def is_awaited(self, request_id: str) -> bool:
+        """Whether anybody waits for the job to change."""
+        return request_id in self._audiences
 
     def attend(self, request_id: str) -> Audience:
         """One more waits for the job to change, until it leaves.

@@ -17,6 +17,7 @@ from gateway.core.errors import Code, Refusal
 from gateway.core.freshness import LIVE_RECORD_FRESH, LIVE_RECORD_STALE
 from gateway.core.lifecycle import Outcome
 from gateway.core.policy import Caller
+from gateway.endings import recall
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import Owner
 from gateway.looks import MOST_LOOKS, Failed, Seen
@@ -53,8 +54,8 @@ async def own(gw: Gateway, caller: Caller, request_id: str) -> Owner:
 async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     """The job's record: from memory while fresh or terminal, else from upstream, else stale for a minute.
 
-    What upstream answers instead of a record stands for a second before it is asked again: an error is told as it is,
-    and in place of nonsense the last record.
+    What comes instead of a record stands for a second before upstream is asked again: an error of its own is told as
+    it is, and in place of no answer or nonsense the last record.
     """
     now = gw.ticks()
     owner = gw.jobs.owner(request_id, now)
@@ -84,7 +85,7 @@ async def poll(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
     if shared is None:
         return Served(fresh, _MISS, 0.0)
     gw.metrics.polls_coalesced.inc()
-    return Served(fresh, How.COLLAPSED, 0.0)
+    return Served(fresh, How.COLLAPSED, max(0.0, now - fresh.asked_at))
 
 
 async def _recall(gw: Gateway, request_id: str, owner: Owner, seen: Seen | None) -> Seen | None:
@@ -96,7 +97,7 @@ async def _recall(gw: Gateway, request_id: str, owner: Owner, seen: Seen | None)
     if owner.outcome is None or (seen is not None and (seen.terminal or owner.outcome is Outcome.EXPIRED)):
         return None
     try:
-        return await settlement.recall(gw, request_id)
+        return await recall(gw, request_id)
     except LedgerUnavailable:
         if seen is None:
             raise
@@ -104,15 +105,18 @@ async def _recall(gw: Gateway, request_id: str, owner: Owner, seen: Seen | None)
 
 
 def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[Seen] | None:
-    """What upstream answered instead of a record less than a second ago, or for nonsense what it had answered before.
+    """What came instead of a record less than a second ago, or the last record where that was no answer of upstream's.
 
-    None if it is to be asked again.
+    None if upstream is to be asked again. Raises UpstreamFailure anew where there is no record to be told.
     """
     if gw.ticks() - error.asked_at >= LIVE_RECORD_FRESH:
         return None
     if isinstance(error, Seen):
         return Served(error, _HIT, gw.ticks() - error.asked_at)
-    return last_seen(gw, request_id, How.STALE_ERROR)
+    lately = last_seen(gw, request_id, How.STALE_ERROR)
+    if lately is None:
+        raise error.failure.again()
+    return lately
 
 
 async def first_look(gw: Gateway, caller: Caller, request_id: str, wait: Wait) -> "asyncio.Task[Served[Seen]]":
@@ -137,7 +141,11 @@ def is_passing_trouble(look: "asyncio.Task[Served[Seen]]") -> bool:
     failure = look.exception()
     if failure is not None:
         return isinstance(failure, UpstreamFailure) and failure.code not in _LASTING
-    status = look.result().value.answer.status
+    return _may_pass(look.result().value.answer.status)
+
+
+def _may_pass(status: int) -> bool:
+    """Whether an error of upstream's that has this status may be over when it is asked again."""
     return status == 429 or status >= 500
 
 
@@ -210,11 +218,11 @@ async def _next(gw: Gateway, audience: Audience, request_id: str, etag: bytes, w
 
 
 def _lasts(gw: Gateway, seen: Seen, owner: Owner) -> bool:
-    """Whether upstream's error will not pass: any 4xx but 429, and 404 of a job that it must know by now."""
+    """Whether upstream's error will not pass. A 404 is none of a job that not every part of it may know of yet."""
     status = seen.answer.status
     if status == 404:
         return gw.now() - owner.created_at >= MISSING_AT_FIRST
-    return 400 <= status < 500 and status != 429
+    return not _may_pass(status)
 
 
 @contextmanager

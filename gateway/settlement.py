@@ -17,13 +17,14 @@ from gateway.core.fields import etag_of
 from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, is_behind, outcome_of
 from gateway.core.policy import JOB_TIMEOUT
+from gateway.endings import as_settled
 from gateway.failpoints import Point, reach
 from gateway.insistence import insist
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 from gateway.logs import log_event
 from gateway.looks import Failed, Look, Seen
-from gateway.upstream.client import Answer, Sent, UpstreamFailure
+from gateway.upstream.client import Answer, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
 MISSING_CONFIRMATIONS = 2
@@ -58,8 +59,8 @@ async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Se
         gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     except UpstreamFailure as failure:
         outcome = failure
-        if failure.sent is Sent.ANSWERED:  # of what never came the circuit breaker sees to it that few ask again
-            gw.jobs.remember_error(request_id, Failed(asked_at))
+        if failure.was_asked:
+            gw.jobs.remember_error(request_id, Failed(asked_at, failure.again()))
         raise
     except asyncio.CancelledError:
         outcome = later = looking.give_way()
@@ -91,12 +92,13 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, look
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
-    newer = _known_newer(gw, request_id, looking, head.status) if outcome is None else None
+    newer = await _known_further(gw, request_id, looking, head.status) if outcome is None else None
     if newer is not None:
         return newer
     seen = Seen(answer, looking.asked_at, outcome is not None, etag_of(answer.body))
     if outcome is not None:
-        await settle(gw, _sighting(head, answer.body), owner, outcome)
+        if await settle(gw, _sighting(head, answer.body), owner, outcome):
+            seen = await as_settled(gw, request_id) or seen
         gw.jobs.remember(request_id, seen)  # now that a slot which it freed is there for whoever is told
     else:
         said = gw.jobs.of(request_id).unwritten
@@ -117,32 +119,16 @@ def _known_newer(gw: Gateway, request_id: str, looking: Look, status: str = "") 
     return known if head is not None and is_behind(status, head.status) else None
 
 
+async def _known_further(gw: Gateway, request_id: str, looking: Look, status: str) -> Seen | None:
+    """As `_known_newer`, or the end that another gateway has seen of the job."""
+    owner = gw.jobs.owner(request_id, gw.ticks())
+    has_ended = owner is not None and owner.outcome not in (None, Outcome.EXPIRED)
+    return _known_newer(gw, request_id, looking, status) or (await as_settled(gw, request_id) if has_ended else None)
+
+
 def _sighting(head: RecordHead, body: bytes) -> Sighting:
     """What the ledger keeps of a record that is too large to be kept whole is its slim form."""
     return Sighting(head.request_id, head.status, *slim_record(body))
-
-
-async def recall(gw: Gateway, request_id: str) -> Seen | None:
-    """The terminal record from the ledger, if it was kept whole; it is in memory afterwards.
-
-    A job that was closed without upstream's word has no such record, unless it ended after that.
-    """
-    job = await gw.ledger.job(request_id)
-    if job is None or job.record is None or not job.complete or job.outcome is None:
-        return None
-    if job.outcome is Outcome.EXPIRED and not _says_end(job.record):
-        return None
-    ended_at = gw.now() if job.settled_at is None else job.settled_at
-    asked_at = gw.ticks() - max(0.0, gw.now() - ended_at)
-    seen = Seen(Answer(200, (JSON,), job.record), asked_at, terminal=True, etag=etag_of(job.record))
-    gw.jobs.remember(request_id, seen)
-    gw.jobs.tell(request_id, seen)
-    return seen
-
-
-def _says_end(record: bytes) -> bool:
-    head = record_head(record)
-    return head is not None and outcome_of(head.status) is not None
 
 
 async def place(gw: Gateway, reservation_id: str, owner: Owner, answer: Answer, reply: KeptAnswer) -> str | None:
@@ -183,23 +169,26 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
     return True
 
 
-async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome) -> None:
-    """The job ended: its slot comes back, its money is kept or returned, once.
+async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome) -> bool:
+    """The job ended: its slot comes back, its money is kept or returned, once. Whether another call had settled it.
 
     Should the ledger not take it, the job stays open there and the follower settles it on a later look.
     """
     if owner.outcome not in (None, Outcome.EXPIRED):
-        return
+        return False
     reach(Point.LOOKED)
     try:
         first = await gw.ledger.settle(sighting, outcome, gw.now())
     except LedgerUnavailable:
         gw.metrics.settlement_errors.inc()
-        return
+        return False
     reach(Point.SETTLED)
-    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
-    if first:
-        counting.count_end(gw, sighting.request_id, owner, outcome)
+    if not first:
+        gw.jobs.forget_owner(sighting.request_id)
+        return True
+    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=outcome), gw.ticks())
+    counting.count_end(gw, sighting.request_id, owner, outcome)
+    return False
 
 
 async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:

@@ -366,6 +366,22 @@ async def test_who_waits_has_no_second_look_made_while_half_of_all_calls_are_und
             each.cancel()
 
 
+async def test_a_record_that_a_poll_had_to_share_tells_how_old_it_is(open_house: OpenHouse) -> None:
+    async with live_job(open_house) as (house, upstream, request_id):
+        client, target = house.client("key-a"), f"{Q}/requests/{request_id}"
+        held = upstream.held[target] = asyncio.Event()
+        polls = [asyncio.ensure_future(poll(client, request_id))]
+        for _ in range(3):
+            await asyncio.sleep(LIVE_RECORD_FRESH + 0.05)
+            polls.append(asyncio.ensure_future(poll(client, request_id)))
+        await house.eventually(lambda: len(upstream.calls("GET", target)) == 2)
+        await asyncio.sleep(0.1)
+        held.set()
+        answers = [await each for each in polls]
+    assert [int(answer.headers["age"]) for answer in answers] == [0, 0, 1, 2]
+    assert all(answer.headers["cache-status"].startswith("gmi-gateway; fwd=miss") for answer in answers)
+
+
 class Overlap:
     """A job that is asked for by a first look, which is held, and by a second one from a second later on."""
 
@@ -503,6 +519,25 @@ async def test_a_job_that_upstream_tells_nonsense_of_is_asked_for_once_a_second_
         await asyncio.sleep(LIVE_RECORD_FRESH)
         del upstream.answers["GET", f"{Q}/requests/{request_id}"]
         assert (await poll(client, request_id)).headers["cache-status"] == "gmi-gateway; fwd=miss"
+
+
+@pytest.mark.parametrize("known", ["known", "unknown"])
+async def test_a_job_whose_calls_get_no_answer_is_asked_for_once_a_second_too(
+    open_house: OpenHouse, known: str
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        request_id = await created(client)
+        if known == "known":
+            await poll(client, request_id)
+            age(house, request_id, LIVE_RECORD_FRESH)
+        upstream.answers["GET", f"{Q}/requests/{request_id}"] = b"no HTTP at all\r\n\r\n"
+        began, before = time.monotonic(), len(upstream.received)
+        answers = [await poll(client, request_id) for _ in range(50)]
+        asked, seconds = len(upstream.received) - before, int(time.monotonic() - began)
+        assert 1 <= asked <= 2 * (1 + seconds), "a GET may be tried twice"
+        assert {answer.status_code for answer in answers} == {200 if known == "known" else 502}
 
 
 async def test_2000_pollers_of_100_live_jobs_are_one_call_to_upstream_per_job_and_second(

@@ -78,7 +78,7 @@ class Ledger:
         self._owner_reads = OwnerReads(self.owners)
         self._usage_reads = UsageReads(lambda *wanted: self._read("usage", usage.usage, *wanted))
         self.outbox = Outbox(self._write, self._read)
-        self.looks = Looks(self._write)
+        self.looks = Looks(self._write, self._read)
         self.slots = Slots(self._write, self._read)
         self.jobless = Jobless(self._write, self._read, self.instance)
 

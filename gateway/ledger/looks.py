@@ -1,4 +1,4 @@
-"""When each living job is looked at next: `Ledger.looks`.
+"""When each living job is looked at next, and which live no more: `Ledger.looks`.
 
 A job that is due is given to one gateway, which either looks at it or knows of it from the clients that ask. The second
 comes to so many jobs that it has to cost next to nothing, so those are put off for longer.
@@ -6,20 +6,21 @@ comes to so many jobs that it has to cost next to nothing, so those are put off 
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Double, Text, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Double, Text, bindparam, case, or_, select, update
 from sqlalchemy.sql.elements import ClauseElement
 
 from gateway.core.freshness import LONGEST_INTERVAL, SHARE_OF_AGE, SHARE_OF_AGE_ASKED_ABOUT, SHORTEST_INTERVAL
+from gateway.core.lifecycle import Outcome
 from gateway.ledger.outbox import Doing
 from gateway.ledger.rows import Parameters, RowsStatement
-from gateway.ledger.schema import jobs
+from gateway.ledger.schema import jobs, reservations
 from gateway.ledger.statement import Statement, instant, integer
 from gateway.ledger.values import DueJob
 
 FIRST_LOOK = 5.0
 """Seconds after its create that a job nobody asks about is looked at first."""
 
-_job = jobs.c
+_job, _reservation = jobs.c, reservations.c
 
 
 def _follow_interval(age: ColumnElement[float]) -> ColumnElement[float]:
@@ -72,11 +73,19 @@ def _begin(rows: Sequence[Parameters]) -> ClauseElement:
 _BEGIN = RowsStatement({"request": Text, "now": Double}, _begin)
 
 
-class Looks:
-    """Which jobs are due. Every method raises LedgerUnavailable."""
+_ENDED = (
+    select(_job.request_id, _reservation.outcome)
+    .join_from(jobs, reservations)
+    .where(_job.settled_at.between(bindparam("since"), bindparam("until")))
+)
 
-    def __init__(self, write: Doing) -> None:
+
+class Looks:
+    """Which jobs are due, and which are over. Every method raises LedgerUnavailable."""
+
+    def __init__(self, write: Doing, read: Doing) -> None:
         self._write = write
+        self._read = read
 
     async def take(self, now: float, limit: int) -> list[DueJob]:
         """Jobs that live and whose next look is due, the most overdue of them.
@@ -88,6 +97,10 @@ class Looks:
     async def begin(self, request_ids: Sequence[str], now: float) -> None:
         """No client asks about these of the jobs that were taken: they are looked at, and due again sooner."""
         await self._write("begin_looks", begin, request_ids, now)
+
+    async def ended(self, since: float, until: float) -> list[tuple[str, Outcome]]:
+        """The jobs that ended between these instants, whichever gateway saw it, and how."""
+        return await self._read("ended", ended, since, until)
 
 
 def take(connection: Connection, now: float, limit: int) -> list[DueJob]:
@@ -102,3 +115,9 @@ def take(connection: Connection, now: float, limit: int) -> list[DueJob]:
 def begin(connection: Connection, request_ids: Sequence[str], now: float) -> None:
     """As `Looks.begin`."""
     _BEGIN.run(connection, [(request_id, now) for request_id in request_ids])
+
+
+def ended(connection: Connection, since: float, until: float) -> list[tuple[str, Outcome]]:
+    """As `Looks.ended`."""
+    rows = connection.execute(_ENDED, {"since": since, "until": until})
+    return [(request_id, Outcome(outcome)) for request_id, outcome in rows]

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insp
 
 from gateway.ledger.schema import metadata
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006")
 """The schema versions this code can bring up to date, oldest first."""
 
 HEAD = KNOWN[-1]

@@ -142,6 +142,7 @@ Index("jobs_by_team", jobs.c.team, jobs.c.created_at, jobs.c.request_id, **only_
 Index("jobs_by_model", jobs.c.team, jobs.c.model, jobs.c.created_at, jobs.c.request_id, **only_where(listed))
 Index("jobs_by_time", jobs.c.created_at, jobs.c.request_id, **only_where(listed))
 Index("jobs_open", jobs.c.next_look_at, **only_where(jobs.c.settled_at.is_(None)))
+Index("jobs_ended", jobs.c.settled_at, **only_where(jobs.c.settled_at.is_not(None)))
 
 idempotency = Table(
     "idempotency",

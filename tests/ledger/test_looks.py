@@ -82,3 +82,12 @@ async def test_a_job_that_another_gateway_is_taking_is_passed_by(postgres: Serve
     assert await due(ledger, NOW + 60) == [first]
     engine.dispose()
     await ledger.close()
+
+
+async def test_the_jobs_that_ended_within_a_time_are_known_by_how_they_did(ledger: Ledger) -> None:
+    early, late, _ = [await create(ledger, reservation(name)) for name in ("a", "b", "c")]
+    await ledger.settle(Sighting(early, "failed", b""), Outcome.FAILED, NOW + 10)
+    await ledger.settle(Sighting(late, "success", b""), Outcome.SUCCESS, NOW + 20)
+    assert await ledger.looks.ended(NOW + 10, NOW + 19) == [(early, Outcome.FAILED)]
+    assert sorted(await ledger.looks.ended(NOW, NOW + 20)) == sorted([(early, Outcome.FAILED), (late, Outcome.SUCCESS)])
+    assert await ledger.looks.ended(NOW + 21, NOW + 30) == []

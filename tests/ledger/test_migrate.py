@@ -43,7 +43,7 @@ def test_a_newer_ledger_is_refused(engine: Engine) -> None:
     migrate(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(UnknownSchema, match="has schema 9999, which is newer than this gateway's 0005: upgrade"):
+    with pytest.raises(UnknownSchema, match="has schema 9999, which is newer than this gateway's 0006: upgrade"):
         migrate(engine)
     engine.dispose()
 

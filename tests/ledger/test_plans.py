@@ -36,6 +36,7 @@ ASKED: dict[str, Work[Any]] = {
     "open_reservations": jobless.everywhere,
     "unattended": lambda connection: jobless.unattended(connection, NOW, 60),
     "jobless": lambda connection: jobless.sent(connection, "default", "Veo3"),
+    "ended": lambda connection: looks.ended(connection, NOW, NOW + 5),
     "usage of a team": lambda connection: usage.usage(connection, "red", NOW - 1, NOW + 1),
     "usage of all": lambda connection: usage.usage(connection, None, NOW - 1, NOW + 1),
 }
