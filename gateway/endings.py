@@ -12,6 +12,7 @@ from gateway.core.headers import JSON
 from gateway.core.lifecycle import Outcome, outcome_of
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.looks import Seen
+from gateway.memory import OWNER_TRUSTED_FOR
 from gateway.upstream.client import Answer
 from gateway.upstream.translate import record_head
 
@@ -57,11 +58,12 @@ class Elsewhere:
         self._heard_until = gw.now()
 
     async def hear(self) -> None:
-        """One round: all that ended since the last one."""
+        """One round: all that ended since the last one, as far back as an owner is believed to be as remembered."""
         gw, now = self._gw, self._gw.now()
+        since = max(min(self._heard_until, now) - _LATE, now - OWNER_TRUSTED_FOR)
         if gw.ledger.replicas > 1:
             try:
-                ended = await gw.ledger.looks.ended(min(self._heard_until, now) - _LATE, now + _LATE)
+                ended = await gw.ledger.looks.ended(since, now + _LATE)
             except LedgerUnavailable:
                 return
             for request_id, outcome in ended:

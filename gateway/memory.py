@@ -88,10 +88,6 @@ class JobMemory:
         if owner is not None and owner.team == team:
             self.remember_owner(request_id, owner, ticks)
 
-    def forget_owner(self, request_id: str) -> None:
-        """Ask the ledger again: it knows more of the job by now."""
-        self._owners.pop(request_id, None)
-
     def learn_end(self, request_id: str, outcome: Outcome, ticks: float) -> bool:
         """The job ended, by the ledger's word. True if that is news: what was remembered of it as living is forgotten.
 

@@ -183,12 +183,10 @@ async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome
         gw.metrics.settlement_errors.inc()
         return False
     reach(Point.SETTLED)
-    if not first:
-        gw.jobs.forget_owner(sighting.request_id)
-        return True
-    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=outcome), gw.ticks())
-    counting.count_end(gw, sighting.request_id, owner, outcome)
-    return False
+    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
+    if first:
+        counting.count_end(gw, sighting.request_id, owner, outcome)
+    return not first
 
 
 async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:

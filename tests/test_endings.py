@@ -12,10 +12,13 @@ from msgspec import structs
 from gateway.endings import Elsewhere
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.looks import Looks
+from gateway.memory import OWNER_TRUSTED_FOR
+from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
 
 FILES = {"a.yaml": team("a", "key-a")}
+__all__ = ["wall_clock"]
 
 
 @dataclass
@@ -130,20 +133,45 @@ async def test_what_could_not_be_read_is_heard_of_later(pair: Pair, monkeypatch:
     assert owner.outcome == "success"
 
 
-async def test_alone_on_the_ledger_a_gateway_does_not_ask(
-    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[object] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Between which instants the ledger was asked for ends."""
+    asked: list[tuple[float, float]] = []
 
-    async def ended(*arguments: object) -> list[object]:
-        asked.append(arguments)
+    async def ended(_: Looks, since: float, until: float) -> list[object]:
+        asked.append((since, until))
         return []
 
     monkeypatch.setattr(Looks, "ended", ended)
+    return asked
+
+
+async def test_alone_on_the_ledger_a_gateway_does_not_ask(
+    open_house: OpenHouse, asked: list[tuple[float, float]]
+) -> None:
     house = await open_house(FILES)
     await house.eventually(lambda: house.gw.ledger.replicas == 1)
     await Elsewhere(house.gw).hear()
     assert asked == []
-    house.gw.ledger.replicas = 2
-    await Elsewhere(house.gw).hear()
-    assert asked
+
+
+async def test_who_has_heard_nothing_for_an_hour_reads_no_further_back_than_it_remembers(
+    open_house: OpenHouse, asked: list[tuple[float, float]], wall_clock: WallClock
+) -> None:
+    house = await open_house(FILES)
+    await house.eventually(lambda: house.gw.ledger.replicas == 1)
+    elsewhere = Elsewhere(house.gw)
+
+    async def reach() -> float:
+        """How many seconds a round looks back."""
+        house.gw.ledger.replicas = 2
+        await elsewhere.hear()
+        since, until = asked[-1]
+        assert since < house.gw.now() < until
+        return float(house.gw.now() - since)
+
+    wall_clock.advance(3600)
+    assert OWNER_TRUSTED_FOR <= await reach() < OWNER_TRUSTED_FOR + 5
+    assert await reach() < 10
+    wall_clock.advance(-1800)
+    assert await reach() < 10
