@@ -36,6 +36,7 @@ def merge(dumps: Sequence[bytes]) -> bytes:
 
 _OVER_WORKERS: Mapping[str, Callable[[float, float], float]] = {
     "gateway_requests_in_flight": lambda one, other: one + other,
+    "gateway_requests_waiting": lambda one, other: one + other,
     "gateway_upstream_circuit_state": max,
     "gateway_upstream_key_refused": max,
     "gateway_policy_last_reload_successful": min,

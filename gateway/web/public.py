@@ -64,6 +64,7 @@ class PublicApp:
         self._finished = Afterwards()
         self._room = Room(gw.settings.max_in_flight, gw.budget.bodies)
         gw.metrics.in_flight.set_function(self._count_in_flight)
+        gw.metrics.waiting.set_function(lambda: gw.waits.count)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call (ASGI HTTP). A team's has its place in the room until a large answer is taken, too."""

@@ -18,6 +18,7 @@ def test_workers_counts_are_added_up_and_those_that_are_gone_still_count(metrics
         for _ in range(calls):
             each.calls.of("films", "/requests", "GET", 200).note(calls, 0.1)
         each.in_flight.set(calls)
+        each.waiting.set(calls)
     other.calls.of("music", "/models", "GET", 200).note(0.1, 0.1)
     together, _ = metrics.render("", [other.dump()], [merge([gone.dump(), before.dump()])])
     found = {
@@ -31,6 +32,7 @@ def test_workers_counts_are_added_up_and_those_that_are_gone_still_count(metrics
     assert found["gateway_request_duration_seconds_count", None, "/requests", None] == 15
     assert found["gateway_request_duration_seconds_bucket", None, "/requests", "2.5"] == 3
     assert found["gateway_requests_in_flight", None, None, None] == 3, "one that is gone works on nothing"
+    assert found["gateway_requests_waiting", None, None, None] == 3
     assert found["gateway_build_info", None, None, None] == 1
 
 

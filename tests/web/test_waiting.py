@@ -60,6 +60,16 @@ async def test_a_fault_in_watching_the_client_is_reported_and_ends_the_wait(
     assert (record.message, error.partition(" at ")[0]) == ("task failed", "LookupError")
 
 
+async def test_an_operator_sees_how_many_wait(studio: Studio) -> None:
+    job = await studio.created()
+    polls = [polling(studio, job), polling(studio, job)]
+    await waits(studio, 2)
+    assert "gateway_requests_waiting 2.0" in (await studio.house.admin("/metrics")).text
+    studio.move(job, "success")
+    await asyncio.gather(*polls)
+    assert "gateway_requests_waiting 0.0" in (await studio.house.admin("/metrics")).text
+
+
 async def test_a_wait_counts_from_when_its_call_came(studio: Studio) -> None:
     call = call_with()
     call.gw, call.started = studio.house.gw, studio.house.gw.ticks() - 20
