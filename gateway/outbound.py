@@ -30,13 +30,15 @@ AT_ONCE = 32
 AT_ONCE_PER_HOST = AT_ONCE // 2
 """Of these to one host, so that one that is slow keeps no other waiting."""
 
-AT_ONCE_PER_TEAM = AT_ONCE // 4
-"""Of these for one team, however many hosts it names."""
+_PARTS = 4
 
-AT_ONCE_PER_TEAM_AND_HOST = AT_ONCE_PER_TEAM // 2
+AT_ONCE_PER_TEAM = AT_ONCE // _PARTS
+"""Of these for one team, however many hosts it names; fewer, the more others have."""
+
+AT_ONCE_PER_TEAM_AND_HOST = AT_ONCE_PER_HOST // _PARTS
 """Of these for one team to one host: less than either has, so that a receiver that is slow keeps no other waiting.
 
-Neither another one of the team's nor another team's, also where that is at the same host.
+Neither another one of the team's nor another team's, also where that is at the same host: fewer, the more others have.
 """
 
 _LARGEST_ANSWER = 4096
@@ -133,12 +135,14 @@ class Outbound:
 
     def full_teams(self) -> list[str]:
         """The teams of which no further call may be made now."""
-        teams = Counter(team for team, _ in self._under_way.elements())
-        return [team for team, count in teams.items() if count >= AT_ONCE_PER_TEAM]
+        teams, total = Counter(team for team, _ in self._under_way.elements()), self._under_way.total()
+        return [team for team, count in teams.items() if count >= _part(AT_ONCE, total - count)]
 
     def full_pairs(self) -> list[tuple[str, str]]:
         """The teams of which no further call may go to a host now, each with that host."""
-        return [pair for pair, count in self._under_way.items() if count >= AT_ONCE_PER_TEAM_AND_HOST]
+        hosts = Counter(host for _, host in self._under_way.elements())
+        under_way = self._under_way.items()
+        return [pair for pair, count in under_way if count >= _part(AT_ONCE_PER_HOST, hosts[pair[1]] - count)]
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """Send `body`; the answer's head, which counts whatever becomes of the rest. Raises OutboundFailure."""
@@ -187,6 +191,14 @@ class Outbound:
         response = await transport.handle_async_request(make(place))
         stack.push_async_callback(response.aclose)
         return response
+
+
+def _part(places: int, others: int) -> int:
+    """How many of the places one team may have while others have so many: a part of what they leave it.
+
+    So there are some left for another one, although the receivers of several are slow.
+    """
+    return max(1, (places - others) // _PARTS)
 
 
 async def _at_first(places: Sequence[Endpoint], call: Callable[[Endpoint], Awaitable[T]]) -> T:

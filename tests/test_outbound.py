@@ -370,9 +370,20 @@ def test_so_many_calls_are_under_way_to_a_host_for_a_team_and_in_all(open_outbou
     assert calls.full_hosts() == ["a"]
     taken = [calls.enter(f"team-{number}", f"place-{number}") for number in range(AT_ONCE)]
     assert sum(taken) == AT_ONCE - AT_ONCE_PER_HOST - (AT_ONCE_PER_TEAM - AT_ONCE_PER_TEAM_AND_HOST)
+    assert not calls.enter("another", "elsewhere")
     calls.leave("one", "a")
-    assert (calls.full_hosts(), calls.full_teams(), calls.full_pairs()) == ([], [], [])
-    assert calls.enter("one", "a")
+    assert calls.full_hosts() == []
+    assert calls.enter("another", "a")
+
+
+@pytest.mark.parametrize("hosts", [("a",), ("a", "b", "c")])
+def test_teams_whose_receivers_are_slow_leave_places_for_another_one(
+    open_outbound: Open, hosts: tuple[str, ...]
+) -> None:
+    calls = open_outbound(Outside())
+    held = [sum(calls.enter(f"slow-{number}", host) for host in hosts * AT_ONCE) for number in range(6)]
+    assert held == sorted(held, reverse=True)
+    assert calls.enter("another", hosts[0])
 
 
 def test_a_place_is_freed_where_there_was_none_left_and_only_by_a_call_that_was_made(open_outbound: Open) -> None:
@@ -405,6 +416,8 @@ def test_a_place_is_freed_whichever_bound_was_reached(open_outbound: Open, place
         assert calls.enter(*place)
     calls.leave(*places[1])
     assert calls.freed.is_set()
+    for place in places[2:]:
+        calls.leave(*place)
     calls.freed.clear()
     calls.leave(*places[0])
-    assert not calls.freed.is_set()
+    assert not calls.freed.is_set(), "there were places beside it"

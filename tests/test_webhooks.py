@@ -386,7 +386,7 @@ async def test_a_place_that_comes_free_goes_to_whoever_was_left_out_for_it(
     open_house: OpenHouse, trusting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duties, "DELIVER_EVERY", 3600.0)
-    held, teams = asyncio.Event(), "abcdefgh"
+    held, teams = asyncio.Event(), "abcdefghijkl"
 
     async def slow(connection: Connection) -> None:
         await connection.request()
