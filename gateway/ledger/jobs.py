@@ -1,7 +1,6 @@
 """Jobs: placed once, each one team's for ever, with the record upstream last gave."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -35,16 +34,6 @@ LARGEST_PAGE = 4 * 1024**2
 
 COUNTED = 100_000
 """Jobs counted beyond a page. Counting all would take as long as there are many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Which jobs to list: None is any."""
-
-    team: str | None
-    model: str | None
-    limit: int
-    offset: int
 
 
 _job, _reservation = jobs.c, reservations.c
@@ -198,21 +187,23 @@ def job(connection: Connection, request_id: str) -> Job | None:
     return None if row is None else _job_from(row)
 
 
-def page(connection: Connection, wanted: Listing) -> tuple[list[Job], int]:
-    """One page, newest first, and how many there are in all, or `COUNTED` more than were asked for if there are more.
+def page(connection: Connection, team: str | None, model: str | None, limit: int, offset: int) -> tuple[list[Job], int]:
+    """One page of a team's jobs, or of all teams', newest first, and how many there are.
+
+    That is exact up to `COUNTED` more than were asked for.
 
     Large records make it shorter, but never empty.
     """
     conditions: list[ColumnElement[bool]] = [listed]
-    if wanted.team is not None:
-        conditions.append(_job.team == wanted.team)
-    if wanted.model is not None:
-        conditions.append(_job.model == wanted.model)
-    counted = select(_job.request_id).where(*conditions).limit(wanted.offset + wanted.limit + COUNTED).subquery()
+    if team is not None:
+        conditions.append(_job.team == team)
+    if model is not None:
+        conditions.append(_job.model == model)
+    counted = select(_job.request_id).where(*conditions).limit(offset + limit + COUNTED).subquery()
     total = connection.execute(select(func.count()).select_from(counted)).scalar_one()
     order = (_job.created_at.desc(), _job.request_id.desc())
     sizes = select(_job.request_id, func.coalesce(func.length(_job.record), 0)).where(*conditions).order_by(*order)
-    fitting = _fitting(connection.execute(sizes.limit(wanted.limit).offset(wanted.offset)))
+    fitting = _fitting(connection.execute(sizes.limit(limit).offset(offset)))
     found = connection.execute(_full.where(_job.request_id.in_(fitting)).order_by(*order))
     return [_job_from(row) for row in found], total
 

@@ -25,8 +25,8 @@ from gateway.ledger.operation import Together, Work, Writing, do_each, measured
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.owner_reads import OwnerReads
 from gateway.ledger.readers import Readers
+from gateway.ledger.shared_reads import SharedReads
 from gateway.ledger.slots import Slots
-from gateway.ledger.usage_reads import UsageReads
 from gateway.ledger.values import (
     Admitted,
     Full,
@@ -76,7 +76,8 @@ class Ledger:
         self._writer: Writing | None = None
         self._readers: Readers | None = None
         self._owner_reads = OwnerReads(self.owners)
-        self._usage_reads = UsageReads(lambda *wanted: self._read("usage", usage.usage, *wanted))
+        self._pages = SharedReads[tuple[list[Job], int]](self._read)
+        self._usages = SharedReads[list[UsageRow]](self._read)
         self.outbox = Outbox(self._write, self._read)
         self.looks = Looks(self._write, self._read)
         self.slots = Slots(self._write, self._read)
@@ -230,11 +231,8 @@ class Ledger:
         return await self._read("job", jobs.job, request_id)
 
     async def list_jobs(self, team: str | None, model: str | None, limit: int, offset: int) -> tuple[list[Job], int]:
-        """Jobs that still have their record, newest first, and how many there are in all. None is any.
-
-        Fewer than `limit` where their records are large.
-        """
-        return await self._read("list_jobs", jobs.page, jobs.Listing(team, model, limit, offset))
+        """Jobs with their records, newest first, fewer where those are large; and how many there are. None is any."""
+        return await self._pages.read("list_jobs", jobs.page, team, model, limit, offset)
 
     async def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""
@@ -242,7 +240,7 @@ class Ledger:
 
     async def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
         """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""
-        return await self._usage_reads.usage((team, starts, ends))
+        return await self._usages.read("usage", usage.usage, team, starts, ends)
 
     async def open_counts(self) -> OpenCounts:
         """What is under way right now, for metrics."""

@@ -19,7 +19,7 @@ SEEN = Sighting("request-a", "success", b"{}")
 
 
 def page(team: str | None, model: str | None) -> Work[Any]:
-    return lambda connection: jobs.page(connection, jobs.Listing(team, model, 50, 0))
+    return lambda connection: jobs.page(connection, team, model, 50, 0)
 
 
 ASKED: dict[str, Work[Any]] = {

@@ -1,11 +1,14 @@
 """Of one team one read is under way at most, and none is answered by what was read before it asked."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
+from gateway.ledger import usage
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.usage_reads import UsageReads
+from gateway.ledger.outbox import Doing
+from gateway.ledger.shared_reads import SharedReads
 from gateway.ledger.values import UsageRow
 
 
@@ -18,7 +21,7 @@ class Ledger:
         self.go = asyncio.Event()
         self.away = False
 
-    async def read(self, team: str | None, _starts: float, _ends: float) -> list[UsageRow]:
+    async def read(self, _name: str, _work: object, team: str | None, *_: object) -> list[UsageRow]:
         self.read_for.append(team)
         rows = [UsageRow(team or "", "web", "Veo3", self.jobs, *[0] * 7)]
         await self.go.wait()
@@ -27,9 +30,15 @@ class Ledger:
         return rows
 
 
-async def asking(reads: UsageReads, *teams: str) -> "asyncio.Future[list[list[UsageRow]]]":
+def reads_of(ledger: Ledger) -> SharedReads[list[UsageRow]]:
+    return SharedReads(cast("Doing", ledger.read))
+
+
+async def asking(reads: SharedReads[list[UsageRow]], *teams: str) -> "asyncio.Future[list[list[UsageRow]]]":
     """Ask for all of them at once, and give whatever can begin the time to."""
-    answers = asyncio.ensure_future(asyncio.gather(*(reads.usage((team, 0.0, 1.0)) for team in teams)))
+    answers = asyncio.ensure_future(
+        asyncio.gather(*(reads.read("usage", usage.usage, team, 0.0, 1.0) for team in teams))
+    )
     for _ in range(5):
         await asyncio.sleep(0)
     return answers
@@ -37,7 +46,7 @@ async def asking(reads: UsageReads, *teams: str) -> "asyncio.Future[list[list[Us
 
 async def test_qu8_a_team_that_asks_often_has_one_read_at_a_time_and_others_theirs() -> None:
     ledger = Ledger()
-    reads = UsageReads(ledger.read)
+    reads = reads_of(ledger)
     first = await asking(reads, "a")
     ledger.jobs = 1
     more = await asking(reads, *["a"] * 50, "b")
@@ -51,9 +60,20 @@ async def test_qu8_a_team_that_asks_often_has_one_read_at_a_time_and_others_thei
     assert (reads._next, reads._latest) == ({}, {})
 
 
+async def test_reads_of_one_team_for_different_things_take_turns_as_well() -> None:
+    ledger = Ledger()
+    reads = reads_of(ledger)
+    asking = [asyncio.ensure_future(reads.read("usage", usage.usage, "a", 0.0, number)) for number in range(3)]
+    await asyncio.sleep(0.01)
+    assert ledger.read_for == ["a"]
+    ledger.go.set()
+    assert len(await asyncio.gather(*asking)) == 3
+    assert ledger.read_for == ["a"] * 3
+
+
 async def test_whoever_leaves_takes_nobodys_answer_away() -> None:
     ledger = Ledger()
-    reads = UsageReads(ledger.read)
+    reads = reads_of(ledger)
     leaving, staying = await asking(reads, "a"), await asking(reads, "a")
     leaving.cancel()
     ledger.go.set()
@@ -63,7 +83,7 @@ async def test_whoever_leaves_takes_nobodys_answer_away() -> None:
 async def test_a_read_that_fails_fails_those_who_share_it_alone() -> None:
     ledger = Ledger()
     ledger.away = True
-    reads = UsageReads(ledger.read)
+    reads = reads_of(ledger)
     ledger.go.set()
     with pytest.raises(LedgerUnavailable):
         await (await asking(reads, "a", "a"))
