@@ -25,7 +25,6 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     """Upstream was asked for a job at `asked_at`, and what came of it cannot be passed on."""
 
     asked_at: float
-    failure: UpstreamFailure
 
 
 class Look(msgspec.Struct, eq=False):

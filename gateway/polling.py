@@ -107,16 +107,13 @@ async def _recall(gw: Gateway, request_id: str, owner: Owner, seen: Seen | None)
 def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[Seen] | None:
     """What came instead of a record less than a second ago, or the last record where that was no answer of upstream's.
 
-    None if upstream is to be asked again. Raises UpstreamFailure anew where there is no record to be told.
+    None if upstream is to be asked again, as where there is no record to be told.
     """
     if gw.ticks() - error.asked_at >= LIVE_RECORD_FRESH:
         return None
     if isinstance(error, Seen):
         return Served(error, _HIT, gw.ticks() - error.asked_at)
-    lately = last_seen(gw, request_id, How.STALE_ERROR)
-    if lately is None:
-        raise error.failure.again()
-    return lately
+    return last_seen(gw, request_id, How.STALE_ERROR)
 
 
 async def first_look(gw: Gateway, caller: Caller, request_id: str, wait: Wait) -> "asyncio.Task[Served[Seen]]":

@@ -60,7 +60,7 @@ async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Se
     except UpstreamFailure as failure:
         outcome = failure
         if failure.was_asked:
-            gw.jobs.remember_error(request_id, Failed(asked_at, failure.again()))
+            gw.jobs.remember_error(request_id, Failed(asked_at))
         raise
     except asyncio.CancelledError:
         outcome = later = looking.give_way()

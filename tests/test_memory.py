@@ -11,11 +11,10 @@ from gateway import memory
 from gateway.ledger.values import Owner
 from gateway.looks import Failed, Seen
 from gateway.memory import MISSING_APART, OWNER_TRUSTED_FOR, JobMemory
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.upstream.client import Answer
 
 NOW = 1_800_000_000.0
 OWNER = Owner("a", "main", "Veo3", "default", created_at=0.0, price=1, charge_failed=False)
-NONSENSE = UpstreamFailure.invalid("nonsense")
 
 
 def seen(size: int) -> Seen:
@@ -57,7 +56,7 @@ def test_the_garbage_collector_does_not_look_through_what_is_remembered() -> Non
     for number in range(1000):
         jobs.remember_owner(str(number), structs.replace(OWNER, created_at=number), 0.0)
         jobs.remember(str(number), seen(number))
-        jobs.remember_error(f"{number} failed", Failed(0.0, NONSENSE))
+        jobs.remember_error(f"{number} failed", Failed(0.0))
     assert len(gc.get_objects()) - tracked < 100
 
 
@@ -256,7 +255,7 @@ def test_rs3_the_headers_of_a_record_count_as_well(small: JobMemory) -> None:
 
 def test_that_upstream_told_nonsense_is_known_unless_the_job_was_changed_since() -> None:
     jobs = JobMemory()
-    failed = Failed(5.0, NONSENSE)
+    failed = Failed(asked_at=5.0)
     jobs.remember_error("one", failed)
     assert jobs.of("one").error is failed
     assert jobs.asked_at("one") == 5.0

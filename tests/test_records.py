@@ -4,7 +4,7 @@ import pytest
 
 from gateway.looks import Failed, Seen
 from gateway.records import Known, Records
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.upstream.client import Answer
 
 
 def known(size: int) -> Known:
@@ -71,4 +71,4 @@ def test_of_an_unknown_job_nothing_is_known(records: Records) -> None:
 def test_an_error_counts_beside_the_record() -> None:
     one = known(100)
     assert Known(one.seen, one.seen).size - one.size == 100
-    assert Known(one.seen, Failed(1.0, UpstreamFailure.invalid("nonsense"))).size == one.size
+    assert Known(one.seen, Failed(1.0)).size == one.size

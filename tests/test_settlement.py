@@ -14,7 +14,6 @@ from gateway.ledger.ledger import Ledger, LedgerUnavailable
 from gateway.ledger.values import OwnedByAnother, Placement
 from gateway.logs import logger
 from gateway.looks import Failed
-from gateway.upstream.client import UpstreamFailure
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import REAL_ORG, Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
@@ -440,7 +439,7 @@ async def test_a_record_the_ledger_did_not_take_is_written_by_a_later_look(
             return bool(house.gw.ledger.healthy)
 
         await house.eventually(well)
-        house.gw.jobs.remember_error(request_id, Failed(0.0, UpstreamFailure.invalid("nonsense")))
+        house.gw.jobs.remember_error(request_id, Failed(0.0))
         assert await polled_and_listed() == ["processing", "processing"]
     logger.removeHandler(caplog.handler)
 

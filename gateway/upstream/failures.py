@@ -51,10 +51,6 @@ class UpstreamFailure(Exception):  # noqa: N818 - the flows speak of failures
         """Whether upstream had a chance to answer: not where the call found no room here, or an open circuit."""
         return self.code not in _NOT_ASKED
 
-    def again(self) -> "UpstreamFailure":
-        """The same once more, for who is told it later: without the frames of the call that met it."""
-        return UpstreamFailure(self.sent, self.code, self.message, self.retry_after)
-
     @classmethod
     def timed_out(cls, sent: Sent = Sent.MAYBE) -> "UpstreamFailure":
         """There is no answer yet, and no time left to wait for it."""

@@ -18,8 +18,8 @@ def file(shell: Shell) -> Path:
 
 def test_migrate_creates_a_ledger_and_does_nothing_the_second_time(shell: Shell, file: Path) -> None:
     first, second = shell.run("ledger", "migrate"), shell.run("ledger", "migrate")
-    assert (first.status, first.out, first.err) == (0, "the ledger was created with schema 0005\n", "")
-    assert (second.status, second.out, second.err) == (0, "the ledger has schema 0005\n", "")
+    assert (first.status, first.out, first.err) == (0, "the ledger was created with schema 0006\n", "")
+    assert (second.status, second.out, second.err) == (0, "the ledger has schema 0006\n", "")
     assert shell.run("ledger", "verify").out == "right: there is no counter yet\n"
 
 
@@ -55,7 +55,7 @@ def test_verify_does_not_touch_a_ledger_of_another_schema(shell: Shell, file: Pa
     connection.close()
     refused = shell.run("ledger", "verify")
     assert refused.status == 2
-    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0005: upgrade the gateway\n"
+    assert refused.err == f"gmi-gateway ledger: {file} has schema 9999, not 0006: upgrade the gateway\n"
 
 
 def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:
@@ -66,7 +66,7 @@ def test_a_url_that_names_no_file_is_refused(shell: Shell) -> None:
 def test_a_database_is_looked_after_as_a_file_is(shell: Shell, postgres: Server) -> None:
     url = postgres.empty_database()
     assert shell.run("ledger", "verify", "--ledger", url).err.startswith("gmi-gateway ledger: there is no ledger at ")
-    assert shell.run("ledger", "migrate", "--ledger", url).out == "the ledger was created with schema 0005\n"
-    assert shell.run("ledger", "migrate", "--ledger", url).out == "the ledger has schema 0005\n"
+    assert shell.run("ledger", "migrate", "--ledger", url).out == "the ledger was created with schema 0006\n"
+    assert shell.run("ledger", "migrate", "--ledger", url).out == "the ledger has schema 0006\n"
     verified = shell.run("ledger", "verify", "--ledger", url)
     assert (verified.status, verified.out) == (0, "right: there is no counter yet\n")
