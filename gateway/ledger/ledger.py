@@ -19,11 +19,11 @@ from gateway.core.lifecycle import Outcome
 from gateway.ledger import counters, instances, jobs, refusals, replies, reservations, retention, snapshots, usage
 from gateway.ledger.engine import backend_of, ledger_url
 from gateway.ledger.faults import LedgerUnavailable
+from gateway.ledger.gathered_reads import GatheredReads
 from gateway.ledger.jobless import Jobless
 from gateway.ledger.looks import Looks
 from gateway.ledger.operation import Together, Work, Writing, do_each, measured
 from gateway.ledger.outbox import Outbox
-from gateway.ledger.owner_reads import OwnerReads
 from gateway.ledger.readers import Readers
 from gateway.ledger.shared_reads import SharedReads
 from gateway.ledger.slots import Slots
@@ -75,7 +75,8 @@ class Ledger:
         self._backend = backend_of(self._url)
         self._writer: Writing | None = None
         self._readers: Readers | None = None
-        self._owner_reads = OwnerReads(self.owners)
+        self._owners = GatheredReads[Owner](self.owners)
+        self._used = GatheredReads[int](lambda names: self._read("used", counters.values_of, names))
         self._pages = SharedReads[tuple[list[Job], int]](self._read)
         self._usages = SharedReads[list[UsageRow]](self._read)
         self.outbox = Outbox(self._write, self._read)
@@ -220,7 +221,7 @@ class Ledger:
 
     async def owner_of(self, request_id: str) -> Owner | None:
         """Whose job this is; None for an id nobody owns."""
-        return await self._owner_reads.owner_of(request_id)
+        return (await self._owners.read((request_id,))).get(request_id)
 
     async def owners(self, request_ids: Sequence[str]) -> dict[str, Owner]:
         """Whose jobs these are, by id. One that nobody owns is not among them."""
@@ -236,7 +237,8 @@ class Ledger:
 
     async def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""
-        return await self._read("used", counters.values_of, names)
+        found = await self._used.read(names)
+        return {name: found[name] for name in names}
 
     async def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
         """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.ledger.faults import LedgerUnavailable
-from gateway.ledger.owner_reads import OwnerReads
+from gateway.ledger.gathered_reads import GatheredReads
 from gateway.ledger.values import Owner
 
 OWNER = Owner("red", "web", "Veo3", "default", created_at=0.0, price=1, charge_failed=False)
@@ -30,9 +30,13 @@ class Ledger:
         return found
 
 
-async def asking(reads: OwnerReads, *ids: str) -> "asyncio.Future[list[Owner | None]]":
+async def owner_of(reads: GatheredReads[Owner], name: str) -> Owner | None:
+    return (await reads.read((name,))).get(name)
+
+
+async def asking(reads: GatheredReads[Owner], *ids: str) -> "asyncio.Future[list[Owner | None]]":
     """Ask for all of them at once, and give whatever can begin the time to."""
-    answers = asyncio.ensure_future(asyncio.gather(*(reads.owner_of(name) for name in ids)))
+    answers = asyncio.ensure_future(asyncio.gather(*(owner_of(reads, name) for name in ids)))
     for _ in range(5):
         await asyncio.sleep(0)
     return answers
@@ -40,7 +44,7 @@ async def asking(reads: OwnerReads, *ids: str) -> "asyncio.Future[list[Owner | N
 
 async def test_what_comes_while_one_is_under_way_goes_together_in_the_next() -> None:
     ledger = Ledger()
-    reads = OwnerReads(ledger.read)
+    reads = GatheredReads(ledger.read)
     first = await asking(reads, "a")
     ledger.owners["b"] = OWNER
     second = await asking(reads, "a", "b", "c")
@@ -55,7 +59,7 @@ async def test_what_comes_while_one_is_under_way_goes_together_in_the_next() -> 
 
 async def test_a_job_that_was_placed_meanwhile_is_found_by_who_asks_afterwards() -> None:
     ledger = Ledger()
-    reads = OwnerReads(ledger.read)
+    reads = GatheredReads(ledger.read)
     before = await asking(reads, "a")
     ledger.owners["a"] = OWNER
     after = await asking(reads, "a")
@@ -67,17 +71,17 @@ async def test_a_ledger_that_is_away_is_told_to_all_who_asked_and_to_nobody_late
     ledger = Ledger()
     ledger.away = True
     ledger.go.set()
-    reads = OwnerReads(ledger.read)
-    failed = await asyncio.gather(reads.owner_of("a"), reads.owner_of("b"), return_exceptions=True)
+    reads = GatheredReads(ledger.read)
+    failed = await asyncio.gather(owner_of(reads, "a"), owner_of(reads, "b"), return_exceptions=True)
     assert [type(each) for each in failed] == [LedgerUnavailable, LedgerUnavailable]
     ledger.away = False
-    assert await reads.owner_of("a") is None
+    assert await owner_of(reads, "a") is None
 
 
 async def test_who_goes_away_takes_nothing_from_the_others() -> None:
     ledger = Ledger()
     ledger.owners["b"] = OWNER
-    reads = OwnerReads(ledger.read)
+    reads = GatheredReads(ledger.read)
     gone, there = await asking(reads, "a"), await asking(reads, "b")
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
