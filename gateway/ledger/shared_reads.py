@@ -14,6 +14,9 @@ from gateway.ledger.outbox import Doing
 V = TypeVar("V")
 Wanted = tuple[Hashable, ...]
 
+_BREATH = 0.005
+"""Seconds between two reads of one team. Others may ask meanwhile, and the loop has the interpreter to itself."""
+
 
 class SharedReads(Generic[V]):
     """The reads of one kind in one process, for each team one after the other. Raises LedgerUnavailable."""
@@ -39,6 +42,7 @@ class SharedReads(Generic[V]):
     ) -> V:
         if earlier is not None and not earlier.done():
             await asyncio.wait((earlier,))
+            await asyncio.sleep(_BREATH)
         del self._next[wanted]
         return await self._read(name, work, *wanted)
 

@@ -71,6 +71,20 @@ async def test_reads_of_one_team_for_different_things_take_turns_as_well() -> No
     assert ledger.read_for == ["a"] * 3
 
 
+async def test_a_team_that_asks_all_the_time_leaves_a_breath_between_its_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ledger.shared_reads._BREATH", 0.2)
+    ledger = Ledger()
+    reads = reads_of(ledger)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    first, second = await asking(reads, "a"), await asking(reads, "a")
+    ledger.go.set()
+    await first
+    assert clock() - began < 0.2, "one that has just come is not made to wait"
+    await second
+    assert clock() - began >= 0.2
+
+
 async def test_whoever_leaves_takes_nobodys_answer_away() -> None:
     ledger = Ledger()
     reads = reads_of(ledger)
