@@ -98,7 +98,7 @@ class Outbound:
         self._lookups = Lookups(outside.resolve, _LOOKUPS)
         self._under_way: Counter[tuple[str, str]] = Counter()
         self.freed = asyncio.Event()
-        """Set when a call ended of a team, to a host, or among all, that had every place: one may wait for it."""
+        """Set when a call's end brought somebody below a bound: whoever was left out for it may wait for this."""
 
     def enter(self, team: str, host: str) -> bool:
         """Take a place for a call of the team to the host, to `leave` or `withdraw`; False if there is none now."""
@@ -120,13 +120,18 @@ class Outbound:
         self._under_way += Counter()  # drops what has none
 
     def _free(self, team: str, host: str) -> None:
-        if self._is_full(team, host):
-            self.freed.set()
+        before = self._full()
         self.withdraw(team, host)
+        if self._full() != before:
+            self.freed.set()
 
     def _is_full(self, team: str, host: str) -> bool:
-        is_one_full = host in self.full_hosts() or team in self.full_teams() or (team, host) in self.full_pairs()
-        return is_one_full or self._under_way.total() >= AT_ONCE
+        hosts, teams, pairs, are_all = self._full()
+        return are_all or host in hosts or team in teams or (team, host) in pairs
+
+    def _full(self) -> tuple[list[str], list[str], list[tuple[str, str]], bool]:
+        """The hosts, the teams and the pairs that have every place they may have, and whether there is none at all."""
+        return self.full_hosts(), self.full_teams(), self.full_pairs(), self._under_way.total() >= AT_ONCE
 
     def full_hosts(self) -> list[str]:
         """The hosts that no further call may go to now."""
@@ -198,7 +203,7 @@ def _part(places: int, others: int) -> int:
 
     So there are some left for another one, although the receivers of several are slow.
     """
-    return max(1, (places - others) // _PARTS)
+    return (places - others) // _PARTS
 
 
 async def _at_first(places: Sequence[Endpoint], call: Callable[[Endpoint], Awaitable[T]]) -> T:

@@ -401,6 +401,15 @@ def test_a_place_is_freed_where_there_was_none_left_and_only_by_a_call_that_was_
     assert calls.freed.is_set()
 
 
+def test_a_place_that_another_team_leaves_is_freed_for_one_that_had_its_part(open_outbound: Open) -> None:
+    calls = open_outbound(Outside())
+    assert calls.enter("one", "a")
+    assert sum(calls.enter("another", f"host-{number}") for number in range(AT_ONCE)) == AT_ONCE_PER_TEAM - 1
+    calls.leave("one", "a")
+    assert calls.freed.is_set()
+    assert calls.enter("another", "elsewhere")
+
+
 @pytest.mark.parametrize(
     "places",
     [
