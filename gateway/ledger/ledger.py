@@ -77,8 +77,8 @@ class Ledger:
         self._readers: Readers | None = None
         self._owners = GatheredReads[Owner](self.owners)
         self._used = GatheredReads[int](lambda names: self._read("used", counters.values_of, names))
-        self._pages = SharedReads[tuple[list[Job], int]](self._read)
-        self._usages = SharedReads[list[UsageRow]](self._read)
+        self._pages = SharedReads(self._read, "list_jobs", jobs.page)
+        self._usages = SharedReads(self._read, "usage", usage.usage)
         self.outbox = Outbox(self._write, self._read)
         self.looks = Looks(self._write, self._read)
         self.slots = Slots(self._write, self._read)
@@ -233,7 +233,7 @@ class Ledger:
 
     async def list_jobs(self, team: str | None, model: str | None, limit: int, offset: int) -> tuple[list[Job], int]:
         """Jobs with their records, newest first, fewer where those are large; and how many there are. None is any."""
-        return await self._pages.read("list_jobs", jobs.page, team, model, limit, offset)
+        return await self._pages.read(team, model, limit, offset)
 
     async def used(self, names: Sequence[str]) -> dict[str, int]:
         """What is used of each counter; 0 for one nobody has used."""
@@ -242,7 +242,7 @@ class Ledger:
 
     async def usage(self, team: str | None, starts: float, ends: float) -> list[UsageRow]:
         """Usage by team, key and model: creates admitted and calls refused from `starts` until before `ends`."""
-        return await self._usages.read("usage", usage.usage, team, starts, ends)
+        return await self._usages.read(team, starts, ends)
 
     async def open_counts(self) -> OpenCounts:
         """What is under way right now, for metrics."""

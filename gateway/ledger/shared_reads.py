@@ -7,6 +7,8 @@ the loop from the interpreter; so a team has one of them at most.
 
 import asyncio
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.ledger.outbox import Doing
@@ -18,33 +20,47 @@ _BREATH = 0.005
 """Seconds between two reads of one team. Others may ask meanwhile, and the loop has the interpreter to itself."""
 
 
-class SharedReads(Generic[V]):
-    """The reads of one kind in one process, for each team one after the other. Raises LedgerUnavailable."""
+@dataclass(eq=False, slots=True)
+class _Turn(Generic[V]):
+    """A read that has not begun, and how many wait for it."""
 
-    def __init__(self, read: Doing) -> None:
-        self._read = read
-        self._next: dict[Wanted, asyncio.Task[V]] = {}
-        """Reads that have not begun."""
+    task: "asyncio.Task[V]"
+    waiting: int = 0
+
+
+class SharedReads(Generic[V]):
+    """The reads of one kind in one process: `work`, called `name` in metrics, for each team one after the other."""
+
+    def __init__(self, read: Doing, name: str, work: Callable[..., V]) -> None:
+        self._read = partial(read, name, work)
+        self._next: dict[Wanted, _Turn[V]] = {}
         self._latest: dict[str | None, asyncio.Task[V]] = {}
 
-    async def read(self, name: str, work: Callable[..., V], team: str | None, *what: Hashable) -> V:
-        """What `work` finds for the team, None being all of them, as the ledger knows it after this was asked."""
-        wanted = team, *what
-        task = self._next.get(wanted)
-        if task is None:
-            task = asyncio.ensure_future(self._read_after(self._latest.get(team), name, work, wanted))
-            task.add_done_callback(lambda done: self._done(team, done))
-            self._next[wanted] = self._latest[team] = task
-        return await asyncio.shield(task)
+    async def read(self, team: str | None, *what: Hashable) -> V:
+        """What `work` finds for the team, None being all of them, as the ledger knows it after this was asked.
 
-    async def _read_after(
-        self, earlier: "asyncio.Task[V] | None", name: str, work: Callable[..., V], wanted: Wanted
-    ) -> V:
+        Raises LedgerUnavailable.
+        """
+        wanted = team, *what
+        turn = self._next.get(wanted)
+        if turn is None:
+            turn = self._next[wanted] = _Turn(asyncio.ensure_future(self._read_after(self._latest.get(team), wanted)))
+            turn.task.add_done_callback(lambda done: self._done(team, done))
+            self._latest[team] = turn.task
+        turn.waiting += 1
+        try:
+            return await asyncio.shield(turn.task)
+        finally:
+            turn.waiting -= 1
+
+    async def _read_after(self, earlier: "asyncio.Task[V] | None", wanted: Wanted) -> V:
         if earlier is not None and not earlier.done():
             await asyncio.wait((earlier,))
-            await asyncio.sleep(_BREATH)
-        del self._next[wanted]
-        return await self._read(name, work, *wanted)
+            if self._next[wanted].waiting:
+                await asyncio.sleep(_BREATH)
+        if not self._next.pop(wanted).waiting:
+            raise asyncio.CancelledError  # all who asked have left
+        return await self._read(*wanted)
 
     def _done(self, team: str | None, task: "asyncio.Task[V]") -> None:
         if self._latest.get(team) is task:

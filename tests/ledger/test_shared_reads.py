@@ -31,14 +31,12 @@ class Ledger:
 
 
 def reads_of(ledger: Ledger) -> SharedReads[list[UsageRow]]:
-    return SharedReads(cast("Doing", ledger.read))
+    return SharedReads(cast("Doing", ledger.read), "usage", usage.usage)
 
 
 async def asking(reads: SharedReads[list[UsageRow]], *teams: str) -> "asyncio.Future[list[list[UsageRow]]]":
     """Ask for all of them at once, and give whatever can begin the time to."""
-    answers = asyncio.ensure_future(
-        asyncio.gather(*(reads.read("usage", usage.usage, team, 0.0, 1.0) for team in teams))
-    )
+    answers = asyncio.ensure_future(asyncio.gather(*(reads.read(team, 0.0, 1.0) for team in teams)))
     for _ in range(5):
         await asyncio.sleep(0)
     return answers
@@ -63,7 +61,7 @@ async def test_qu8_a_team_that_asks_often_has_one_read_at_a_time_and_others_thei
 async def test_reads_of_one_team_for_different_things_take_turns_as_well() -> None:
     ledger = Ledger()
     reads = reads_of(ledger)
-    asking = [asyncio.ensure_future(reads.read("usage", usage.usage, "a", 0.0, number)) for number in range(3)]
+    asking = [asyncio.ensure_future(reads.read("a", 0.0, number)) for number in range(3)]
     await asyncio.sleep(0.01)
     assert ledger.read_for == ["a"]
     ledger.go.set()
@@ -92,6 +90,22 @@ async def test_whoever_leaves_takes_nobodys_answer_away() -> None:
     leaving.cancel()
     ledger.go.set()
     assert [row.jobs for (row,) in await staying] == [0]
+
+
+async def test_nothing_is_read_for_those_who_left_before_their_turn() -> None:
+    ledger = Ledger()
+    reads = reads_of(ledger)
+    first = await asking(reads, "a")
+    leaving = [asyncio.ensure_future(reads.read("a", 0.0, 2.0 + number)) for number in range(50)]
+    await asyncio.sleep(0.01)
+    for each in leaving:
+        each.cancel()
+    last = await asking(reads, "a")
+    ledger.go.set()
+    await first
+    await last
+    assert ledger.read_for == ["a", "a"]
+    assert (reads._next, reads._latest) == ({}, {})
 
 
 async def test_a_read_that_fails_fails_those_who_share_it_alone() -> None:
