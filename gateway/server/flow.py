@@ -69,7 +69,7 @@ class Flow:
 
         0 where the system does not tell.
         """
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # the latter where it has been closed
             queued = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), which, bytes(4))
             return int(struct.unpack("i", queued)[0])
         return 0
