@@ -5,6 +5,7 @@ another is still told that the job lives; and of a job deleted after its end it 
 """
 
 from contextlib import suppress
+from math import inf
 
 from gateway.context import Gateway
 from gateway.core.fields import etag_of
@@ -16,30 +17,34 @@ from gateway.memory import OWNER_TRUSTED_FOR
 from gateway.upstream.client import Answer
 from gateway.upstream.translate import record_head
 
-_LATE = 5.0
-"""Seconds after the instant it bears that an end may come to be read, as where a commit took long."""
+_APART = 5.0
+"""Seconds that an end may come to be read after the instant it bears, as where a commit took long, or before it.
+
+The second where another gateway's clock is ahead.
+"""
 
 
 async def recall(gw: Gateway, request_id: str) -> Seen | None:
-    """The terminal record from the ledger, if it was kept whole; it is in memory afterwards.
+    """The terminal record from the ledger, if it was kept whole; it is in memory afterwards, and so is the outcome.
 
     A job that was closed without upstream's word has no such record, unless it ended after that.
     """
     job = await gw.ledger.job(request_id)
-    if job is None or job.record is None or not job.complete or job.outcome is None:
+    if job is None or job.outcome is None:
         return None
-    if job.outcome is Outcome.EXPIRED and not _says_end(job.record):
+    gw.jobs.learn_end(request_id, job.outcome, gw.ticks())
+    if job.record is None or not job.complete or (job.outcome is Outcome.EXPIRED and not _says_end(job.record)):
         return None
     ended_at = gw.now() if job.settled_at is None else job.settled_at
     asked_at = gw.ticks() - max(0.0, gw.now() - ended_at)
     seen = Seen(Answer(200, (JSON,), job.record), asked_at, terminal=True, etag=etag_of(job.record))
-    gw.jobs.remember(request_id, seen)
+    gw.jobs.remember_end(request_id, seen)
     gw.jobs.tell(request_id, seen)
     return seen
 
 
 async def as_settled(gw: Gateway, request_id: str) -> Seen | None:
-    """`recall` for who has another word of upstream's; None also where the ledger cannot be read."""
+    """`recall` for whoever can do without; None also where the ledger cannot be read."""
     with suppress(LedgerUnavailable):
         return await recall(gw, request_id)
     return None
@@ -56,18 +61,26 @@ class Elsewhere:
     def __init__(self, gw: Gateway) -> None:
         self._gw = gw
         self._heard_until = gw.now()
+        self._heard: frozenset[str] = frozenset()
+        self._others_until = -inf
 
     async def hear(self) -> None:
-        """One round: all that ended since the last one, as far back as an owner is believed to be as remembered."""
+        """One round: all that ended since the last one, or in the last minute, which is as long as owners are believed.
+
+        Whoever waits for one of them is told now; all others when they ask.
+        """
         gw, now = self._gw, self._gw.now()
-        since = max(min(self._heard_until, now) - _LATE, now - OWNER_TRUSTED_FOR)
         if gw.ledger.replicas > 1:
+            self._others_until = gw.ticks() + _APART
+        if gw.ticks() < self._others_until:
+            since = max(min(self._heard_until, now) - _APART, now - OWNER_TRUSTED_FOR)
             try:
-                ended = await gw.ledger.looks.ended(since, now + _LATE)
+                ended = dict(await gw.ledger.looks.ended(since, now + _APART))
             except LedgerUnavailable:
                 return
-            for request_id, outcome in ended:
-                is_news = gw.jobs.learn_end(request_id, outcome, gw.ticks())
-                if is_news and gw.jobs.is_awaited(request_id):
+            for request_id in ended.keys() - self._heard:
+                gw.jobs.learn_end(request_id, ended[request_id], gw.ticks())
+                if gw.jobs.is_awaited(request_id):
                     await as_settled(gw, request_id)
+            self._heard = frozenset(ended)
         self._heard_until = now

@@ -9,6 +9,7 @@ import msgspec
 from cachetools import FIFOCache, LRUCache
 from msgspec.structs import replace
 
+from gateway.core.freshness import LIVE_RECORD_FRESH
 from gateway.core.lifecycle import Outcome
 from gateway.ledger.values import Owner
 from gateway.looks import Failed, Looks, Seen
@@ -88,18 +89,20 @@ class JobMemory:
         if owner is not None and owner.team == team:
             self.remember_owner(request_id, owner, ticks)
 
-    def learn_end(self, request_id: str, outcome: Outcome, ticks: float) -> bool:
-        """The job ended, by the ledger's word. True if that is news: what was remembered of it as living is forgotten.
-
-        Looks under way that may still tell so are shared no more.
-        """
+    def learn_end(self, request_id: str, outcome: Outcome, ticks: float) -> None:
+        """The job ended so, by the ledger's word: a record that says it lives is fresh no more."""
         owner = self.owner(request_id, ticks)
-        if owner is None or owner.outcome is not None:
-            return False
+        if owner is None or owner.outcome is outcome:
+            return
         self.remember_owner(request_id, replace(owner, outcome=outcome), ticks)
-        self.looks.forget(request_id)
-        self.forget(request_id)
-        return True
+        known = self._records.peek(request_id)
+        if outcome is not Outcome.EXPIRED and known.seen is not None and not known.seen.terminal:
+            known.seen = replace(known.seen, asked_at=known.seen.asked_at - LIVE_RECORD_FRESH)
+
+    def has_ended(self, request_id: str, ticks: float) -> bool:
+        """Whether the ledger is known to have the job's end, by upstream's word."""
+        owner = self.owner(request_id, ticks)
+        return owner is not None and owner.outcome not in (None, Outcome.EXPIRED)
 
     def of(self, request_id: str) -> Known:
         """All that is remembered of the job, to be read only. Whoever serves it has checked the owner first."""
@@ -142,6 +145,11 @@ class JobMemory:
         self._missing.pop(request_id, None)
         if not self._is_outdated(request_id, seen):
             self._records.keep(request_id, Known(seen))
+
+    def remember_end(self, request_id: str, seen: Seen) -> None:
+        """Keep the record with which the job ended, by the ledger: no change of the job from here makes it untrue."""
+        self._changed.pop(request_id, None)
+        self.remember(request_id, seen)
 
     def note_unwritten(self, request_id: str) -> None:
         """The ledger did not take the record that is remembered."""

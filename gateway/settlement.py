@@ -24,7 +24,7 @@ from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.values import KeptAnswer, OwnedByAnother, Owner, Placement, Sighting
 from gateway.logs import log_event
 from gateway.looks import Failed, Look, Seen
-from gateway.upstream.client import Answer, UpstreamFailure
+from gateway.upstream.client import Answer, Sent, UpstreamFailure
 from gateway.upstream.translate import RecordHead, record_head, refused_request, slim_record
 
 MISSING_CONFIRMATIONS = 2
@@ -54,12 +54,13 @@ async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Se
     try:
         answer = await gw.upstream.get_request(owner.credential, request_id, owner.team)
         looking.is_answered = True
-        seen = gw.jobs.see_again(request_id, answer, asked_at)
+        ended = gw.jobs.has_ended(request_id, gw.ticks())
+        seen = None if ended else gw.jobs.see_again(request_id, answer, asked_at)
         outcome = seen = seen or await _learn(gw, request_id, owner, answer, looking)
         gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     except UpstreamFailure as failure:
         outcome = failure
-        if failure.was_asked:
+        if failure.was_asked or failure.sent is Sent.ANSWERED:
             gw.jobs.remember_error(request_id, Failed(asked_at))
         raise
     except asyncio.CancelledError:
@@ -73,7 +74,13 @@ async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Se
 
 
 async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, looking: Look) -> Seen:
-    """What the answer says of the job that was not known before: a record, or an error of upstream's."""
+    """What the answer says of the job that was not known before: a record, or an error of upstream's.
+
+    Where another call has seen its end, that is what there is to be said, whatever the answer is.
+    """
+    ended = await as_settled(gw, request_id) if gw.jobs.has_ended(request_id, gw.ticks()) else None
+    if ended is not None:
+        return ended
     if answer.status == 200:
         return await _read(gw, request_id, owner, answer, looking)
     newer = _known_newer(gw, request_id, looking)
@@ -92,13 +99,12 @@ async def _read(gw: Gateway, request_id: str, owner: Owner, answer: Answer, look
     if head is None or head.request_id != request_id:
         raise UpstreamFailure.invalid("Upstream answered with another record than was asked for")
     outcome = outcome_of(head.status)
-    newer = await _known_further(gw, request_id, looking, head.status) if outcome is None else None
+    newer = _known_newer(gw, request_id, looking, head.status) if outcome is None else None
     if newer is not None:
         return newer
     seen = Seen(answer, looking.asked_at, outcome is not None, etag_of(answer.body))
     if outcome is not None:
-        if await settle(gw, _sighting(head, answer.body), owner, outcome):
-            seen = await as_settled(gw, request_id) or seen
+        seen = await settle(gw, _sighting(head, answer.body), owner, outcome) or seen
         gw.jobs.remember(request_id, seen)  # now that a slot which it freed is there for whoever is told
     else:
         said = gw.jobs.of(request_id).unwritten
@@ -117,13 +123,6 @@ def _known_newer(gw: Gateway, request_id: str, looking: Look, status: str = "") 
         return newer
     head = record_head(known.answer.body)
     return known if head is not None and is_behind(status, head.status) else None
-
-
-async def _known_further(gw: Gateway, request_id: str, looking: Look, status: str) -> Seen | None:
-    """As `_known_newer`, or the end that another gateway has seen of the job."""
-    owner = gw.jobs.owner(request_id, gw.ticks())
-    has_ended = owner is not None and owner.outcome not in (None, Outcome.EXPIRED)
-    return _known_newer(gw, request_id, looking, status) or (await as_settled(gw, request_id) if has_ended else None)
 
 
 def _sighting(head: RecordHead, body: bytes) -> Sighting:
@@ -160,7 +159,7 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
         event = "upstream named another team's job"
         log_event(logging.ERROR, event, team=owner.team, reservation=placed.reservation_id)
         return False
-    gw.jobs.remember_owner(placed.request_id, owner, gw.ticks())
+    gw.jobs.remember_owner(placed.request_id, replace(owner, outcome=placed.outcome), gw.ticks())
     counting.count_placed(gw, placed.request_id, owner)
     if placed.outcome is not None:
         counting.count_end(gw, placed.request_id, owner, placed.outcome)
@@ -169,24 +168,26 @@ async def _place(gw: Gateway, placed: Placement, owner: Owner, answer: Answer) -
     return True
 
 
-async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome) -> bool:
-    """The job ended: its slot comes back, its money is kept or returned, once. Whether another call had settled it.
+async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome) -> Seen | None:
+    """The job ended: its slot comes back, its money is kept or returned, once.
 
-    Should the ledger not take it, the job stays open there and the follower settles it on a later look.
+    Where another call had settled it, its record as that saw it. Should the ledger not take it, the job stays open
+    there and the follower settles it on a later look.
     """
     if owner.outcome not in (None, Outcome.EXPIRED):
-        return False
+        return None
     reach(Point.LOOKED)
     try:
         first = await gw.ledger.settle(sighting, outcome, gw.now())
     except LedgerUnavailable:
         gw.metrics.settlement_errors.inc()
-        return False
+        return None
     reach(Point.SETTLED)
-    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=owner.outcome or outcome), gw.ticks())
-    if first:
-        counting.count_end(gw, sighting.request_id, owner, outcome)
-    return not first
+    if not first:
+        return await as_settled(gw, sighting.request_id)
+    gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=outcome), gw.ticks())
+    counting.count_end(gw, sighting.request_id, owner, outcome)
+    return None
 
 
 async def expire(gw: Gateway, request_id: str, owner: Owner) -> None:

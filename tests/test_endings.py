@@ -9,13 +9,19 @@ import httpx
 import pytest
 from msgspec import structs
 
+from gateway import settlement
+from gateway.context import Gateway
+from gateway.core.freshness import LIVE_RECORD_FRESH
+from gateway.core.lifecycle import Outcome
 from gateway.endings import Elsewhere
 from gateway.ledger.ledger import LedgerUnavailable
 from gateway.ledger.looks import Looks
+from gateway.ledger.values import Job
 from gateway.memory import OWNER_TRUSTED_FOR
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
 from tests.fake_upstream import FakeUpstream
+from tests.scripted_upstream import response
 
 FILES = {"a.yaml": team("a", "key-a")}
 __all__ = ["wall_clock"]
@@ -37,6 +43,26 @@ class Pair:
     def says(self, status: str) -> None:
         """Upstream's word for the job from now on."""
         self.upstream.jobs[self.job]["status"] = status
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the second gateway remembers of how the job ended."""
+        owner = self.second.gw.jobs.owner(self.job, self.second.gw.ticks())
+        assert owner is not None
+        return owner.outcome
+
+    async def look_under_way(self) -> "tuple[asyncio.Future[httpx.Response], asyncio.Event]":
+        """A poll at the second gateway that upstream reads while the job lives, and answers when the event is set."""
+        path, held = f"{Q}/requests/{self.job}", asyncio.Event()
+        seen = self.second.gw.jobs.seen(self.job)
+        assert seen is not None
+        self.says("processing")
+        self.second.gw.jobs.remember(self.job, structs.replace(seen, asked_at=seen.asked_at - 1))
+        self.upstream.held[path] = held
+        slow = asyncio.ensure_future(self.poll(self.clients[1]))
+        await self.second.eventually(lambda: len(self.upstream.calls("GET", path)) == 3)
+        del self.upstream.held[path]
+        return slow, held
 
     async def poll(self, client: Client) -> httpx.Response:
         return await client.get(f"{Q}/requests/{self.job}")
@@ -98,21 +124,161 @@ async def test_a_job_deleted_at_the_other_gateway_is_told_as_it_ended(
     assert [(await pair.poll(client)).content for client in pair.clients] == [record, record]
 
 
-async def test_an_answer_under_way_does_not_bring_an_ended_job_back(pair: Pair) -> None:
-    path, held = f"{Q}/requests/{pair.job}", asyncio.Event()
-    seen = pair.second.gw.jobs.seen(pair.job)
-    assert seen is not None
-    pair.says("processing")
-    pair.second.gw.jobs.remember(pair.job, structs.replace(seen, asked_at=seen.asked_at - 1))
-    pair.upstream.held[path] = held
-    slow = asyncio.ensure_future(pair.poll(pair.clients[1]))
-    await pair.second.eventually(lambda: len(pair.upstream.calls("GET", path)) == 3)
-    del pair.upstream.held[path]
+@pytest.mark.parametrize("answer", ["processing", "404"])
+async def test_an_answer_under_way_does_not_bring_an_ended_job_back(pair: Pair, answer: str) -> None:
+    if answer == "404":
+        pair.upstream.answers["GET", f"{Q}/requests/{pair.job}"] = response(b'{"error":"x"}', "404 Not Found")
+    slow, held = await pair.look_under_way()
+    pair.upstream.answers.clear()
     record = await pair.first_sees_it_end()
-    await pair.second.eventually(lambda: pair.second.gw.jobs.seen(pair.job) is None)
+    await pair.second.eventually(lambda: pair.outcome is not None)
     held.set()
-    assert (await slow).content == record
+    assert [(await slow).content, (await pair.poll(pair.clients[1])).content] == [record, record]
+
+
+async def test_of_a_record_the_ledger_has_not_whole_an_answer_under_way_does_not_replace_the_end(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, held = await pair.look_under_way()
+    await pair.first_sees_it_end()
+    await pair.second.eventually(lambda: pair.outcome is not None)
+    go_on, asked = asyncio.Event(), 0
+
+    async def without_record(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await go_on.wait()
+
+    monkeypatch.setattr(pair.second.gw.ledger, "job", without_record)
+    held.set()
+    await pair.second.eventually(lambda: asked == 1)
+    await asyncio.sleep(LIVE_RECORD_FRESH)  # until the look is so old that another is made beside it
+    pair.says("success")
+    assert (await pair.poll(pair.clients[1])).json()["status"] == "success"
+    pair.says("processing")
+    go_on.set()
+    assert [(await each).json()["status"] for each in (slow, pair.poll(pair.clients[1]))] == ["success", "success"]
+
+
+async def test_who_waits_beside_an_upstream_that_hangs_and_for_long_is_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gw, path = pair.second.gw, f"{Q}/requests/{pair.job}"
+    hanging = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        await hanging.wait()
+
+    waiting = asyncio.ensure_future(pair.clients[1].get(path, headers={"prefer": "wait=20"}))
+    await pair.second.eventually(lambda: pair.second.gw.waits.count == 1)
+    record = b""
+    with monkeypatch.context() as patch:
+        patch.setattr(gw.upstream, "get_request", hang)
+        owner = gw.jobs.owner(pair.job, gw.ticks())
+        assert owner is not None
+        gw.jobs.remember_owner(pair.job, owner, gw.ticks() - OWNER_TRUSTED_FOR)
+        record = await pair.first_sees_it_end()
+        answer = await asyncio.wait_for(waiting, 5)
+    assert answer.content == record
+    hanging.set()
+
+
+async def test_who_waits_is_told_by_a_look_where_the_end_could_not_be_read_at_first(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise LedgerUnavailable("away")
+
+    waiting = asyncio.ensure_future(pair.clients[1].get(f"{Q}/requests/{pair.job}", headers={"prefer": "wait=20"}))
+    await pair.second.eventually(lambda: pair.second.gw.waits.count == 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(pair.second.gw.ledger, "job", away)
+        pair.says("processing")
+        await asyncio.sleep(2 * LIVE_RECORD_FRESH)
+        record = await pair.first_sees_it_end()
+        await pair.second.eventually(lambda: pair.outcome is not None)
+    assert (await asyncio.wait_for(waiting, 5)).content == record
+
+
+async def test_who_gives_a_job_up_after_another_saw_its_end_tells_the_end(pair: Pair) -> None:
+    owner = pair.second.gw.jobs.owner(pair.job, pair.second.gw.ticks())
+    assert owner is not None
+    record = await pair.first_sees_it_end()
+    await settlement.expire(pair.second.gw, pair.job, owner)
+    assert pair.outcome is Outcome.SUCCESS
+    await asyncio.sleep(LIVE_RECORD_FRESH)
     assert (await pair.poll(pair.clients[1])).content == record
+
+
+async def test_of_a_job_another_has_given_up_the_last_record_is_told_while_upstream_is_away(pair: Pair) -> None:
+    first = pair.first.gw
+    owner = first.jobs.owner(pair.job, first.ticks())
+    assert owner is not None
+    await settlement.expire(first, pair.job, owner)
+    await pair.second.eventually(lambda: pair.outcome is Outcome.EXPIRED)
+    await asyncio.sleep(LIVE_RECORD_FRESH)
+    pair.upstream.answers["GET", f"{Q}/requests/{pair.job}"] = b"no HTTP at all\r\n\r\n"
+    assert (await pair.poll(pair.clients[1])).json()["status"] == "queued"
+
+
+async def test_where_the_end_cannot_be_read_upstream_is_asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise LedgerUnavailable("away")
+
+    await pair.first_sees_it_end()
+    await pair.second.eventually(lambda: pair.outcome is not None)
+    monkeypatch.setattr(pair.second.gw.ledger, "job", away)
+    assert (await pair.poll(pair.clients[1])).json()["status"] == "processing"
+
+
+def reads_of_job(gw: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The jobs that the ledger is asked for from now on."""
+    asked: list[object] = []
+    real = gw.ledger.job
+
+    async def job(request_id: str) -> Job | None:
+        asked.append(request_id)
+        return await real(request_id)
+
+    monkeypatch.setattr(gw.ledger, "job", job)
+    return asked
+
+
+async def test_a_job_that_ends_while_it_is_deleted_is_told_from_memory_as_it_ended(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeUpstream() as upstream:
+        house = await open_house(FILES, upstream=upstream.url)
+        client = house.client("key-a")
+        job = (await client.create()).json()["request_id"]
+        path, held = f"{Q}/requests/{job}", asyncio.Event()
+        upstream.held[path] = held
+        deleting = asyncio.ensure_future(client.call("DELETE", path))
+        await house.eventually(lambda: len(upstream.calls("DELETE", path)) == 1)
+        del upstream.held[path]
+        upstream.jobs[job]["status"] = "success"
+        record = (await client.get(path)).content
+        upstream.jobs[job]["status"] = "cancelled"
+        held.set()
+        assert (await deleting).status_code == 200
+        asked = reads_of_job(house.gw, monkeypatch)
+        assert {(await client.get(path)).content for _ in range(20)} == {record}
+        assert b'"success"' in (await client.get(f"/gateway/v1/requests/{job}/events")).content
+        assert (await client.get(path)).content == record
+        assert len(asked) <= 1
+
+
+async def test_a_job_deleted_at_the_other_gateway_is_read_from_the_ledger_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await pair.first_sees_it_end()
+    pair.says("cancelled")
+    assert (await pair.clients[1].call("DELETE", f"{Q}/requests/{pair.job}")).status_code == 200
+    assert (await pair.poll(pair.clients[1])).content == record
+    asked = reads_of_job(pair.second.gw, monkeypatch)
+    assert {(await pair.poll(pair.clients[1])).content for _ in range(20)} == {record}
+    assert len(asked) <= 1
 
 
 async def test_what_could_not_be_read_is_heard_of_later(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,13 +290,9 @@ async def test_what_could_not_be_read_is_heard_of_later(pair: Pair, monkeypatch:
         patch.setattr(Looks, "ended", away)
         await pair.first_sees_it_end()
         await elsewhere.hear()
-        owner = pair.second.gw.jobs.owner(pair.job, pair.second.gw.ticks())
-        assert owner is not None
-        assert owner.outcome is None
+        assert pair.outcome is None
     await elsewhere.hear()
-    owner = pair.second.gw.jobs.owner(pair.job, pair.second.gw.ticks())
-    assert owner is not None
-    assert owner.outcome == "success"
+    assert pair.outcome is Outcome.SUCCESS
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from gateway.web.waiting import applied, begin_wait, check_key_again, end_with_c
 _LAST_LOOK = 0.4
 """Seconds a client whose wait is over still waits for upstream, so as not to be told a record older than a second."""
 
-_FIRST_WORD = 2.0
+_FIRST_WORD = 1.0
 """Seconds it waits where nothing else can be told of the job but an error, and the gateway is not about to go."""
 
 # A member read through its class costs as much as a call; these are read for every poll.
@@ -282,6 +282,7 @@ async def delete(call: Call) -> Reply:
     owner = await polling.own(gw, call.caller, call.identifier)
     answer = await gw.upstream.delete_request(owner.credential, call.identifier, call.trace, owner.team)
     call.upstream_seconds = answer.elapsed
+    owner = gw.jobs.owner(call.identifier, gw.ticks()) or owner  # who may have been told of its end meanwhile
     if owner.outcome is None:
         gw.jobs.outdate(call.identifier, gw.ticks())
         if answer.status < 300:
