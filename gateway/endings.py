@@ -24,16 +24,19 @@ The second where another gateway's clock is ahead.
 """
 
 
-async def recall(gw: Gateway, request_id: str) -> Seen | None:
+async def recall(gw: Gateway, request_id: str, said: str = "") -> Seen | None:
     """The terminal record from the ledger, if it was kept whole; it is in memory afterwards, and so is the outcome.
 
-    A job that was closed without upstream's word has no such record, unless it ended after that.
+    A job that was closed without upstream's word has no such record, unless it ended after that. What is kept of one
+    too large to be kept whole will do where upstream has `said` that the job ended otherwise, or that there is none.
     """
     job = await gw.ledger.job(request_id)
     if job is None or job.outcome is None:
         return None
     gw.jobs.learn_end(request_id, job.outcome, gw.ticks())
-    if job.record is None or not job.complete or (job.outcome is Outcome.EXPIRED and not _says_end(job.record)):
+    if job.record is None or (job.outcome is Outcome.EXPIRED and not _says_end(job.record)):
+        return None
+    if not job.complete and (not said or outcome_of(said) is job.outcome):
         return None
     ended_at = gw.now() if job.settled_at is None else job.settled_at
     asked_at = gw.ticks() - max(0.0, gw.now() - ended_at)
@@ -43,10 +46,10 @@ async def recall(gw: Gateway, request_id: str) -> Seen | None:
     return seen
 
 
-async def as_settled(gw: Gateway, request_id: str) -> Seen | None:
+async def as_settled(gw: Gateway, request_id: str, said: str = "") -> Seen | None:
     """`recall` for whoever can do without; None also where the ledger cannot be read."""
     with suppress(LedgerUnavailable):
-        return await recall(gw, request_id)
+        return await recall(gw, request_id, said)
     return None
 
 

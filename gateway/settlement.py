@@ -48,14 +48,19 @@ async def look(gw: Gateway, request_id: str, owner: Owner) -> Seen:
 
 
 async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Seen:
-    """Ask upstream for the record, for whoever may come to share it. `asked_at` is now. Raises UpstreamFailure."""
+    """Ask upstream for the record, for whoever may come to share it. `asked_at` is now. Raises UpstreamFailure.
+
+    If another call sees the job's end meanwhile, that is what there is to be told, whatever upstream's answer is.
+    """
     looking = gw.jobs.looks.begin(request_id, asked_at)
     outcome: Seen | UpstreamFailure | None = None
     try:
         answer = await gw.upstream.get_request(owner.credential, request_id, owner.team)
         looking.is_answered = True
-        ended = gw.jobs.has_ended(request_id, gw.ticks())
-        seen = None if ended else gw.jobs.see_again(request_id, answer, asked_at)
+        # Who knew of the end when it began to ask has looked into the ledger before.
+        is_news = owner.outcome is None and gw.jobs.has_ended(request_id, gw.ticks())
+        ended = await as_settled(gw, request_id) if is_news else None
+        seen = ended or gw.jobs.see_again(request_id, answer, asked_at)
         outcome = seen = seen or await _learn(gw, request_id, owner, answer, looking)
         gw.jobs.tell(request_id, seen)  # now that a slot which it freed is there for those who waited
     except UpstreamFailure as failure:
@@ -74,19 +79,16 @@ async def ask(gw: Gateway, request_id: str, owner: Owner, asked_at: float) -> Se
 
 
 async def _learn(gw: Gateway, request_id: str, owner: Owner, answer: Answer, looking: Look) -> Seen:
-    """What the answer says of the job that was not known before: a record, or an error of upstream's.
-
-    Where another call has seen its end, that is what there is to be said, whatever the answer is.
-    """
-    ended = await as_settled(gw, request_id) if gw.jobs.has_ended(request_id, gw.ticks()) else None
-    if ended is not None:
-        return ended
+    """What the answer says of the job that was not known before: a record, or an error of upstream's."""
     if answer.status == 200:
         return await _read(gw, request_id, owner, answer, looking)
     newer = _known_newer(gw, request_id, looking)
     if newer is not None:
         return newer
     if answer.status == 404:
+        kept = await as_settled(gw, request_id, "missing") if gw.jobs.has_ended(request_id, gw.ticks()) else None
+        if kept is not None:
+            return kept
         await _note_missing(gw, request_id, owner)
     error = Seen(answer, looking.asked_at, terminal=False, etag=b"")
     gw.jobs.remember_error(request_id, error)
@@ -175,7 +177,7 @@ async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome
     there and the follower settles it on a later look.
     """
     if owner.outcome not in (None, Outcome.EXPIRED):
-        return None
+        return None if owner.outcome is outcome else await as_settled(gw, sighting.request_id, sighting.status)
     reach(Point.LOOKED)
     try:
         first = await gw.ledger.settle(sighting, outcome, gw.now())
@@ -184,7 +186,7 @@ async def settle(gw: Gateway, sighting: Sighting, owner: Owner, outcome: Outcome
         return None
     reach(Point.SETTLED)
     if not first:
-        return await as_settled(gw, sighting.request_id)
+        return await as_settled(gw, sighting.request_id, sighting.status)
     gw.jobs.remember_owner(sighting.request_id, replace(owner, outcome=outcome), gw.ticks())
     counting.count_end(gw, sighting.request_id, owner, outcome)
     return None

@@ -281,6 +281,28 @@ async def test_a_job_deleted_at_the_other_gateway_is_read_from_the_ledger_once(
     assert len(asked) <= 1
 
 
+@pytest.mark.parametrize("later", ["cancelled", "404"])
+async def test_a_large_record_ends_but_once_though_it_is_not_kept_whole(
+    pair: Pair, open_house: OpenHouse, later: str
+) -> None:
+    path = f"{Q}/requests/{pair.job}"
+    pair.upstream.jobs[pair.job]["outcome"] = {"image": "x" * 400_000}
+    whole = await pair.first_sees_it_end()
+    assert len(whole) > 400_000
+    assert (await pair.clients[0].call("DELETE", path)).status_code == 200
+    pair.says("cancelled")
+    if later == "404":
+        pair.upstream.answers["GET", path] = response(b'{"error":"no such request"}', "404 Not Found")
+    await pair.second.eventually(lambda: pair.outcome is not None)
+    await asyncio.sleep(LIVE_RECORD_FRESH)
+    restarted = await open_house(FILES, upstream=pair.upstream.url)
+    for client in (pair.clients[1], restarted.client("key-a")):
+        told = [await pair.poll(client) for _ in range(3)]
+        assert [(answer.status_code, answer.json()["status"]) for answer in told] == [(200, "success")] * 3
+    assert (await pair.poll(pair.clients[0])).content == whole
+    assert len(pair.upstream.calls("GET", path)) <= 5
+
+
 async def test_what_could_not_be_read_is_heard_of_later(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> list[object]:
         raise LedgerUnavailable("away")
