@@ -116,12 +116,15 @@ def _error_again(gw: Gateway, request_id: str, error: Seen | Failed) -> Served[S
     return last_seen(gw, request_id, How.STALE_ERROR)
 
 
-async def first_look(gw: Gateway, caller: Caller, request_id: str, wait: Wait) -> "asyncio.Task[Served[Seen]]":
-    """A poll for one who waits: done, unless the wait is over or a pulse of it passes first.
+async def first_look(
+    gw: Gateway, caller: Caller, request_id: str, wait: Wait, *, anew: bool = False
+) -> "asyncio.Task[Served[Seen]]":
+    """A poll for one who waits, or a `poll_anew`: done, unless the wait is over or a pulse of it passes first.
 
     Where upstream takes long for it, it is asked once more beside it.
     """
-    polling = gw.tasks.start(poll(gw, caller, request_id), "first look")
+    ask = poll_anew if anew else poll
+    polling = gw.tasks.start(ask(gw, caller, request_id), "first look")
     await wait.for_either(polling, LIVE_RECORD_FRESH)
     if not polling.done() and not wait.is_over:
         owner = await own(gw, caller, request_id)
@@ -147,7 +150,7 @@ def _may_pass(status: int) -> bool:
 
 
 async def poll_anew(gw: Gateway, caller: Caller, request_id: str) -> Served[Seen]:
-    """The job's record as it is by now, for who may have heard of its end from another gateway.
+    """The job's record as it is by now, for who may have heard of it from another gateway.
 
     A live one that was remembered is waited for until upstream may be asked again, which takes less than a second.
     """

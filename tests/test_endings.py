@@ -1,6 +1,7 @@
 """A job's end, told alike by every gateway on the ledger."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from gateway.ledger.values import Job
 from gateway.memory import OWNER_TRUSTED_FOR
 from tests.clocks import WallClock, wall_clock
 from tests.conftest import Client, House, OpenHouse, Q, team
+from tests.events import listening
 from tests.fake_upstream import FakeUpstream
 from tests.scripted_upstream import response
 
@@ -301,6 +303,24 @@ async def test_a_large_record_ends_but_once_though_it_is_not_kept_whole(
         assert [(answer.status_code, answer.json()["status"]) for answer in told] == [(200, "success")] * 3
     assert (await pair.poll(pair.clients[0])).content == whole
     assert len(pair.upstream.calls("GET", path)) <= 5
+
+
+async def test_a_stream_resumed_at_another_gateway_tells_nothing_older_than_it_has_told(pair: Pair) -> None:
+    first, second = pair.clients
+    pair.says("processing")
+    await asyncio.sleep(LIVE_RECORD_FRESH)
+    pair.says("queued")
+    assert (await pair.poll(second)).json()["status"] == "queued"
+    pair.says("processing")
+    async with listening(first, pair.job) as events:
+        (told,) = await events.until(1)
+    assert json.loads(told.data)["status"] == "processing"
+    async with listening(second, pair.job, last_event_id=told.id) as events:
+        await asyncio.sleep(LIVE_RECORD_FRESH)
+        assert events.received == []
+        pair.says("success")
+        (more,) = await events.end()
+    assert json.loads(more.data)["status"] == "success"
 
 
 async def test_what_could_not_be_read_is_heard_of_later(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,8 @@ async def _first_look(call: Call, wait: Wait) -> Served[Seen] | None:
     """
     gw = call.gw
     leaving = end_with_client(call, wait)
-    look = await polling.first_look(gw, call.caller, call.identifier, wait)
+    comes_back = b"last-event-id" in call.named  # perhaps from another gateway, which knew more than this one
+    look = await polling.first_look(gw, call.caller, call.identifier, wait, anew=comes_back)
     leaving.cancel()  # while it streams, that is watched for where the parts are sent
     call.upstream_seconds = wait.waited
     if wait.is_over:
