@@ -31,6 +31,7 @@ AT_ONCE_PER_HOST = AT_ONCE // 2
 """Of these to one host, so that one that is slow keeps no other waiting."""
 
 _PARTS = 4
+"""Of the places that others leave it, a team may have one in so many."""
 
 AT_ONCE_PER_TEAM = AT_ONCE // _PARTS
 """Of these for one team, however many hosts it names; fewer, the more others have."""

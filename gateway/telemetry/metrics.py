@@ -57,7 +57,7 @@ class Metrics:
         self.calls = Calls(SECONDS, OVERHEAD)
         self.registry.register(self.calls)
         self.in_flight = gauge("requests_in_flight", "Calls being worked on.")()
-        self.waiting = gauge("requests_waiting", "Of those, the ones that wait for a job or their turn, or stream.")()
+        self.waiting = gauge("requests_waiting", "Calls in flight that wait for a job or their turn, or stream.")()
         self.denied = counter("denied", "Calls the gateway refused, by error code.", "team", "reason")
         self.upstream_calls = UpstreamCalls(SECONDS)
         self.registry.register(self.upstream_calls)

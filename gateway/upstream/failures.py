@@ -48,7 +48,7 @@ class UpstreamFailure(Exception):  # noqa: N818 - the flows speak of failures
 
     @property
     def was_asked(self) -> bool:
-        """Whether the call got as far as upstream and back: not where there was no room for it, or an open circuit."""
+        """Whether the call met upstream, and not a circuit that is open, or want of room for it or for its answer."""
         return self.code not in _NOT_ASKED
 
     @classmethod

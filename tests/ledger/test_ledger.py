@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from gateway.core.lifecycle import Outcome, State
 from gateway.ledger.ledger import Ledger, LedgerUnavailable
+from gateway.ledger.operation import Work
 from gateway.ledger.values import Admitted, Sighting
 from tests.ledger.samples import (
     NOW,
@@ -229,3 +230,26 @@ async def test_a_fault_while_reading_is_told_without_values(ledger: Ledger, url:
     with pytest.raises(LedgerUnavailable) as caught:
         await ledger.load_snapshot("secret")
     assert str(caught.value) in ("no such table: snapshots", 'relation "snapshots" does not exist')
+
+
+async def test_qu8_what_is_asked_of_lists_and_limits_all_the_time_takes_one_reading_thread(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers, under_way, most = ledger._readers, 0, 0
+    assert readers is not None
+    real = readers.read
+
+    async def read(work: Work[object]) -> object:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        found = await real(work)
+        under_way -= 1
+        return found
+
+    monkeypatch.setattr(readers, "read", read)
+    await asyncio.gather(*(ledger.list_jobs("red", None, 50, offset) for offset in range(5)))
+    await asyncio.gather(*(ledger.used([f"counter-{number}"]) for number in range(5)))
+    assert most == 1
+    await asyncio.gather(*(ledger.list_jobs(team, None, 50, 0) for team in ("red", "blue")))
+    assert most == 2, "another team's is not held up"
